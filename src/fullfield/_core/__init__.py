@@ -1,0 +1,31 @@
+"""Errors, named key streams, registries and serialisation: what every room may lean on."""
+
+from fullfield._core.errors import (
+    ConfigurationError,
+    DamagedDataError,
+    DataError,
+    FullfieldError,
+    ParameterError,
+    ShapeError,
+)
+from fullfield._core.keys import stream
+from fullfield._core.registry import nearest, Registry
+from fullfield._core.serialise import digest, load_module, read_header, save_module, write_atomically
+
+
+__all__ = [
+    "ConfigurationError",
+    "DamagedDataError",
+    "DataError",
+    "FullfieldError",
+    "ParameterError",
+    "Registry",
+    "ShapeError",
+    "digest",
+    "load_module",
+    "nearest",
+    "read_header",
+    "save_module",
+    "stream",
+    "write_atomically",
+]

@@ -1,0 +1,137 @@
+"""Modules to disk and back without pickle, and a digest that names a configuration."""
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import pathlib
+import tempfile
+from collections.abc import Iterator
+from typing import BinaryIO, TypeVar
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from fullfield._core.errors import DamagedDataError, DataError
+
+
+M = TypeVar("M")
+
+
+@contextlib.contextmanager
+def write_atomically(path: str | os.PathLike) -> Iterator[BinaryIO]:
+    """Binary file handle whose content appears under `path` whole or not at all.
+
+    The content goes to a temporary neighbour, is flushed to the disk and renamed over `path`; an interruption at any moment
+    leaves the earlier file.
+
+    Raises:
+        OSError: the disk is full or the folder is not writable; the neighbour is removed.
+    """
+    path = pathlib.Path(path)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+def save_module(path: str | os.PathLike, module: object, header: dict | None = None) -> None:
+    """Write a pytree's arrays behind a JSON header line and their SHA-256.
+
+    Args:
+        path: file to write, replaced atomically.
+        module: any pytree; its array leaves are stored, its structure is not.
+        header: JSON-serialisable facts that a reader needs to rebuild the structure.
+    """
+    buffer = io.BytesIO()
+    eqx.tree_serialise_leaves(buffer, module)
+    body = buffer.getvalue()
+    line = json.dumps({"header": header or {}, "sha256": hashlib.sha256(body).hexdigest()})
+    with write_atomically(path) as file:
+        file.write(line.encode() + b"\n" + body)
+
+
+def read_header(path: str | os.PathLike) -> dict:
+    """Read the JSON header that `save_module` wrote.
+
+    Raises:
+        DataError: the file was not written by `save_module`.
+    """
+    with open(path, "rb") as file:
+        return _parse_first_line(path, file.readline())["header"]
+
+
+def load_module(path: str | os.PathLike, like: M) -> M:
+    """Read the arrays of a pytree that has the structure of `like`.
+
+    Args:
+        path: file written by `save_module`.
+        like: pytree (of arrays or `jax.ShapeDtypeStruct`) with the structure that was saved.
+
+    Raises:
+        DamagedDataError: the bytes differ from what was written.
+        DataError: the structure of `like` is not the one saved, or the file is of another kind.
+    """
+    with open(path, "rb") as file:
+        recorded = _parse_first_line(path, file.readline())
+        body = file.read()
+    if hashlib.sha256(body).hexdigest() != recorded["sha256"]:
+        raise DamagedDataError(
+            str(path), expected="the bytes that were written", got="another checksum", remedy="Delete the file and run again."
+        )
+    try:
+        return eqx.tree_deserialise_leaves(io.BytesIO(body), like)
+    except (RuntimeError, EOFError, ValueError) as error:
+        raise DataError(
+            str(path), expected="arrays of the given structure", got=str(error), remedy="Rebuild it with the saved settings."
+        ) from error
+
+
+def _parse_first_line(path: str | os.PathLike, line: bytes) -> dict:
+    try:
+        return json.loads(line)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DataError(str(path), expected="a file written by save_module", got="another format") from error
+
+
+def digest(*objects: object) -> str:
+    """Sixteen hexadecimal digits that name the content of pytrees, configurations and arrays.
+
+    Two objects share a digest when their arrays (values, shapes, types) and their static structure (types, names,
+    settings) agree; it is stable between processes.
+    """
+    hasher = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_flatten_with_path(objects)[0]:
+        hasher.update(jax.tree_util.keystr(path).encode())
+        if eqx.is_array(leaf) or isinstance(leaf, np.ndarray | np.generic):
+            leaf = jax.random.key_data(leaf) if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
+            array = np.asarray(leaf)
+            hasher.update(f"{array.dtype}{array.shape}".encode())
+            hasher.update(np.ascontiguousarray(array).tobytes())
+        else:
+            hasher.update(_plain(leaf).encode())
+    hasher.update(_plain(jax.tree_util.tree_structure(objects)).encode())
+    return hasher.hexdigest()[:16]
+
+
+def _plain(value: object) -> str:
+    # A function's repr holds its address, which differs between processes.
+    if callable(value) and hasattr(value, "__qualname__"):
+        return f"{value.__module__}.{value.__qualname__}"
+    text = repr(value)
+    while " at 0x" in text:
+        start = text.index(" at 0x")
+        stop = start + len(" at 0x")
+        while stop < len(text) and text[stop] in "0123456789abcdef":
+            stop += 1
+        text = text[:start] + text[stop:]
+    return text

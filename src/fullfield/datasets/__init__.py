@@ -1,0 +1,1 @@
+"""Simulations on disk and in memory, and the batches that training draws from them."""

@@ -1,0 +1,1 @@
+"""Calibration tests: arrays in, a Report out."""

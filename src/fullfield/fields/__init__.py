@@ -1,0 +1,1 @@
+"""Flat-sky fields: grids, Gaussian and lognormal random fields, estimators."""

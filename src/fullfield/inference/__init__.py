@@ -1,0 +1,1 @@
+"""Posteriors from simulations or from the model itself."""

@@ -1,0 +1,201 @@
+"""The forward model: the one abstraction that simulation, compression and inference hang on."""
+
+import abc
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+from jaxtyping import Array, Float, Key
+from numpyro import handlers
+from numpyro.infer.util import log_density
+
+from fullfield._core import ParameterError, ShapeError, stream
+from fullfield.parameters import Parameter, ParameterSpace
+
+
+DATA = "data"
+
+
+class Simulations(eqx.Module):
+    """Parameters (n, p) and the data (n, ...) simulated at them."""
+
+    theta: Float[Array, "n p"]
+    data: Float[Array, "n ..."]
+
+
+class AbstractForwardModel(eqx.Module):
+    """A model that can simulate data at given parameters.
+
+    Frozen: the object is its configuration, and `fullfield._core.digest` of it names every file made with it.
+    """
+
+    parameters: eqx.AbstractVar[ParameterSpace]
+
+    @abc.abstractmethod
+    def simulate_at(self, key: Key[Array, ""], theta: Float[Array, " p"]) -> Float[Array, "..."]:
+        """Simulate one data set at parameters `theta` (p,)."""
+
+    @property
+    def data_shape(self) -> tuple[int, ...]:
+        """Shape of one data set."""
+        return eqx.filter_eval_shape(self.simulate_at, jax.random.key(0), self.parameters.fiducial).shape
+
+    def simulate(self, key: Key[Array, ""], n: int, *, batch_size: int = 32) -> Simulations:
+        """Draw `n` parameter vectors from the prior and one data set at each.
+
+        Args:
+            key: scalar key.
+            n: number of simulations.
+            batch_size: how many run side by side; changes speed and memory, not results.
+        """
+        theta = self.parameters.sample(stream(key, "prior"), (n,))
+        keys = jax.random.split(stream(key, "simulations"), n)
+        data = _simulate_many(self, keys, theta, min(batch_size, n))
+        return Simulations(theta, data)
+
+
+@eqx.filter_jit
+def _simulate_many(model, keys, theta, batch_size):
+    return jax.lax.map(lambda pair: model.simulate_at(*pair), (keys, theta), batch_size=batch_size)
+
+
+class AbstractExplicitModel(AbstractForwardModel):
+    """A forward model written as a NumPyro program, so that its joint density is known.
+
+    `program` takes nothing, draws its parameters with `sample_parameters(self.parameters)`, its latents with
+    `numpyro.sample` (real-valued support), and its data at the site called "data".
+    """
+
+    @abc.abstractmethod
+    def program(self) -> None:
+        """Run the NumPyro program: parameter sites, latent sites, data site."""
+
+    def _trace(self, theta, key=None, latents=None, data=None):
+        values = self.parameters.as_dict(theta) | (latents or {}) | ({} if data is None else {DATA: data})
+        program = handlers.substitute(self.program, data=values)
+        return handlers.trace(program if key is None else handlers.seed(program, key)).get_trace()
+
+    def simulate_at(self, key: Key[Array, ""], theta: Float[Array, " p"]) -> Float[Array, "..."]:
+        """Simulate one data set at parameters `theta` (p,)."""
+        return self._trace(theta, key)[DATA]["value"]
+
+    def simulate_with_latents(
+        self, key: Key[Array, ""], theta: Float[Array, " p"]
+    ) -> tuple[dict[str, Float[Array, "..."]], Float[Array, "..."]]:
+        """Simulate one data set at `theta` (p,) and return it behind the latents that made it; same data as `simulate_at`."""
+        trace = self._trace(theta, key)
+        latents = {
+            name: site["value"]
+            for name, site in trace.items()
+            if site["type"] == "sample" and name != DATA and name not in self.parameters.names
+        }
+        return latents, trace[DATA]["value"]
+
+    def log_joint(
+        self, theta: Float[Array, " p"], latents: dict[str, Float[Array, "..."]], data: Float[Array, "..."]
+    ) -> Float[Array, ""]:
+        """Log p(theta, latents, data), the prior included."""
+        values = self.parameters.as_dict(theta) | latents | {DATA: data}
+        return log_density(self.program, (), {}, values)[0]
+
+    def score(
+        self, theta: Float[Array, " p"], latents: dict[str, Float[Array, "..."]], data: Float[Array, "..."]
+    ) -> Float[Array, " p"]:
+        """Joint score ∂ log p(data, latents | theta) / ∂ theta (p,), data and latents held fixed.
+
+        Its mean over the latents' posterior is the marginal score, Brehmer et al. 2020 (PNAS 117, 5242), eq. 12.
+        """
+        return jax.grad(lambda t: self.log_joint(t, latents, data) - self.parameters.log_prob(t))(theta)
+
+    def potential(
+        self, unconstrained: Float[Array, " p"], latents: dict[str, Float[Array, "..."]], data: Float[Array, "..."]
+    ) -> Float[Array, ""]:
+        """Minus the log density of unconstrained parameters (p,) and latents given the data, up to a constant."""
+        theta = self.parameters.to_constrained(unconstrained)
+        return self.parameters.log_det_unconstrained(theta) - self.log_joint(theta, latents, data)
+
+
+def sample_parameters(space: ParameterSpace) -> dict[str, Float[Array, ""]]:
+    """Open one NumPyro sample site per parameter of the space, with its prior."""
+    return {name: numpyro.sample(name, entry.prior) for name, entry in zip(space.names, space.entries, strict=True)}
+
+
+class NumPyroModel(AbstractExplicitModel):
+    """A user's own NumPyro program as a forward model.
+
+    Args:
+        function: nullary NumPyro program with one site called "data".
+        names: the sites that are parameters, in the order wanted; their priors are read from the program.
+        labels: LaTeX labels by name, optional.
+
+    Raises:
+        ParameterError: a named site does not exist, or its prior depends on another site.
+        ShapeError: the program has no site called "data".
+    """
+
+    function: Callable[[], object] = eqx.field(static=True)
+    parameters: ParameterSpace
+
+    def __init__(self, function: Callable[[], object], names: tuple[str, ...], labels: dict[str, str] | None = None):
+        traces = [handlers.trace(handlers.seed(function, jax.random.key(i))).get_trace() for i in (0, 1)]
+        entries = {}
+        for name in names:
+            if name not in traces[0]:
+                raise ParameterError("names", expected="sites of the program", got=repr(name), remedy=f"Has {list(traces[0])}.")
+            priors = [trace[name]["fn"] for trace in traces]
+            leaves = [jax.tree.leaves(prior) for prior in priors]
+            if not all(np.allclose(a, b) for a, b in zip(*leaves, strict=True)):
+                raise ParameterError(
+                    name, expected="a prior of its own", got="one that depends on another site",
+                    remedy="Leave it out of `names`: it then counts as a latent.",
+                )
+            entries[name] = Parameter(priors[0], label=(labels or {}).get(name, ""))
+        if DATA not in traces[0]:
+            raise ShapeError("function", expected='a sample site called "data"', got=f"sites {list(traces[0])}")
+        self.function = function
+        self.parameters = ParameterSpace(entries)
+
+    def program(self) -> None:
+        """Run the user's program."""
+        self.function()
+
+
+class BlackBoxModel(AbstractForwardModel):
+    """Any callable `(key, theta) -> data` as a forward model: it simulates, and has no density.
+
+    JAX functions are traced and compiled; anything else (NumPy, C, a subprocess) is called from the host, one simulation at a
+    time, with a NumPy `theta` and a key it may turn into a seed by `jax.random.key_data(key)`.
+
+    Args:
+        simulator: the callable.
+        parameters: the parameters, in the order of `theta`.
+    """
+
+    simulator: Callable = eqx.field(static=True)
+    parameters: ParameterSpace
+    shape: tuple[int, ...] = eqx.field(static=True)
+    traceable: bool = eqx.field(static=True)
+
+    def __init__(self, simulator: Callable, parameters: ParameterSpace):
+        self.simulator, self.parameters = simulator, parameters
+        key, theta = jax.random.key(0), parameters.fiducial
+        try:
+            self.shape = jax.eval_shape(simulator, key, theta).shape
+            self.traceable = True
+        except (TypeError, AttributeError, jax.errors.JAXTypeError, jax.errors.JAXIndexError):
+            self.shape = np.asarray(simulator(key, np.asarray(theta))).shape
+            self.traceable = False
+
+    def simulate_at(self, key: Key[Array, ""], theta: Float[Array, " p"]) -> Float[Array, "..."]:
+        """Simulate one data set at parameters `theta` (p,)."""
+        if self.traceable:
+            return jnp.asarray(self.simulator(key, theta))
+
+        def host(data, values):
+            return np.asarray(self.simulator(jax.random.wrap_key_data(jnp.asarray(data)), np.asarray(values)), np.float32)
+
+        result = jax.ShapeDtypeStruct(self.shape, jnp.float32)
+        return jax.pure_callback(host, result, jax.random.key_data(key), theta, vmap_method="sequential")
