@@ -8,12 +8,14 @@ from fullfield.simulators.forward import (
     sample_parameters,
     Simulations,
 )
+from fullfield.simulators.linear_gaussian import LinearGaussian
 
 
 __all__ = [
     "AbstractExplicitModel",
     "AbstractForwardModel",
     "BlackBoxModel",
+    "LinearGaussian",
     "NumPyroModel",
     "Simulations",
     "sample_parameters",
