@@ -1,1 +1,39 @@
-"""Flat-sky fields: grids, Gaussian and lognormal random fields, estimators."""
+"""Flat-sky fields: grids and their Fourier convention, pixel windows, Gaussian and lognormal random fields, spectra."""
+
+from fullfield.fields.gaussian import gaussian_field, pair_indices, power_root, unrealised_fraction
+from fullfield.fields.grid import ARCMIN, block_average, FlatSky
+from fullfield.fields.lognormal import (
+    averaged_skewness,
+    gaussian_correlation,
+    lognormal_field,
+    lognormal_skewness,
+    shift_of_skewness,
+)
+from fullfield.fields.pixels import AbstractPixelWindow, Lattice, PixelAveraged, PointSampled
+from fullfield.fields.random import normal
+from fullfield.fields.spectra import band_powers, banded, Bands, logarithmic_bands
+
+
+__all__ = [
+    "ARCMIN",
+    "AbstractPixelWindow",
+    "Bands",
+    "FlatSky",
+    "Lattice",
+    "PixelAveraged",
+    "PointSampled",
+    "averaged_skewness",
+    "band_powers",
+    "banded",
+    "block_average",
+    "gaussian_correlation",
+    "gaussian_field",
+    "logarithmic_bands",
+    "lognormal_field",
+    "lognormal_skewness",
+    "normal",
+    "pair_indices",
+    "power_root",
+    "shift_of_skewness",
+    "unrealised_fraction",
+]

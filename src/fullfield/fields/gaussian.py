@@ -1,0 +1,94 @@
+"""Correlated Gaussian fields from white noise.
+
+The white latents z (bin, y, x) are read as Hartley coefficients: the Fourier coefficient of unit power at mode k is
+½[z(k) + z(-k)] - ½i[z(k) - z(-k)]. They are independent standard normals like white pixels are, a Fourier transform is
+saved, and each latent belongs to one scale, which is what preconditioned samplers want.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from fullfield.fields.grid import FlatSky
+
+
+_FLOOR = 2e-6  # float32 resolves a pivot to about 1e-6 of the variance it is left from
+
+def pair_indices(bins: int) -> tuple[np.ndarray, np.ndarray]:
+    """First and second bin of each pair, in the order (0,0), (0,1), ..., (1,1), ... of every set of spectra."""
+    return np.triu_indices(bins)
+
+
+def power_root(power: Float[Array, "pairs m m"]) -> Float[Array, "pairs m m"]:
+    """Lower Cholesky factor, mode by mode, of the bins' power matrix.
+
+    A mode whose matrix is not positive definite (no Gaussian field has such a spectrum) loses the components that would be
+    negative: their pivots, and the gradients through them, are zero. This keeps every score finite; `unrealised_fraction`
+    counts them.
+
+    Args:
+        power: power of each pair on the octant, pairs in the order of `pair_indices`.
+
+    Returns:
+        Factor L_ij, j <= i, stored at the place of pair (j, i).
+    """
+    bins = _bins(len(power))
+    place = _places(bins)
+    root: list = [None] * len(power)
+    for j in range(bins):
+        pivot = power[place[j, j]] - sum(root[place[k, j]] ** 2 for k in range(j))
+        positive = pivot > _FLOOR * power[place[j, j]]
+        safe = jnp.sqrt(jnp.where(positive, pivot, 1.0))
+        root[place[j, j]] = jnp.where(positive, safe, 0.0)
+        for i in range(j + 1, bins):
+            remainder = power[place[j, i]] - sum(root[place[k, i]] * root[place[k, j]] for k in range(j))
+            root[place[j, i]] = jnp.where(positive, remainder / safe, 0.0)
+    return jnp.stack(root)
+
+
+
+
+
+
+def unrealised_fraction(power: Float[Array, "pairs m m"]) -> Float[Array, ""]:
+    """Fraction of modes, the zero mode aside, whose power matrix is not positive definite."""
+    bins = _bins(len(power))
+    root = power_root(power)
+    pivots = jnp.stack([root[_places(bins)[j, j]] for j in range(bins)])
+    missing = jnp.any(pivots <= 0, axis=0)
+    return (jnp.sum(missing) - 1) / (missing.size - 1)
+
+
+def gaussian_field(
+    sky: FlatSky, root: Float[Array, "pairs m m"], white: Float[Array, "bins n n"]
+) -> Float[Array, "bins n n"]:
+    """Periodic Gaussian field with the given root of its power.
+
+    Args:
+        sky: patch with n pixels on a side.
+        root: factor from `power_root`, in sr^½.
+        white: independent standard normals.
+
+    Returns:
+        Field (bins, n, n); its power is root · rootᵀ in the convention of `fullfield.fields.grid`.
+    """
+    n, m = sky.pixels, sky.pixels // 2 + 1
+    bins = white.shape[0]
+    place = _places(bins)
+    mirrored = jnp.roll(white[:, ::-1, ::-1], 1, axis=(1, 2))[..., :m]
+    even, odd = white[..., :m] + mirrored, white[..., :m] - mirrored
+    modes = (n**2 / (2 * sky.side_radians)) * (even - 1j * odd)
+    plane = jnp.concatenate([root, root[:, m - 2 : 0 : -1]], axis=1)
+    coloured = [sum(plane[place[j, i]] * modes[j] for j in range(i + 1)) for i in range(bins)]
+    return jnp.fft.irfft2(jnp.stack(coloured), s=(n, n))
+
+
+def _bins(pairs: int) -> int:
+    return int((np.sqrt(8 * pairs + 1) - 1) / 2)
+
+
+def _places(bins: int) -> np.ndarray:
+    """Position of each pair (i <= j) in the list of pairs."""
+    place = np.zeros((bins, bins), int)
+    place[pair_indices(bins)] = np.arange(bins * (bins + 1) // 2)
+    return place

@@ -1,0 +1,86 @@
+"""Shifted lognormal fields: κ = λ (exp(g - ½ Var g) - 1), with g Gaussian and λ > 0 minus the smallest value possible.
+
+Correlations map point by point, 1 + ξ_ij / (λ_i λ_j) = exp(ξ^g_ij), so a target spectrum is hit exactly where the Gaussian
+spectrum that follows is positive (Hilbert, Hartlap & Schneider 2011, A&A 536, A85, eq. 21-25; Xavier et al. 2016, MNRAS 459, 3693).
+"""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from fullfield.fields.gaussian import gaussian_field, pair_indices, power_root
+from fullfield.fields.pixels import Lattice
+
+
+def gaussian_correlation(
+    correlation: Float[Array, "pairs m m"], shift: Float[Array, " bins"]
+) -> Float[Array, "pairs m m"]:
+    """Correlation of the Gaussian fields behind lognormal fields with the given correlation."""
+    first, second = pair_indices(len(shift))
+    product = (shift[first] * shift[second])[:, None, None]
+    # The argument's floor only acts where no lognormal field with this correlation exists.
+    return jnp.log1p(jnp.maximum(correlation / product, -0.99))
+
+
+def lognormal_field(
+    lattice: Lattice,
+    spectra: Float[Array, "pairs n_ell"],
+    shift: Float[Array, " bins"],
+    white: Float[Array, "bins n n"],
+) -> Float[Array, "n n bins"]:
+    """Draw a lognormal field with target spectra.
+
+    Args:
+        lattice: patch, pixels and window.
+        spectra: C_ℓ of each pair of bins at `lattice.multipoles`, in sr.
+        shift: λ of each bin.
+        white: independent standard normals, the Hartley coefficients of the Gaussian field.
+
+    Returns:
+        Field (n, n, bins) of zero expectation, axes (y, x, bin).
+    """
+    correlation = gaussian_correlation(lattice.correlation(spectra), shift)
+    power = lattice.power_of(correlation)
+    # A periodic field of fixed mean has no zero mode.
+    power = power.at[:, 0, 0].set(0.0)
+    gaussian = gaussian_field(lattice.sky, power_root(power), white)
+    first, second = pair_indices(len(shift))
+    variance = correlation[first == second, 0, 0]
+    field = shift[:, None, None] * jnp.expm1(gaussian - 0.5 * variance[:, None, None])
+    return jnp.moveaxis(field, 0, -1)
+
+
+def lognormal_skewness(variance: Float[Array, "*shape"], shift: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """Skewness ⟨κ³⟩ / ⟨κ²⟩^1.5 of a lognormal field: 3 r + r³ with r = σ / λ."""
+    ratio = jnp.sqrt(variance) / shift
+    return ratio * (3 + ratio**2)
+
+
+def shift_of_skewness(variance: Float[Array, "*shape"], skewness: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """Shift λ of the lognormal field with a given variance and (positive) skewness, the inverse of `lognormal_skewness`.
+
+    The depressed cubic r³ + 3 r = s has the one real root r = 2 sinh(asinh(s / 2) / 3).
+    """
+    return jnp.sqrt(variance) / (2 * jnp.sinh(jnp.arcsinh(skewness / 2) / 3))
+
+
+def averaged_skewness(
+    correlation: Float[Array, "*bins f f"], shift: Float[Array, "*bins"]
+) -> tuple[Float[Array, "*bins"], Float[Array, "*bins"]]:
+    """Variance and skewness of the mean of a lognormal field over a block of f x f pixels.
+
+    With η = ξ / λ², the third moment of a lognormal field is λ³ (η_ab η_ac + η_ab η_bc + η_ac η_bc + η_ab η_ac η_bc), here
+    averaged over all triples of pixels of the block.
+
+    Args:
+        correlation: ξ at separations (0..f-1, 0..f-1) of the fine pixels, one array per bin.
+        shift: λ of the fine field.
+    """
+    f = correlation.shape[-1]
+    row, column = (index.ravel() for index in jnp.indices((f, f)))
+    pairs = jnp.abs(row[:, None] - row), jnp.abs(column[:, None] - column)
+    eta = correlation[..., pairs[0], pairs[1]] / shift[..., None, None] ** 2
+    mean = eta.mean(-1)
+    chains = 3 * (mean**2).mean(-1)
+    loops = jnp.einsum("...ab,...bc,...ca->...", eta, eta, eta, precision="highest") / f**6
+    variance = mean.mean(-1)
+    return shift**2 * variance, (chains + loops) / variance**1.5

@@ -1,0 +1,85 @@
+"""Auto- and cross-spectra of maps in multipole bands."""
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from fullfield._core import ConfigurationError
+from fullfield.fields.gaussian import pair_indices
+from fullfield.fields.grid import FlatSky
+
+
+class Bands(eqx.Module):
+    """Multipole bands of a patch and the modes in them.
+
+    Args:
+        sky: patch of the maps.
+        edges: band edges in ℓ, increasing, shape (bands + 1,).
+
+    Raises:
+        ConfigurationError: a band holds no mode of the patch.
+    """
+
+    sky: FlatSky
+    edges: tuple[float, ...] = eqx.field(static=True)
+
+    def __check_init__(self):
+        empty = np.flatnonzero(self.modes == 0)
+        if len(empty):
+            raise ConfigurationError(
+                "edges", expected="bands that hold modes", got=f"none between ℓ = {self.edges[empty[0]]:g} and the next edge"
+            )
+
+    @property
+    def membership(self) -> np.ndarray:
+        """Weight (bands, n, n/2 + 1) of each mode of a real transform: two for a mode that stands for its mirror too."""
+        multipoles = self.sky.multipoles()
+        weight = np.full(multipoles.shape, 2.0)
+        weight[:, [0, -1]] = 1.0
+        edges = np.asarray(self.edges)
+        inside = (multipoles >= edges[:-1, None, None]) & (multipoles < edges[1:, None, None])
+        return inside * weight
+
+    @property
+    def modes(self) -> np.ndarray:
+        """Number of modes in each band."""
+        return self.membership.sum((1, 2))
+
+    @property
+    def centres(self) -> np.ndarray:
+        """Mean multipole of the modes of each band."""
+        return (self.membership * self.sky.multipoles()).sum((1, 2)) / self.modes
+
+
+def logarithmic_bands(sky: FlatSky, count: int) -> Bands:
+    """Bands of equal width in log ℓ from the fundamental to the Nyquist multipole, merged until each holds modes."""
+    edges = np.geomspace(0.99 * sky.fundamental, sky.nyquist, count + 1)
+    counts = np.histogram(sky.multipoles().ravel(), edges)[0]
+    keep = np.concatenate([counts > 0, [True]])
+    return Bands(sky, tuple(float(edge) for edge in edges[keep]))
+
+
+def band_powers(bands: Bands, maps: Float[Array, "n n bins"]) -> Float[Array, "pairs bands"]:
+    """Measure auto- and cross-spectra (sr) of maps; no correction for pixel window, mask or noise.
+
+    Args:
+        bands: bands of the maps' patch.
+        maps: maps with axes (y, x, bin).
+
+    Returns:
+        Spectra in the pair order of `pair_indices`.
+    """
+    modes = jnp.fft.rfft2(maps, axes=(0, 1)) * bands.sky.side_radians / bands.sky.pixels**2
+    first, second = pair_indices(maps.shape[-1])
+    products = jnp.real(modes[..., first] * jnp.conj(modes[..., second]))
+    weight = jnp.asarray(bands.membership / bands.modes[:, None, None], products.dtype)
+    return jnp.einsum("byx,yxp->pb", weight, products, precision="highest")
+
+
+def banded(bands: Bands, power: Float[Array, "pairs m m"]) -> Float[Array, "pairs bands"]:
+    """Average lattice power on the octant over the modes of each band: what `band_powers` measures in the mean."""
+    m = bands.sky.pixels // 2 + 1
+    plane = jnp.concatenate([power, power[:, m - 2 : 0 : -1]], axis=1)
+    weight = jnp.asarray(bands.membership / bands.modes[:, None, None], power.dtype)
+    return jnp.einsum("byx,pyx->pb", weight, plane, precision="highest")
