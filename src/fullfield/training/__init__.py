@@ -1,1 +1,7 @@
-"""The one training function."""
+"""One training function for everything that is trained."""
+
+from fullfield.training.fit import cosine_adam, DivergenceError, fit, Loss
+from fullfield.training.history import History
+
+
+__all__ = ["DivergenceError", "History", "Loss", "cosine_adam", "fit"]
