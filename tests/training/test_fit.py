@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from fullfield.datasets import StoredSimulations
-from fullfield.training import fit
+from fullfield.training import cosine_adam, fit
 
 
 def squared_error(module, theta, data, *, key):
@@ -24,7 +24,10 @@ def test_linear_regression_converges_to_least_squares(linear_data, key):
     theta, data = linear_data
     everything = StoredSimulations(theta, data, batch_size=64)
     net = eqx.nn.Linear(4, 2, key=key)
-    net, history = fit(net, squared_error, everything, validation=everything, key=key, max_epochs=150, patience=150)
+    adam = cosine_adam(0.03, 100 * everything.steps_per_epoch)
+    net, history = fit(
+        net, squared_error, everything, validation=everything, key=key, optimiser=adam, max_epochs=100, patience=100
+    )
     design = np.concatenate([np.asarray(data), np.ones((512, 1))], axis=1)
     truth = np.linalg.lstsq(design, np.asarray(theta), rcond=None)[0]
     # The schedule ends at rate zero, so the noise of the batches dies out with it.
