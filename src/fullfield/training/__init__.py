@@ -1,6 +1,7 @@
 """One training function for everything that is trained."""
 
-from fullfield.training.fit import cosine_adam, DivergenceError, fit, Loss
+from fullfield.training.epoch import Loss
+from fullfield.training.fit import cosine_adam, DivergenceError, fit
 from fullfield.training.history import History
 
 

@@ -1,46 +1,36 @@
 """The one function that trains: any module, any loss, any source of simulations."""
 
+import math
 import os
 import time
-from typing import Any, Protocol, TypeVar
+from typing import TypeVar
 
-import equinox as eqx
 import jax
-import jax.numpy as jnp
 import optax
-import paramax
-from jaxtyping import Array, Float, Int, Key, PyTree, Shaped
+from jaxtyping import Key
 
 from fullfield._core import FullfieldError, stream
 from fullfield._core.progress import Progress, silent
-from fullfield.datasets import AbstractShard, AbstractSimulations
+from fullfield.datasets import AbstractSimulations
+from fullfield.training.checkpoint import Checkpoint, configuration_of
+from fullfield.training.epoch import (
+    device_mesh,
+    held_out_loss,
+    join_trained,
+    loops_well,
+    Loss,
+    split_trained,
+    train_epoch,
+    Training,
+)
 from fullfield.training.history import History
 
 
 M = TypeVar("M")
 
 
-class Loss(Protocol):
-    """What `fit` minimises: a mean over the batch."""
-
-    def __call__(
-        self, module: Any, theta: Float[Array, "b p"], data: Shaped[Array, "b ..."], *, key: Key[Array, ""]
-    ) -> Float[Array, ""]:
-        """Loss of `module` on a batch of parameters (b, p) and data (b, ...)."""
-        ...
-
-
 class DivergenceError(FullfieldError):
     """Training met a loss that is not finite."""
-
-
-class State(eqx.Module):
-    """What one step hands to the next: the trained arrays, their running average, the optimiser's state."""
-
-    weights: PyTree
-    average: PyTree
-    optimiser: PyTree
-    step: Int[Array, ""]
 
 
 def cosine_adam(
@@ -64,7 +54,7 @@ def fit(
     simulations: AbstractSimulations,
     *,
     validation: AbstractSimulations,
-    key: Key[Array, ""],
+    key: Key[jax.Array, ""],
     optimiser: optax.GradientTransformation | None = None,
     max_epochs: int = 100,
     patience: int = 20,
@@ -76,8 +66,9 @@ def fit(
     """Train a module and return it with the weights of its best epoch on held-out simulations.
 
     Floating-point arrays of the module are trained, except those inside `paramax.NonTrainable`; the loss sees the module
-    with its `paramax` wrappers resolved. Batches, their order and all noise of epoch e depend on `key` and e alone.
-    Held-out loss is measured in inference mode, with the same noise after every epoch.
+    with its `paramax` wrappers resolved. Batches, their order and all noise of epoch e depend on `key` and e alone, so a
+    run continued from a checkpoint equals the uninterrupted one bit for bit. Held-out loss is measured in inference mode,
+    with the same noise after every epoch. Batches are spread over all devices that divide them.
 
     Args:
         module: any pytree, usually an `eqx.Module`.
@@ -90,7 +81,7 @@ def fit(
         patience: stop after this many epochs without a lower held-out loss.
         average: decay per step of an exponential moving average of the weights, which is then what is measured and returned;
             0 for none. It is shortened to t / (t + 10) in early steps t.
-        checkpoint: file to continue from if it exists, and to keep up to date.
+        checkpoint: file to continue from if it exists; kept up to date, also on Ctrl-C or any error.
         progress: told about every epoch.
         stage: name of this training for `progress`.
 
@@ -99,96 +90,51 @@ def fit(
 
     Raises:
         DivergenceError: a loss is not finite; says in which epoch.
+        ConfigurationError: the checkpoint is of another module, loss, optimiser, key or data; names the first difference.
+        DamagedDataError: the checkpoint's bytes are not those written.
     """
     optimiser = optimiser or cosine_adam(1e-3, max_epochs * simulations.steps_per_epoch)
-    weights, static = eqx.partition(module, eqx.is_inexact_array, is_leaf=_is_frozen)
-    state = State(weights, _in_float32(weights), optimiser.init(weights), jnp.zeros((), jnp.int32))
-    best, history = weights, History()
-    held_out_key = stream(key, "held-out")
-    while history.epochs < max_epochs and history.epochs - 1 - history.best_epoch < patience:
-        start = time.perf_counter()
-        epoch_key = jax.random.fold_in(stream(key, "epoch"), history.epochs)
-        state, train_loss = _train_epoch(state, static, simulations, epoch_key, loss, optimiser, average)
-        _check_finite(train_loss, "loss", history.epochs)
-        candidate = jax.tree.map(lambda mean, like: mean.astype(like.dtype), state.average, state.weights)
-        held_out = _held_out_loss(candidate, static, validation, held_out_key, loss)
-        _check_finite(held_out, "held-out loss", history.epochs)
-        best = candidate if held_out < history.best else best
-        used = simulations.cost(history.epochs + 1) + validation.cost(1)
-        history = history.with_epoch(train_loss, held_out, time.perf_counter() - start, used)
-        progress(stage, history.epochs, max_epochs, train_loss=train_loss, held_out=held_out)
-    return eqx.combine(best, static, is_leaf=_is_frozen), history
-
-
-def _train_epoch(state, static, simulations, key, loss, optimiser, average):
-    total, steps = 0.0, 0
-    for number, shard in enumerate(simulations.shards(stream(key, "order"))):
-        # One shard computes while the host reads the next, and no more than one waits.
-        jax.block_until_ready(state)
-        state, part = _train_shard(state, static, shard, jax.random.fold_in(key, number), loss, optimiser, average)
-        total, steps = total + part, steps + int(shard.steps)
-    return state, float(total) / steps
-
-
-def _held_out_loss(weights, static, validation, key, loss):
-    total, steps = 0.0, 0
-    for number, shard in enumerate(validation.shards(stream(key, "order"))):
-        jax.block_until_ready(total)
-        total = total + _measure_shard(weights, static, shard, jax.random.fold_in(key, number), loss)
-        steps += int(shard.steps)
-    return float(total) / steps
-
-
-@eqx.filter_jit
-def _train_shard(
-    state: State, static: PyTree, shard: AbstractShard, key: Key[Array, ""], loss: Loss, optimiser: Any, average: float
-) -> tuple[State, Float[Array, ""]]:
-    """Take all steps of a shard; the sum of their losses comes back."""
-
-    def step(i, carry):
-        state, total = carry
-        draw_key, loss_key = jax.random.split(jax.random.fold_in(key, i))
-        theta, data = shard.draw(draw_key, i)
-        value, gradient = jax.value_and_grad(_loss_of)(state.weights, static, theta, data, loss_key, loss)
-        updates, optimiser_state = optimiser.update(gradient, state.optimiser, state.weights)
-        weights = optax.apply_updates(state.weights, updates)
-        decay = jnp.minimum(average, state.step / (state.step + 10.0))
-        mean = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, state.average, weights)
-        mean = jax.tree.map(lambda new, old: new.astype(old.dtype), mean, state.average)
-        return State(weights, mean, optimiser_state, state.step + 1), total + value.astype(jnp.float32)
-
-    return jax.lax.fori_loop(0, shard.steps, step, (state, jnp.zeros((), jnp.float32)))
-
-
-@eqx.filter_jit
-def _measure_shard(weights: PyTree, static: PyTree, shard: AbstractShard, key: Key[Array, ""], loss: Loss) -> Float[Array, ""]:
-    """Sum of the losses of a shard's batches."""
-    static = eqx.nn.inference_mode(static)
-
-    def step(i, total):
-        draw_key, loss_key = jax.random.split(jax.random.fold_in(key, i))
-        theta, data = shard.draw(draw_key, i)
-        return total + _loss_of(weights, static, theta, data, loss_key, loss).astype(jnp.float32)
-
-    return jax.lax.fori_loop(0, shard.steps, step, jnp.zeros((), jnp.float32))
-
-
-def _loss_of(weights, static, theta, data, key, loss):
-    module = paramax.unwrap(eqx.combine(weights, static, is_leaf=_is_frozen))
-    return loss(module, theta, data, key=key)
-
-
-def _is_frozen(leaf: Any) -> bool:
-    return isinstance(leaf, paramax.NonTrainable)
-
-
-def _in_float32(weights: PyTree) -> PyTree:
-    # An average that moves by less than a bfloat16 can hold would stand still.
-    return jax.tree.map(lambda leaf: leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32)), weights)
+    weights, static = split_trained(module)
+    mesh = device_mesh(simulations.batch_size, validation.batch_size)
+    training = Training(static, loss, optimiser, average, mesh)
+    state, best, history = training.start(weights), weights, History()
+    file = None
+    if checkpoint is not None:
+        settings = {"module": module, "loss": loss, "optimiser": optimiser, "average": average, "key": key}
+        sources = {"simulations": simulations.identity, "validation": validation.identity}
+        file = Checkpoint(checkpoint, configuration_of(settings | sources))
+        state, best, history = file.read(state, best)
+    state, best, training = training.everywhere((state, best, training))
+    looped = loops_well(training, state, simulations)
+    saved = time.monotonic()
+    try:
+        while history.epochs < max_epochs and history.epochs - 1 - history.best_epoch < patience:
+            start, epoch = time.perf_counter(), history.epochs
+            epoch_key = jax.random.fold_in(stream(key, "epoch"), epoch)
+            new, train_loss = train_epoch(training, state, simulations, epoch_key, looped=looped)
+            _check_finite(train_loss, "loss", epoch)
+            candidate = new.averaged()
+            held_out = held_out_loss(training, candidate, validation, stream(key, "held-out"), looped=looped)
+            _check_finite(held_out, "held-out loss", epoch)
+            used = simulations.cost(epoch + 1) + validation.cost(1)
+            # One assignment: an interruption finds either the whole epoch done or nothing of it.
+            state, best, history = (
+                new,
+                candidate if held_out < history.best else best,
+                history.with_epoch(train_loss, held_out, time.perf_counter() - start, used),
+            )
+            if file is not None and time.monotonic() - saved > file.seconds:
+                file.write(state, best, history)
+                saved = time.monotonic()
+            progress(stage, history.epochs, max_epochs, train_loss=train_loss, held_out=held_out)
+    finally:
+        if file is not None:
+            file.write(state, best, history)
+    return join_trained(best, static), history
 
 
 def _check_finite(value: float, name: str, epoch: int) -> None:
-    if not jnp.isfinite(value):
+    if not math.isfinite(value):
         raise DivergenceError(
             name,
             expected="a finite number",

@@ -1,0 +1,87 @@
+"""A training run on disk, from which it continues as if it had never stopped."""
+
+import functools
+import inspect
+import os
+import pathlib
+from typing import Any
+
+import equinox as eqx
+import jax
+from jaxtyping import PyTree
+
+from fullfield._core import ConfigurationError, digest, load_module, read_header, save_module
+from fullfield.training.epoch import State
+from fullfield.training.history import History
+
+
+class Checkpoint(eqx.Module):
+    """One file that holds all that the next epoch needs; keys and the position in the data follow from the epoch number.
+
+    Args:
+        path: the file.
+        configuration: digests by name; a file with others is refused.
+        seconds: least time between two writes of a running training.
+    """
+
+    path: pathlib.Path
+    configuration: dict[str, str]
+    seconds: float
+
+    def __init__(self, path: str | os.PathLike, configuration: dict[str, str], seconds: float = 5.0):
+        self.path, self.configuration, self.seconds = pathlib.Path(path), configuration, seconds
+
+    def write(self, state: State, best: PyTree, history: History) -> None:
+        """Replace the file atomically."""
+        header = {"kind": "training", "configuration": self.configuration, "history": history.to_dict()}
+        save_module(self.path, (state, best), header)
+
+    def read(self, state: State, best: PyTree) -> tuple[State, PyTree, History]:
+        """Where the file stopped, or what was given if there is none.
+
+        Raises:
+            ConfigurationError: the file is of another configuration; names the first difference.
+            DamagedDataError: the file's bytes are not those written.
+        """
+        if not self.path.exists():
+            return state, best, History()
+        header = read_header(self.path)
+        theirs = header.get("configuration", {})
+        for name, mine in self.configuration.items():
+            if theirs.get(name) != mine:
+                raise ConfigurationError(
+                    f"{self.path.name}: {name}",
+                    expected=f"the {name} that the checkpoint was made with ({theirs.get(name)})",
+                    got=f"another ({mine})",
+                    remedy=f"Restore the setting, or delete {self.path} to start anew.",
+                )
+        state, best = load_module(self.path, (state, best))
+        return state, best, History.from_dict(header["history"])
+
+
+def configuration_of(settings: dict[str, Any]) -> dict[str, str]:
+    """Digest of each setting by name; functions count with what they close over, such as a learning rate."""
+    return {name: digest(_facts(value, ())) for name, value in settings.items()}
+
+
+def _facts(thing: Any, seen: tuple[int, ...]) -> Any:
+    if isinstance(thing, functools.partial):
+        return ["partial", *(_facts(part, seen) for part in (thing.func, thing.args, thing.keywords))]
+    if inspect.ismethod(thing):
+        return ["method", _facts(thing.__func__, seen), _facts(thing.__self__, seen)]
+    if not inspect.isfunction(inspect.unwrap(thing) if callable(thing) else thing):
+        leaves, structure = jax.tree.flatten(thing)
+        return thing if leaves == [thing] else [[_facts(leaf, seen) for leaf in leaves], structure]
+    function = inspect.unwrap(thing)
+    if id(function) in seen:
+        return "recursion"
+    cells = [_facts(_content(cell), (*seen, id(function))) for cell in function.__closure__ or ()]
+    defaults = _facts([function.__defaults__, function.__kwdefaults__], (*seen, id(function)))
+    return [f"{function.__module__}.{function.__qualname__}", cells, defaults]
+
+
+def _content(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return "empty"
