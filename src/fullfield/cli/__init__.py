@@ -1,1 +1,6 @@
-"""The command line."""
+"""The command `fullfield`: list, run, check, show, cite, bench."""
+
+from fullfield.cli.main import main
+
+
+__all__ = ["main"]

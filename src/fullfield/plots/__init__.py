@@ -1,1 +1,22 @@
-"""Figures."""
+"""Pictures: arrays in, matplotlib figures out."""
+
+from fullfield.plots.calibration import coverage_curve, rank_curves
+from fullfield.plots.corner import corner
+from fullfield.plots.maps import data_vector, map_row
+from fullfield.plots.predictive import predictive_bands, spectra_triangle
+from fullfield.plots.style import save_figure, style
+from fullfield.plots.training import loss_curves
+
+
+__all__ = [
+    "corner",
+    "coverage_curve",
+    "data_vector",
+    "loss_curves",
+    "map_row",
+    "predictive_bands",
+    "rank_curves",
+    "save_figure",
+    "spectra_triangle",
+    "style",
+]

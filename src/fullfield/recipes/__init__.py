@@ -1,1 +1,1 @@
-"""One file per result that the package reproduces or job that it offers."""
+"""Results and jobs: configuration in, folder of artefacts out."""

@@ -1,0 +1,104 @@
+"""From the command line's words to a run."""
+
+import os
+import pathlib
+import shlex
+from collections.abc import Mapping, Sequence
+
+import jax
+from rich.console import Console
+
+from fullfield._core import ConfigurationError, nearest
+from fullfield.cli.progress import ProgressBars
+from fullfield.cli.tables import report_table
+from fullfield.recipes import Recipe, RECIPES, run_pipeline, RunConfiguration
+from fullfield.recipes.configuration import load_settings
+from fullfield.recipes.rundir import create, replace, resume as resume_run, RunDirectory
+
+
+def configure(what: str, given: Mapping[str, object], overrides: Sequence[str]) -> tuple[Recipe, RunConfiguration]:
+    """Resolve what the user typed: the name of a recipe, or a configuration file.
+
+    Args:
+        what: name or file.
+        given: settings that have an option of their own.
+        overrides: `key.sub=value` texts.
+
+    Raises:
+        ConfigurationError: the name is neither, or a setting is unknown or impossible.
+    """
+    path = pathlib.Path(what)
+    if what in RECIPES:
+        return RECIPES[what], RECIPES[what].configure(_absolute(given), overrides)
+    if path.suffix not in (".yaml", ".yml") and not path.exists():
+        raise ConfigurationError(what, expected="a recipe or a configuration file", got="neither", remedy=nearest(what, RECIPES))
+    if path.is_dir():
+        path = path / "config.yaml"
+    settings = load_settings(path)
+    if "scale" in given and given["scale"] != settings.get("scale", "laptop"):
+        raise ConfigurationError(
+            "--scale", expected=f"none, or what {path} says ({settings.get('scale', 'laptop')})", got=repr(given["scale"]),
+            remedy="Presets apply to recipes; name the recipe, or edit the file.",
+        )  # fmt: skip
+    if "recipe" not in settings:
+        raise ConfigurationError(str(path), expected="a setting `recipe`", got="none", remedy=f"Known: {', '.join(RECIPES)}.")
+    recipe = RECIPES[str(settings["recipe"])]
+    return recipe, recipe.configure({**settings, **_absolute(given)}, overrides)
+
+
+def default_directory(what: str, configuration: RunConfiguration) -> pathlib.Path:
+    """Where a run goes if the user does not say: the directory that its configuration file lies in if that is a run."""
+    parent = pathlib.Path(what) if pathlib.Path(what).is_dir() else pathlib.Path(what).parent
+    if what not in RECIPES and (parent / "checkpoints").is_dir():
+        return parent
+    return pathlib.Path("runs") / f"{configuration.recipe}-{configuration.scale}"
+
+
+def execute(
+    recipe: Recipe, configuration: RunConfiguration, path: pathlib.Path, *, resume: bool, force: bool, command: str
+) -> str:
+    """Run a recipe and print its verdict.
+
+    Returns:
+        The verdict, "pass", "warn" or "fail".
+    """
+    console = Console()
+    directory = _open(path, configuration, resume=resume, force=force)
+    use_compilation_cache()
+    try:
+        with ProgressBars(console) as progress:
+            outcome = run_pipeline(
+                recipe.build(configuration), configuration, directory,
+                progress=progress, command=command, summary=recipe.summary, citations=recipe.citations,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        again = shlex.join(["fullfield", "run", str(path / "config.yaml"), "--resume"])
+        console.print(f"\nStopped; nothing is lost. Continue with: [bold]{again}[/]", highlight=False, soft_wrap=True)
+        raise
+    console.print(report_table(outcome.report))
+    console.print(f"Report: [bold]{directory.page}[/]", highlight=False, soft_wrap=True)
+    return outcome.report.verdict
+
+
+def use_compilation_cache() -> None:
+    """Keep compiled programs in the user's cache directory, so that the second run starts at once."""
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        home = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
+        jax.config.update("jax_compilation_cache_dir", str(home / "fullfield" / "jax"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+def _open(path: pathlib.Path, configuration: RunConfiguration, *, resume: bool, force: bool) -> RunDirectory:
+    if resume and force:
+        raise ConfigurationError("--resume, --force", expected="one of them", got="both")
+    if resume:
+        return resume_run(path, configuration)
+    return replace(path, configuration) if force else create(path, configuration)
+
+
+def _absolute(given: Mapping[str, object]) -> dict[str, object]:
+    # A run may be continued from another working directory.
+    settings = dict(given)
+    if "observation" in settings:
+        settings["observation"] = str(pathlib.Path(str(settings["observation"])).resolve())
+    return settings

@@ -1,0 +1,54 @@
+"""What the commands print."""
+
+from collections.abc import Mapping
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from fullfield.recipes import Recipe, RECIPES, RunConfiguration
+from fullfield.report import format_value, RunReport
+
+
+COLOURS = {"pass": "green", "warn": "yellow", "fail": "red"}
+
+
+def recipes_table() -> RenderableType:
+    """Recipes, one line each, with the cost of every scale."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in ("recipe", "what it does", "scales and rough cost"):
+        table.add_column(title)
+    for recipe in RECIPES.values():
+        scales = "\n".join(f"[bold]{name}[/] {escape(scale.cost)}" for name, scale in recipe.scales.items())
+        table.add_row(f"[bold]{recipe.name}[/]", escape(recipe.summary), scales)
+    return Group(table, Text("Run one with: fullfield run RECIPE --scale SCALE", style="dim"))
+
+
+def plan_table(recipe: Recipe, configuration: RunConfiguration, stages: Mapping[str, str]) -> RenderableType:
+    """Stages of a valid configuration with their shapes and sizes, and what a run would cost."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("stage", style="bold")
+    table.add_column("what it would do")
+    for stage, text in stages.items():
+        table.add_row(stage, escape(text))
+    scale = recipe.scales[configuration.scale]
+    cost = f"Valid. The {configuration.scale} scale of {recipe.name} takes {scale.cost}; nothing was run."
+    return Group(table, Text(cost, style="green"))
+
+
+def report_table(report: RunReport) -> RenderableType:
+    """Verdict, numbers and cost of a run."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("number")
+    for title in ("value", "bar", "published"):
+        table.add_column(title, justify="right")
+    table.add_column("verdict")
+    for number in report.numbers:
+        mark = f"[{COLOURS[number.verdict]}]{number.verdict}[/]" if number.bar else ""
+        value = format_value(number.value, number.uncertainty)
+        table.add_row(escape(number.name), value, escape(number.bar or ""), format_value(number.published), mark)
+    cost = report.cost
+    line = f"{cost.simulations:,} simulations, {report.total_seconds:.0f} s, {cost.peak_memory_gb:.1f} GB"
+    return Group(Text(report.sentence, style=f"bold {COLOURS[report.verdict]}"), table, Text(line, style="dim"))

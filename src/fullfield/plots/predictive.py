@@ -1,0 +1,73 @@
+"""Observed statistics against what the posterior predicts for them."""
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.figure import Figure
+
+from fullfield.plots.style import BLUE, INK, style
+
+
+def spectra_triangle(
+    ell: Float[np.ndarray, " l"],
+    observed: Float[np.ndarray, "pairs l"],
+    predicted: Float[np.ndarray, "n pairs l"],
+    bins: int,
+) -> Figure:
+    """Draw observed auto and cross spectra over the 68 % and 95 % bands of replicas drawn from the posterior.
+
+    Args:
+        ell: multipoles of the bands.
+        observed: measured spectra of the observation, pairs in upper-triangle order (11, 12, …, 22, 23, …).
+        predicted: the same of n replicas.
+        bins: number of tomographic bins, with bins (bins + 1) / 2 pairs.
+
+    Returns:
+        A triangle of panels of ℓ (ℓ + 1) C_ℓ / 2π times 10⁵; columns are the first bin of a pair, rows the second.
+    """
+    factor = 1e5 * ell * (ell + 1) / (2 * np.pi)
+    bands = np.percentile(predicted * factor, (2.5, 16, 50, 84, 97.5), axis=0)
+    pairs = [(i, j) for i in range(bins) for j in range(i, bins)]
+    with style():
+        figure = Figure(figsize=(1.75 * bins + 0.6, 1.45 * bins + 0.6), layout="constrained")
+        panels = figure.subplots(bins, bins, sharex=True, squeeze=False)
+        for panel in panels.flat:
+            panel.set_visible(False)
+        for number, (i, j) in enumerate(pairs):
+            panel = panels[j, i]
+            panel.set_visible(True)
+            _bands(panel, ell, bands[:, number])
+            panel.plot(ell, observed[number] * factor, ".", color=INK, ms=4)
+            panel.set_xscale("log")
+            panel.tick_params(labelsize=8)
+            panel.annotate(f"{i + 1}$\\times${j + 1}", (0.06, 0.86), xycoords="axes fraction", fontsize=9)
+            if j == bins - 1:
+                panel.set_xlabel(r"$\ell$")
+        figure.supylabel(r"$10^5\,\ell(\ell+1)\,C_\ell/2\pi$", fontsize=11)
+    return figure
+
+
+def predictive_bands(observed: Float[np.ndarray, " k"], predicted: Float[np.ndarray, "n k"], *, label: str) -> Figure:
+    """Draw an observed statistic over the 68 % and 95 % bands of replicas drawn from the posterior.
+
+    Args:
+        observed: statistic of the observation.
+        predicted: the same of n replicas.
+        label: what the statistic is.
+    """
+    position = np.arange(observed.size)
+    with style():
+        figure = Figure(figsize=(6.5, 2.6), layout="constrained")
+        panel = figure.subplots()
+        _bands(panel, position, np.percentile(predicted, (2.5, 16, 50, 84, 97.5), axis=0))
+        panel.plot(position, observed, ".", color=INK, ms=6, label="observed")
+        panel.set_xlabel("element")
+        panel.set_ylabel(label)
+        panel.margins(x=0.02)
+        panel.legend(loc="best", ncols=3)
+    return figure
+
+
+def _bands(panel, x, bands):
+    panel.fill_between(x, bands[0], bands[4], color=BLUE, alpha=0.2, lw=0, label="95 % of replicas")
+    panel.fill_between(x, bands[1], bands[3], color=BLUE, alpha=0.35, lw=0, label="68 %")
+    panel.plot(x, bands[2], color=BLUE, lw=1.0)

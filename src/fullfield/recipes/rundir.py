@@ -1,0 +1,286 @@
+"""The folder of a run: what lies where in it, which stages are finished, and who may write to it."""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import pathlib
+import shutil
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import TypeVar
+
+import numpy as np
+from jaxtyping import Float
+
+from fullfield._core import ConfigurationError, DataError, write_atomically
+from fullfield.parameters import ParameterSpace
+from fullfield.recipes.configuration import first_difference, load_settings, resolve, RunConfiguration
+
+
+C = TypeVar("C", bound=RunConfiguration)
+ARTEFACTS = (
+    "config.yaml", "simulations.zarr", "checkpoints", "figures", "observation.npz", "posterior.npz",
+    "posterior.txt", "posterior.paramnames", "posterior.ranges", "citations.bib", "report.json", "report.html", ".lock",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """What a finished stage leaves behind: its inputs' digest, its cost, and the checksums of its files."""
+
+    inputs: str
+    seconds: float
+    simulations: int
+    gradients: int
+    peak_memory_gb: float
+    files: dict[str, str]
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """Paths of a run's artefacts."""
+
+    path: pathlib.Path
+
+    @property
+    def configuration(self) -> pathlib.Path:
+        """Fully resolved configuration."""
+        return self.path / "config.yaml"
+
+    @property
+    def observation(self) -> pathlib.Path:
+        """The observed data as the run saw them."""
+        return self.path / "observation.npz"
+
+    @property
+    def simulations(self) -> pathlib.Path:
+        """Zarr store of the simulations."""
+        return self.path / "simulations.zarr"
+
+    @property
+    def posterior(self) -> pathlib.Path:
+        """Named posterior draws."""
+        return self.path / "posterior.npz"
+
+    @property
+    def report(self) -> pathlib.Path:
+        """Record of the finished run."""
+        return self.path / "report.json"
+
+    @property
+    def page(self) -> pathlib.Path:
+        """Report for people."""
+        return self.path / "report.html"
+
+    @property
+    def citations(self) -> pathlib.Path:
+        """BibTeX of the papers behind the methods that ran."""
+        return self.path / "citations.bib"
+
+    def checkpoint(self, name: str) -> pathlib.Path:
+        """Path of a checkpoint file."""
+        return self.path / "checkpoints" / name
+
+    def figure(self, name: str) -> pathlib.Path:
+        """Path of a picture."""
+        return self.path / "figures" / f"{name}.png"
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Context in which no other process writes to this run; a killed process leaves no lock behind.
+
+        Raises:
+            ConfigurationError: another process is at it.
+        """
+        with open(self.path / ".lock", "w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ConfigurationError(
+                    str(self.path), expected="a run directory of its own", got="one that another process writes to",
+                    remedy="Wait for it, stop it, or choose another directory with -o.",
+                ) from None
+            yield
+
+    def stage(self, name: str) -> StageRecord | None:
+        """Record of a stage, or None if the stage is not finished or its record is unreadable."""
+        try:
+            return StageRecord(**json.loads(self.checkpoint(f"{name}.json").read_bytes()))
+        except (FileNotFoundError, json.JSONDecodeError, TypeError):
+            return None
+
+    def finished(self, name: str, inputs: str) -> bool:
+        """Whether a stage is finished with these inputs and its files are what was written."""
+        record = self.stage(name)
+        return (
+            record is not None
+            and record.inputs == inputs
+            and all(_checksum(self.path / file) == expected for file, expected in record.files.items())
+        )
+
+    def finish(self, name: str, record: StageRecord, files: Sequence[pathlib.Path] = ()) -> None:
+        """Mark a stage as finished: the last thing that it writes."""
+        checksums = {str(file.relative_to(self.path)): _checksum(file) for file in files}
+        _write_json(self.checkpoint(f"{name}.json"), asdict(record) | {"files": checksums})
+
+
+def create(path: pathlib.Path, configuration: RunConfiguration) -> RunDirectory:
+    """Start a run in a new or empty directory.
+
+    Raises:
+        ConfigurationError: something is there already.
+    """
+    if path.exists() and not (path.is_dir() and _is_empty(path)):
+        raise ConfigurationError(
+            str(path), expected="a new directory", got="one that exists",
+            remedy="Continue the run with --resume, replace it with --force, or choose another directory with -o.",
+        )  # fmt: skip
+    return _prepare(path, configuration)
+
+
+def resume(path: pathlib.Path, configuration: RunConfiguration) -> RunDirectory:
+    """Continue a run; one that never came to start, starts.
+
+    Raises:
+        ConfigurationError: the directory belongs to another configuration (names the first difference), or to no run.
+    """
+    if not path.exists() or (path.is_dir() and _is_empty(path)):
+        return _prepare(path, configuration)
+    difference = first_difference(read_configuration(path, type(configuration)), configuration)
+    if difference:
+        raise ConfigurationError(
+            str(path), expected="a run of this configuration", got=f"one of another: {difference}",
+            remedy="Give the same settings, or choose another directory with -o.",
+        )  # fmt: skip
+    return _prepare(path, configuration)
+
+
+def replace(path: pathlib.Path, configuration: RunConfiguration) -> RunDirectory:
+    """Start a run over: delete the artefacts of an earlier run, and nothing else that lies in its directory.
+
+    Raises:
+        ConfigurationError: the directory holds files but no run.
+    """
+    if path.exists() and not (path.is_dir() and _is_empty(path)):
+        _require_run(path)
+        with RunDirectory(path).locked():
+            for artefact in filter(_is_ours, list(path.iterdir())):
+                shutil.rmtree(artefact) if artefact.is_dir() else artefact.unlink()
+    return _prepare(path, configuration)
+
+
+def read_configuration(path: pathlib.Path, kind: type[C]) -> C:
+    """Read the configuration that a run directory was made with.
+
+    Raises:
+        ConfigurationError: the directory holds no run, or its configuration does not fit `kind`.
+    """
+    _require_run(path)
+    return resolve(kind, load_settings(RunDirectory(path).configuration))
+
+
+def read_citations(path: pathlib.Path) -> str:
+    """Read the BibTeX of a finished run.
+
+    Raises:
+        ConfigurationError: the directory holds no run, or one that is not finished.
+    """
+    _require_run(path)
+    if not RunDirectory(path).citations.exists():
+        raise ConfigurationError(str(path), expected="a finished run", got="one without a report", remedy="Use --resume.")
+    return RunDirectory(path).citations.read_text(encoding="utf-8")
+
+
+def write_draws(directory: RunDirectory, space: ParameterSpace, draws: Float[np.ndarray, "n p"],
+                log_prob: Float[np.ndarray, " n"]) -> list[pathlib.Path]:  # fmt: skip
+    """Write posterior draws as named arrays and as a GetDist chain.
+
+    Args:
+        directory: the run.
+        space: the parameters, whose names, labels and bounds are written.
+        draws: parameter draws (n, p).
+        log_prob: log posterior density of each draw; zero where it is not tractable.
+
+    Returns:
+        The files written.
+    """
+    columns = {name: draws[:, i] for i, name in enumerate(space.names)}
+    with write_atomically(directory.posterior) as file:
+        np.savez(file, **columns)
+    chain = np.column_stack((np.ones(len(draws)), -log_prob, draws))
+    names = "".join(f"{name} {label}\n" for name, label in zip(space.names, space.labels, strict=True))
+    bounds = "".join(f"{name} {_bound(low)} {_bound(high)}\n" for name, (low, high) in zip(space.names, space.bounds, strict=True))
+    with write_atomically(directory.path / "posterior.txt") as file:
+        np.savetxt(file, chain, fmt="%.8e")
+    for suffix, text in ((".paramnames", names), (".ranges", bounds)):
+        with write_atomically(directory.path / f"posterior{suffix}") as file:
+            file.write(text.encode())
+    return [directory.posterior, *(directory.path / f"posterior{suffix}" for suffix in (".txt", ".paramnames", ".ranges"))]
+
+
+def write_arrays(path: pathlib.Path, **arrays: np.ndarray) -> None:
+    """Write named arrays, whole or not at all."""
+    with write_atomically(path) as file:
+        np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]
+
+
+def read_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
+    """Read named arrays that `write_arrays` wrote.
+
+    Raises:
+        DataError: the file is missing or of another format.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise DataError(str(path), expected="arrays of a run", got=str(error), remedy="Delete it and use --resume.") from error
+
+
+def _prepare(path: pathlib.Path, configuration: RunConfiguration) -> RunDirectory:
+    for folder in (path, path / "checkpoints", path / "figures"):
+        folder.mkdir(parents=True, exist_ok=True)
+    with write_atomically(path / "config.yaml") as file:
+        file.write(configuration.to_yaml().encode())
+    return RunDirectory(path)
+
+
+def _require_run(path: pathlib.Path) -> None:
+    if not (path / "config.yaml").is_file() or not (path / "checkpoints").is_dir():
+        raise ConfigurationError(
+            str(path), expected="a run directory", got="no run" if path.exists() else "no such directory",
+            remedy="Choose another directory.",
+        )  # fmt: skip
+
+
+def _is_ours(entry: pathlib.Path) -> bool:
+    # A process killed in the act of writing leaves a neighbour called .<name>.<something>.
+    return any(entry.name == name or entry.name.startswith(f".{name}.") for name in ARTEFACTS)
+
+
+def _is_empty(path: pathlib.Path) -> bool:
+    # A process killed in the act of starting leaves folders and a neighbour of config.yaml, and not one result.
+    return all(_is_ours(entry) and entry.name != "config.yaml" and not _has_files(entry) for entry in path.iterdir())
+
+
+def _has_files(entry: pathlib.Path) -> bool:
+    return entry.is_dir() and any(entry.iterdir())
+
+
+def _bound(value: float) -> str:
+    return f"{value:.8g}" if np.isfinite(value) else "N"
+
+
+def _checksum(path: pathlib.Path) -> str | None:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except (FileNotFoundError, IsADirectoryError):
+        return None
+
+
+def _write_json(path: pathlib.Path, value: object) -> None:
+    with write_atomically(path) as file:
+        file.write(json.dumps(value, indent=2).encode())
+

@@ -1,0 +1,79 @@
+"""Tables in Markdown, generated from result files and never typed.
+
+A document marks where a table goes:
+
+    <!-- results: lensing-laptop linear-gaussian-smoke -->
+    <!-- end results -->
+
+and `python -m fullfield.report.table README.md` fills in what `results/<name>.json` say. `--check` changes nothing and
+exits with 1 when a table is out of date.
+"""
+
+import pathlib
+import re
+import sys
+
+from fullfield._core import write_atomically
+from fullfield.report.schema import read_report, RunReport
+
+
+BLOCK = re.compile(r"(<!-- results: (?P<names>.*?) -->\n).*?(<!-- end results -->)", re.DOTALL)
+MARKS = {"pass": "pass", "warn": "**warn**", "fail": "**FAIL**"}
+
+
+def format_value(value: float | None, uncertainty: float | None = None) -> str:
+    """A number to the digits that its uncertainty allows, to four if it has none, and a dash for none."""
+    if value is None:
+        return "–"
+    if uncertainty:
+        digits = max(0, 1 - int(f"{uncertainty:e}".split("e")[1]))
+        return f"{value:.{digits}f} ± {uncertainty:.{digits}f}"
+    return f"{value:.4g}" if value < 1e4 else f"{value:,.0f}"
+
+
+def markdown_table(report: RunReport) -> str:
+    """Numbers of one run as a Markdown table, with its cost below."""
+    lines = ["| test | value | bar | published | verdict |", "|---|---|---|---|---|"]
+    for number in report.numbers:
+        value = format_value(number.value, number.uncertainty)
+        cells = (number.name, value, number.bar or "–", format_value(number.published), MARKS[number.verdict])
+        lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
+    cost, hardware = report.cost, report.hardware
+    lines += [
+        "",
+        f"`{report.command}`: {cost.simulations:,} simulations, {report.total_seconds / 60:.1f} min, "
+        f"{cost.peak_memory_gb:.1f} GB on {hardware.get('cores', '?')} cores ({hardware.get('device', '?')}), "
+        f"revision {report.revision or report.versions.get('fullfield', '?')}.",
+    ]
+    return "\n".join(lines)
+
+
+def fill_tables(text: str, results: pathlib.Path) -> str:
+    """Text whose marked blocks hold the tables of the result files that they name.
+
+    Raises:
+        DataError: a named result file is missing or malformed.
+    """
+
+    def block(match: re.Match) -> str:
+        tables = [f"**{name}**\n\n{markdown_table(read_report(results / f'{name}.json'))}" for name in match["names"].split()]
+        return match[1] + "\n" + "\n\n".join(tables) + "\n\n" + match[3]
+
+    return BLOCK.sub(block, text)
+
+
+def main(arguments: list[str]) -> int:
+    """Fill the tables of the named documents from the folder `results` beside the working directory's files."""
+    stale = 0
+    for document in (pathlib.Path(name) for name in arguments if name != "--check"):
+        old = document.read_text(encoding="utf-8")
+        new = fill_tables(old, pathlib.Path("results"))
+        stale += new != old
+        if new != old and "--check" not in arguments:
+            with write_atomically(document) as file:
+                file.write(new.encode())
+    return int("--check" in arguments and stale > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
