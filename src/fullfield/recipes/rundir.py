@@ -233,8 +233,8 @@ def read_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
         DataError: the file is missing or of another format.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise DataError(str(path), expected="arrays of a run", got=str(error), remedy="Delete it and use --resume.") from error
 

@@ -28,7 +28,7 @@ def format_value(value: float | None, uncertainty: float | None = None) -> str:
     if uncertainty:
         digits = max(0, 1 - int(f"{uncertainty:e}".split("e")[1]))
         return f"{value:.{digits}f} ± {uncertainty:.{digits}f}"
-    return f"{value:.4g}" if value < 1e4 else f"{value:,.0f}"
+    return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
 
 
 def markdown_table(report: RunReport) -> str:
