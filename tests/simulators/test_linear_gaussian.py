@@ -1,4 +1,4 @@
-"""The closed forms of the linear-Gaussian world against brute force, and the forward model's derived quantities against them."""
+"""The closed forms of the linear-Gaussian world against brute force, and what a forward model derives against them."""
 
 import jax
 import jax.numpy as jnp
@@ -27,9 +27,10 @@ def grid(model, data):
     theta = np.stack(np.meshgrid(axis, axis, indexing="ij"), -1).reshape(-1, 2)
     inverse = np.linalg.inv(np.asarray(model.covariance, float))
     residual = np.asarray(data, float) - theta @ np.asarray(model.response, float).T
-    log_likelihood = -0.5 * np.einsum("ni,ij,nj->n", residual, inverse, residual) - 0.5 * np.linalg.slogdet(
-        2 * np.pi * np.asarray(model.covariance, float)
-    )[1]
+    log_likelihood = (
+        -0.5 * np.einsum("ni,ij,nj->n", residual, inverse, residual)
+        - 0.5 * np.linalg.slogdet(2 * np.pi * np.asarray(model.covariance, float))[1]
+    )
     density = np.exp(log_likelihood - 0.5 * (theta**2).sum(-1)) / (2 * np.pi)
     evidence = density.sum() * (axis[1] - axis[0]) ** 2
     weight = density / density.sum()

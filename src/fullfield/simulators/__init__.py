@@ -4,19 +4,36 @@ from fullfield.simulators.forward import (
     AbstractExplicitModel,
     AbstractForwardModel,
     BlackBoxModel,
+    DATA,
     NumPyroModel,
     sample_parameters,
     Simulations,
 )
+from fullfield.simulators.lensing import LensingModel, lsst_y10_model, sbi_lens_model, wcdm_parameters
 from fullfield.simulators.linear_gaussian import LinearGaussian
+from fullfield.simulators.shifts import AbstractShift, LegacyTabulatedShift, TabulatedShift
+from fullfield.simulators.sites import NoisyPixels, WhiteNoise
+from fullfield.simulators.survey import LensingSurvey, lsst_y10
 
 
 __all__ = [
+    "DATA",
     "AbstractExplicitModel",
     "AbstractForwardModel",
+    "AbstractShift",
     "BlackBoxModel",
+    "LegacyTabulatedShift",
+    "LensingModel",
+    "LensingSurvey",
     "LinearGaussian",
+    "NoisyPixels",
     "NumPyroModel",
     "Simulations",
+    "TabulatedShift",
+    "WhiteNoise",
+    "lsst_y10",
+    "lsst_y10_model",
     "sample_parameters",
+    "sbi_lens_model",
+    "wcdm_parameters",
 ]

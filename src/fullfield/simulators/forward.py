@@ -149,7 +149,9 @@ class NumPyroModel(AbstractExplicitModel):
             leaves = [jax.tree.leaves(prior) for prior in priors]
             if not all(np.allclose(a, b) for a, b in zip(*leaves, strict=True)):
                 raise ParameterError(
-                    name, expected="a prior of its own", got="one that depends on another site",
+                    name,
+                    expected="a prior of its own",
+                    got="one that depends on another site",
                     remedy="Leave it out of `names`: it then counts as a latent.",
                 )
             entries[name] = Parameter(priors[0], label=(labels or {}).get(name, ""))

@@ -1,0 +1,94 @@
+"""What a weak-lensing survey is: its redshift bins, galaxy density, shape noise, patch of sky and mask."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from fullfield._core import ConfigurationError, DataError, ShapeError
+from fullfield.cosmology import RedshiftBins, smail_bins
+from fullfield.fields import FlatSky
+
+
+class LensingSurvey(eqx.Module):
+    """A tomographic weak-lensing survey of one flat patch.
+
+    Args:
+        sky: patch and pixels of the maps.
+        bins: redshift distributions of the source bins.
+        density: galaxies per arcmin² in each bin.
+        ellipticity_scatter: shape noise σ_e of the convergence estimate of one galaxy.
+        mask: True where a pixel is observed, (n, n); None observes all.
+    """
+
+    sky: FlatSky
+    bins: RedshiftBins
+    density: tuple[float, ...] = eqx.field(static=True)
+    ellipticity_scatter: float = eqx.field(static=True)
+    mask: Bool[Array, "n n"] | None = None
+
+    def __check_init__(self):
+        if len(self.density) != self.bins.density.shape[0]:
+            raise ConfigurationError("density", expected=f"{self.bins.density.shape[0]} numbers, one a bin", got=self.density)
+        if min(self.density) <= 0 or self.ellipticity_scatter <= 0:
+            raise ConfigurationError("density, ellipticity_scatter", expected="positive numbers", got="others")
+        if self.mask is None:
+            return
+        if self.mask.shape != (self.sky.pixels,) * 2:
+            raise ShapeError("mask", expected=(self.sky.pixels,) * 2, got=self.mask.shape)
+        if not isinstance(self.mask, jax.core.Tracer) and not np.any(self.mask):
+            raise DataError("mask", expected="at least one observed pixel", got="none", remedy="True marks observed pixels.")
+
+    @property
+    def data_shape(self) -> tuple[int, int, int]:
+        """Shape (n, n, bins) of the data."""
+        return self.sky.pixels, self.sky.pixels, len(self.density)
+
+    @property
+    def noise_scale(self) -> Float[Array, " bins"]:
+        """Standard deviation σ_e / √(galaxies per pixel) of the noise in a pixel of each bin."""
+        galaxies = jnp.asarray(self.density) * self.sky.pixel_arcmin**2
+        return self.ellipticity_scatter / jnp.sqrt(galaxies)
+
+    def check(self, maps: Float[Array, "..."]) -> None:
+        """Refuse maps that this survey cannot have observed.
+
+        Raises:
+            ShapeError: not (n, n, bins).
+            DataError: an observed pixel is NaN or infinite, or all maps are constant.
+        """
+        maps = np.asarray(maps)
+        if maps.shape != self.data_shape:
+            remedy = "Axes are (y, x, bin)."
+            if maps.ndim == 3 and maps.shape[0] == maps.shape[1] and maps.shape[0] % self.sky.pixels == 0:
+                remedy += " Average finer maps with fullfield.fields.block_average."
+            raise ShapeError("maps", expected=self.data_shape, got=maps.shape, remedy=remedy)
+        observed = np.ones(maps.shape[:2], bool) if self.mask is None else np.asarray(self.mask)
+        bad = ~np.isfinite(maps) & observed[..., None]
+        if bad.any():
+            where = tuple(int(i) for i in np.argwhere(bad)[0])
+            raise DataError(
+                "maps",
+                expected="finite observed pixels",
+                got=f"{bad.sum()} NaN or infinite, the first at (y, x, bin) = {where}",
+                remedy="Mark such pixels as unobserved in the survey's mask.",
+            )
+        if np.ptp(maps[observed], axis=0).max() == 0:
+            raise DataError("maps", expected="maps that vary", got="constant maps", remedy="Is the field of view all masked?")
+
+
+def lsst_y10(pixels: int = 256) -> LensingSurvey:
+    """Survey like the tenth year of LSST: 10 x 10 deg², five equal bins, 27 galaxies per arcmin², σ_e = 0.26.
+
+    Source: Zeghal et al. 2025 (A&A 699, A327), section 3 and the public configuration of sbi_lens.
+
+    Args:
+        pixels: pixels on a side; 256 gives the 2.34 arcmin of the published maps.
+    """
+    return LensingSurvey(
+        sky=FlatSky(pixels, 10.0),
+        bins=smail_bins(5, alpha=2.0, beta=0.68, z_0=0.11, scatter=0.05),
+        density=(27 / 5,) * 5,
+        ellipticity_scatter=0.26,
+    )

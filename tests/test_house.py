@@ -1,0 +1,48 @@
+"""The house rules that a machine can check: layers, file sizes, names, side effects of import, documentation."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+
+ROOT = pathlib.Path(__file__).parents[1]
+FILES = sorted((ROOT / "src" / "fullfield").rglob("*.py"))
+
+
+def test_layers_are_kept():
+    command = [pathlib.Path(sys.executable).with_name("lint-imports")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={"PYTHONIOENCODING": "utf8", "PATH": ""})
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_file_keeps_the_rules(path):
+    text = path.read_text()
+    assert text.count("\n") <= 400, "two rooms in one file"
+    assert path.stem not in {"utils", "util", "helpers", "helper", "common", "misc"}
+    assert "from __future__ import annotations" not in text
+    assert "import pickle" not in text
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+            assert ast.get_docstring(node), f"{node.name} has no docstring"
+
+
+def test_import_has_no_side_effects():
+    code = """
+import os, sys, warnings
+filters, environment = list(warnings.filters), dict(os.environ)
+import jax
+settings = dict(jax.config.values)
+import importlib, pkgutil, fullfield
+for module in pkgutil.walk_packages(fullfield.__path__, "fullfield."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+assert not jax.live_arrays(), jax.live_arrays()
+assert dict(jax.config.values) == settings, "a JAX setting changed"
+assert dict(os.environ) == environment, "the environment changed"
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
