@@ -1,7 +1,20 @@
 """Training data: stored or simulated on the fly behind one interface, and the store that campaigns write."""
 
+from fullfield.datasets.campaign import simulate_to_store, write_chunks
 from fullfield.datasets.simulations import AbstractShard, AbstractSimulations, OnlineSimulations
+from fullfield.datasets.split import FRACTIONS, split
+from fullfield.datasets.store import SimulationSet
 from fullfield.datasets.stored import StoredSimulations
 
 
-__all__ = ["AbstractShard", "AbstractSimulations", "OnlineSimulations", "StoredSimulations"]
+__all__ = [
+    "FRACTIONS",
+    "AbstractShard",
+    "AbstractSimulations",
+    "OnlineSimulations",
+    "SimulationSet",
+    "StoredSimulations",
+    "simulate_to_store",
+    "split",
+    "write_chunks",
+]

@@ -67,7 +67,7 @@ class StoredSimulations(AbstractSimulations):
         if rows.size * _example_bytes(data) > memory:
             self.theta, self.data, self.rows = theta, data, np.sort(rows)
         else:
-            chosen = np.asarray(data[...]) if rows.size == len(theta) else np.asarray(data[...])[rows]
+            chosen = read_rows(data, rows)
             _check_finite("data", chosen)
             self.theta, self.data, self.rows = jnp.asarray(theta[rows]), jnp.asarray(chosen), None
 
@@ -137,6 +137,18 @@ class _StoredShard(AbstractShard):
         rows = jax.lax.dynamic_slice_in_dim(self.order, step * self.batch_size, self.batch_size)
         theta, data = self.theta[rows], self.data[rows]
         return theta, augmented(self.augment, key, theta, data)
+
+
+def read_rows(data: Any, rows: Int[np.ndarray, " m"]) -> Shaped[np.ndarray, "m ..."]:
+    """Read some rows of an array (n, ...); a Zarr array is read whole chunk by whole chunk."""
+    if not hasattr(data, "chunks"):
+        return np.asarray(data) if np.array_equal(rows, np.arange(len(data))) else np.asarray(data)[rows]
+    chosen = np.empty((rows.size, *data.shape[1:]), data.dtype)
+    size = _rows_per_chunk(data)
+    for number in np.unique(rows // size):
+        mine = rows // size == number
+        chosen[mine] = np.asarray(data[number * size : (number + 1) * size])[rows[mine] - number * size]
+    return chosen
 
 
 def _deal(n: int, batch_size: int) -> tuple[int, int]:
