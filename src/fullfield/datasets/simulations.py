@@ -65,7 +65,7 @@ class OnlineSimulations(AbstractSimulations):
 
     def shards(self, key: Key[Array, ""]) -> Iterator[AbstractShard]:
         """Yield the one shard of an epoch: the model itself."""
-        yield _OnlineShard(jnp.asarray(self.steps_per_epoch), self.model, self.augment, self.batch_size)
+        yield _OnlineShard(jnp.asarray(self.steps_per_epoch, jnp.int32), self.model, self.augment, self.batch_size)
 
     def cost(self, epochs: int) -> int:
         """Number of simulations that `epochs` epochs draw."""

@@ -92,7 +92,7 @@ class StoredSimulations(AbstractSimulations):
         return digest("stored", np.asarray(self.theta)[rows], data, self.augment, self.batch_size, self.data.shape[1:])
 
     def _shard(self, theta, data, order, steps):
-        return _StoredShard(jnp.asarray(steps), theta, data, order, self.augment, self.batch_size)
+        return _StoredShard(jnp.asarray(steps, jnp.int32), theta, data, order, self.augment, self.batch_size)
 
     def _stream(self, key, rows):
         """Yield shards of whole batches; rows that do not fill a shard move on to the next one."""
@@ -171,6 +171,6 @@ def _check_finite(name: str, values: np.ndarray) -> None:
         raise DataError(
             name,
             expected="finite numbers",
-            got=f"{bad.sum()} of {bad.size} examples with NaN or infinity, first {bad.argmax()}",
+            got=f"NaN or infinity in {bad.sum()} of {bad.size} examples, first at {bad.argmax()}",
             remedy="Leave these simulations out or mend the simulator.",
         )

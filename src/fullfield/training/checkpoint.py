@@ -11,8 +11,10 @@ import jax
 from jaxtyping import PyTree
 
 from fullfield._core import ConfigurationError, digest, load_module, read_header, save_module
-from fullfield.training.epoch import State
 from fullfield.training.history import History
+
+
+SECONDS = 5.0  # least time between two writes, so that short epochs do not wait for the disk
 
 
 class Checkpoint(eqx.Module):
@@ -21,22 +23,20 @@ class Checkpoint(eqx.Module):
     Args:
         path: the file.
         configuration: digests by name; a file with others is refused.
-        seconds: least time between two writes of a running training.
     """
 
     path: pathlib.Path
     configuration: dict[str, str]
-    seconds: float
 
-    def __init__(self, path: str | os.PathLike, configuration: dict[str, str], seconds: float = 5.0):
-        self.path, self.configuration, self.seconds = pathlib.Path(path), configuration, seconds
+    def __init__(self, path: str | os.PathLike, configuration: dict[str, str]):
+        self.path, self.configuration = pathlib.Path(path), configuration
 
-    def write(self, state: State, best: PyTree, history: History) -> None:
-        """Replace the file atomically."""
+    def write(self, state: PyTree, best: PyTree, history: History) -> None:
+        """Replace the file atomically by the training's state, the best weights and the history."""
         header = {"kind": "training", "configuration": self.configuration, "history": history.to_dict()}
         save_module(self.path, (state, best), header)
 
-    def read(self, state: State, best: PyTree) -> tuple[State, PyTree, History]:
+    def read(self, state: PyTree, best: PyTree) -> tuple[PyTree, PyTree, History]:
         """Where the file stopped, or what was given if there is none.
 
         Raises:

@@ -1,5 +1,6 @@
 """The one function that trains: any module, any loss, any source of simulations."""
 
+import functools
 import math
 import os
 import time
@@ -12,7 +13,7 @@ from jaxtyping import Key
 from fullfield._core import FullfieldError, stream
 from fullfield._core.progress import Progress, silent
 from fullfield.datasets import AbstractSimulations
-from fullfield.training.checkpoint import Checkpoint, configuration_of
+from fullfield.training import checkpoint as checkpoints
 from fullfield.training.epoch import (
     device_mesh,
     held_out_loss,
@@ -33,6 +34,7 @@ class DivergenceError(FullfieldError):
     """Training met a loss that is not finite."""
 
 
+@functools.cache  # equal settings give one object, so that members of an ensemble share their compiled programs
 def cosine_adam(
     learning_rate: float, steps: int, *, warmup: float = 0.05, clip: float = 1.0
 ) -> optax.GradientTransformationExtraArgs:
@@ -102,7 +104,7 @@ def fit(
     if checkpoint is not None:
         settings = {"module": module, "loss": loss, "optimiser": optimiser, "average": average, "key": key}
         sources = {"simulations": simulations.identity, "validation": validation.identity}
-        file = Checkpoint(checkpoint, configuration_of(settings | sources))
+        file = checkpoints.Checkpoint(checkpoint, checkpoints.configuration_of(settings | sources))
         state, best, history = file.read(state, best)
     state, best, training = training.everywhere((state, best, training))
     looped = loops_well(training, state, simulations)
@@ -123,7 +125,7 @@ def fit(
                 candidate if held_out < history.best else best,
                 history.with_epoch(train_loss, held_out, time.perf_counter() - start, used),
             )
-            if file is not None and time.monotonic() - saved > file.seconds:
+            if file is not None and time.monotonic() - saved > checkpoints.SECONDS:
                 file.write(state, best, history)
                 saved = time.monotonic()
             progress(stage, history.epochs, max_epochs, train_loss=train_loss, held_out=held_out)
