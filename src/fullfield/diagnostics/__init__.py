@@ -1,1 +1,53 @@
-"""Calibration tests: arrays in, a Report out."""
+"""Calibration tests: arrays in, a Report out.
+
+Every verdict has a stated false-alarm probability (`Budget`): an exact posterior fails anywhere in a report with probability
+0.001 at most and warns with 0.01.
+"""
+
+from fullfield.diagnostics.budget import Budget
+from fullfield.diagnostics.c2st import AbstractC2ST, c2st, LensingC2ST, SbibmC2ST
+from fullfield.diagnostics.calibration import calibrate, Calibration
+from fullfield.diagnostics.coverage import Coverage, coverage
+from fullfield.diagnostics.merit import figure_of_merit
+from fullfield.diagnostics.mira import mira, mira_null_mean
+from fullfield.diagnostics.misspecification import Misspecification, misspecification
+from fullfield.diagnostics.predictive import Predictive, predictive
+from fullfield.diagnostics.ranks import Ranks, ranks
+from fullfield.diagnostics.record import judge, merge, Number, Report, Verdict
+from fullfield.diagnostics.references import regress
+from fullfield.diagnostics.tarp import Tarp, tarp
+from fullfield.diagnostics.typicality import Typicality
+from fullfield.diagnostics.uniformity import Curves, simultaneous_band
+
+
+__all__ = [
+    "AbstractC2ST",
+    "Budget",
+    "Calibration",
+    "Coverage",
+    "Curves",
+    "LensingC2ST",
+    "Misspecification",
+    "Number",
+    "Predictive",
+    "Ranks",
+    "Report",
+    "SbibmC2ST",
+    "Tarp",
+    "Typicality",
+    "Verdict",
+    "c2st",
+    "calibrate",
+    "coverage",
+    "figure_of_merit",
+    "judge",
+    "merge",
+    "mira",
+    "mira_null_mean",
+    "misspecification",
+    "predictive",
+    "ranks",
+    "regress",
+    "simultaneous_band",
+    "tarp",
+]
