@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 .PHONY: demo test check bench clean
 
 demo: $(VENV)/installed
-	$(BIN)/fullfield run lensing -o runs/demo --scale laptop --resume-or-start
+	$(BIN)/fullfield run lensing -o runs/demo $(if $(wildcard runs/demo),--resume)
 
 test: $(VENV)/tested
 	$(BIN)/python -m pytest -n 2

@@ -45,9 +45,14 @@ def test_another_structure_and_another_format_are_refused(tmp_path, module, key)
 
 def test_an_interrupted_write_leaves_the_earlier_file(tmp_path):
     (tmp_path / "f").write_text("before")
-    with pytest.raises(KeyboardInterrupt), write_atomically(tmp_path / "f") as file:
-        file.write(b"half")
-        raise KeyboardInterrupt
+
+    def stopped_halfway():
+        with write_atomically(tmp_path / "f") as file:
+            file.write(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped_halfway()
     assert (tmp_path / "f").read_text() == "before"
     assert len(list(tmp_path.iterdir())) == 1
 
@@ -61,7 +66,7 @@ def test_digest_names_content_and_settings():
 
 
 def test_digest_is_the_same_in_another_process():
-    code = "from fullfield._core import digest; from fullfield.simulators import LinearGaussian; print(digest(LinearGaussian()))"
+    code = "from fullfield._core import digest; from fullfield.simulators import LinearGaussian as L; print(digest(L()))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == digest(LinearGaussian())
 

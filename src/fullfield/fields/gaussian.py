@@ -5,6 +5,7 @@ The white latents z (bin, y, x) are read as Hartley coefficients: the Fourier co
 saved, and each latent belongs to one scale, which is what preconditioned samplers want.
 """
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -13,6 +14,7 @@ from fullfield.fields.grid import FlatSky
 
 
 _FLOOR = 2e-6  # float32 resolves a pivot to about 1e-6 of the variance it is left from
+
 
 def pair_indices(bins: int) -> tuple[np.ndarray, np.ndarray]:
     """First and second bin of each pair, in the order (0,0), (0,1), ..., (1,1), ... of every set of spectra."""
@@ -46,10 +48,6 @@ def power_root(power: Float[Array, "pairs m m"]) -> Float[Array, "pairs m m"]:
     return jnp.stack(root)
 
 
-
-
-
-
 def unrealised_fraction(power: Float[Array, "pairs m m"]) -> Float[Array, ""]:
     """Fraction of modes, the zero mode aside, whose power matrix is not positive definite."""
     bins = _bins(len(power))
@@ -59,9 +57,7 @@ def unrealised_fraction(power: Float[Array, "pairs m m"]) -> Float[Array, ""]:
     return (jnp.sum(missing) - 1) / (missing.size - 1)
 
 
-def gaussian_field(
-    sky: FlatSky, root: Float[Array, "pairs m m"], white: Float[Array, "bins n n"]
-) -> Float[Array, "bins n n"]:
+def gaussian_field(sky: FlatSky, root: Float[Array, "pairs m m"], white: Float[Array, "bins n n"]) -> Float[Array, "bins n n"]:
     """Periodic Gaussian field with the given root of its power.
 
     Args:
@@ -76,11 +72,13 @@ def gaussian_field(
     bins = white.shape[0]
     place = _places(bins)
     mirrored = jnp.roll(white[:, ::-1, ::-1], 1, axis=(1, 2))[..., :m]
-    even, odd = white[..., :m] + mirrored, white[..., :m] - mirrored
-    modes = (n**2 / (2 * sky.side_radians)) * (even - 1j * odd)
-    plane = jnp.concatenate([root, root[:, m - 2 : 0 : -1]], axis=1)
-    coloured = [sum(plane[place[j, i]] * modes[j] for j in range(i + 1)) for i in range(bins)]
-    return jnp.fft.irfft2(jnp.stack(coloured), s=(n, n))
+    even, odd = white[..., :m] + mirrored, mirrored - white[..., :m]
+    plane = (n**2 / (2 * sky.side_radians)) * jnp.concatenate([root, root[:, m - 2 : 0 : -1]], axis=1)
+
+    def coloured(modes):
+        return jnp.stack([sum(plane[place[j, i]] * modes[j] for j in range(i + 1)) for i in range(bins)])
+
+    return jnp.fft.irfft2(jax.lax.complex(coloured(even), coloured(odd)), s=(n, n))
 
 
 def _bins(pairs: int) -> int:

@@ -1,7 +1,8 @@
 """Shifted lognormal fields: κ = λ (exp(g - ½ Var g) - 1), with g Gaussian and λ > 0 minus the smallest value possible.
 
 Correlations map point by point, 1 + ξ_ij / (λ_i λ_j) = exp(ξ^g_ij), so a target spectrum is hit exactly where the Gaussian
-spectrum that follows is positive (Hilbert, Hartlap & Schneider 2011, A&A 536, A85, eq. 21-25; Xavier et al. 2016, MNRAS 459, 3693).
+spectrum that follows is positive (Hilbert, Hartlap & Schneider 2011, A&A 536, A85, eq. 21-25; Xavier, Abdalla & Joachimi 2016,
+MNRAS 459, 3693).
 """
 
 import jax.numpy as jnp
@@ -11,9 +12,7 @@ from fullfield.fields.gaussian import gaussian_field, pair_indices, power_root
 from fullfield.fields.pixels import Lattice
 
 
-def gaussian_correlation(
-    correlation: Float[Array, "pairs m m"], shift: Float[Array, " bins"]
-) -> Float[Array, "pairs m m"]:
+def gaussian_correlation(correlation: Float[Array, "pairs m m"], shift: Float[Array, " bins"]) -> Float[Array, "pairs m m"]:
     """Correlation of the Gaussian fields behind lognormal fields with the given correlation."""
     first, second = pair_indices(len(shift))
     product = (shift[first] * shift[second])[:, None, None]

@@ -67,7 +67,7 @@ class Lattice(eqx.Module):
     oversampling: int = eqx.field(static=True)
     multipoles: Float[Array, " n_ell"]
     to_power: Float[Array, "m m n_ell"]
-    to_correlation: Float[Array, "m m n_ell"]
+    to_correlation: Float[Array, "n_ell m m"]
     to_block_correlation: Float[Array, "f f n_ell"]
     cosines: Float[Array, "m m"]
 
@@ -91,7 +91,7 @@ class Lattice(eqx.Module):
             self.multipoles = jnp.asarray(mode_nodes * sky.fundamental, jnp.float32)
             self.cosines = jnp.asarray(cosines, jnp.float32)
             self.to_power = jnp.asarray(power, jnp.float32)
-            self.to_correlation = jnp.asarray(_correlation(cosines, power) / area, jnp.float32)
+            self.to_correlation = jnp.asarray(np.moveaxis(_correlation(cosines, power), -1, 0) / area, jnp.float32)
             self.to_block_correlation = jnp.asarray(_correlation(block, fine_power) / area, jnp.float32)
 
     def power(self, spectra: Float[Array, "pairs n_ell"]) -> Float[Array, "pairs m m"]:
@@ -100,7 +100,7 @@ class Lattice(eqx.Module):
 
     def correlation(self, spectra: Float[Array, "pairs n_ell"]) -> Float[Array, "pairs m m"]:
         """Correlation function at lattice separations 0 .. N/2 along each axis, of spectra C_ℓ given at `multipoles`."""
-        return jnp.einsum("pn,xyn->pxy", spectra, self.to_correlation, precision="highest")
+        return jnp.einsum("pn,nxy->pxy", spectra, self.to_correlation, precision="highest")
 
     def power_of(self, correlation: Float[Array, "pairs m m"]) -> Float[Array, "pairs m m"]:
         """Lattice power (sr) of a correlation function, its inverse transform."""

@@ -17,8 +17,8 @@ from jaxtyping import Array, Float, Key, UInt32
 _PARITY = 0x1BD11BDA  # Salmon et al. 2011: the constant that completes the key schedule
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 
-# Giles 2010 ("Approximating the erfinv function", GPU Computing Gems 2), single precision: polynomials in w - 2.5 and sqrt(w) - 3
-# with w = -log(1 - u²), highest power first.
+# Giles 2010 ("Approximating the erfinv function", GPU Computing Gems 2, single precision): polynomials in w - 2.5 and
+# sqrt(w) - 3 with w = -log(1 - u²), highest power first.
 _CENTRE = (2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087)
 _CENTRE += (-0.00125372503, -0.00417768164, 0.246640727, 1.50140941)
 _TAIL = (-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773)
@@ -36,10 +36,27 @@ def normal(key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "*shape"
     """
     if str(jax.random.key_impl(key)) != "threefry2x32":
         return jax.random.normal(key, shape, jnp.float32)
-    bits = _random_bits(jax.random.key_data(key), math.prod(shape)).reshape(shape)
-    # 23 bits put u on the odd multiples of 2^-23 inside (-1, 1): never the ends, and symmetric.
-    u = lax.bitcast_convert_type((bits >> 9) | jnp.uint32(0x3F800000), jnp.float32) * 2 - (3 - 2.0**-23)
-    return _inverse_normal(u)
+    return _deviate(_random_bits(jax.random.key_data(key), math.prod(shape)).reshape(shape))
+
+
+def materialised_normal(key: Key[Array, ""], shape: tuple[int, ...]) -> Float[Array, "*shape"]:
+    """Draw the deviates of `normal`, each computed once however often it is used.
+
+    The compiler for CPUs fuses elementwise work into each of its uses, and drawing a deviate costs a hundred times what reading
+    it does. It does not fuse across a loop, here one over the first axis.
+    """
+    if str(jax.random.key_impl(key)) != "threefry2x32":
+        return normal(key, shape)
+    return lax.map(_deviate, _random_bits(jax.random.key_data(key), math.prod(shape)).reshape(shape))
+
+
+def _deviate(bits: UInt32[Array, "..."]) -> Float[Array, "..."]:
+    return _inverse_normal(_symmetric_uniform(bits))
+
+
+def _symmetric_uniform(bits: UInt32[Array, "..."]) -> Float[Array, "..."]:
+    # 23 bits put u on the odd multiples of 2^-23 inside (-1, 1): never the ends, and symmetric. Each step is exact in float32.
+    return (lax.bitcast_convert_type((bits >> 9) | jnp.uint32(0x3F800000), jnp.float32) * 2 - 3) + 2.0**-23
 
 
 def _random_bits(key: UInt32[Array, "2"], size: int) -> UInt32[Array, " size"]:

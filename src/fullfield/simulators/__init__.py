@@ -13,7 +13,7 @@ from fullfield.simulators.lensing import LensingModel, lsst_y10_model, sbi_lens_
 from fullfield.simulators.linear_gaussian import LinearGaussian
 from fullfield.simulators.shifts import AbstractShift, LegacyTabulatedShift, TabulatedShift
 from fullfield.simulators.sites import NoisyPixels, WhiteNoise
-from fullfield.simulators.survey import LensingSurvey, lsst_y10
+from fullfield.simulators.survey import LensingSurvey, lsst_y10, published_mock
 
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "WhiteNoise",
     "lsst_y10",
     "lsst_y10_model",
+    "published_mock",
     "sample_parameters",
     "sbi_lens_model",
     "wcdm_parameters",

@@ -1,5 +1,7 @@
 """What a weak-lensing survey is: its redshift bins, galaxy density, shape noise, patch of sky and mask."""
 
+import importlib.resources
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -92,3 +94,13 @@ def lsst_y10(pixels: int = 256) -> LensingSurvey:
         density=(27 / 5,) * 5,
         ellipticity_scatter=0.26,
     )
+
+
+def published_mock() -> np.ndarray:
+    """Published LSST-Y10 mock, noisy convergence (256, 256, 5) at the fiducial cosmology, made by sbi_lens.
+
+    Zeghal et al. 2025 (A&A 699, A327); see `data/README.md` beside this file. Its model is `sbi_lens_model`.
+    """
+    file = importlib.resources.files("fullfield.simulators") / "data" / "lsst_y10_mock.npy"
+    with file.open("rb") as handle:
+        return np.load(handle)

@@ -1,0 +1,132 @@
+"""Six cosmological parameters from tomographic convergence maps of an LSST-Y10-like survey."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from fullfield.recipes.configuration import RunConfiguration, Section
+from fullfield.recipes.recipe import Recipe, Scale
+
+
+PUBLISHED_MERIT = {("omega_c", "sigma_8"): 2520.0, ("omega_c", "w_0"): 198.0, ("sigma_8", "w_0"): 176.0}
+"""Full-field sampling of the published mock at 256 x 256 pixels (Lanzieri et al. 2025, A&A 697, A162, and its chain)."""
+
+FINE = 256
+
+
+class ModelSettings(Section):
+    """Settings of the forward model."""
+
+    pixels: Literal[16, 32, 64, 128, 256] = Field(64, description="pixels on a side; finer observations are averaged")
+    physics: Literal["lsst_y10", "sbi_lens"] = Field(
+        "lsst_y10", description="ours, or that of sbi_lens, with its faulty shift lookup, for maps made with it"
+    )
+
+
+class LensingConfiguration(RunConfiguration):
+    """Settings of the lensing recipe. `observation` is a file, or "published-mock"."""
+
+    model: ModelSettings = ModelSettings()
+    averaged: int = Field(0, ge=0, description="256 x 256 simulations to average and infer from, as a test of coarser pixels")
+
+
+def build(configuration: LensingConfiguration):
+    """Build the problem."""
+    import jax
+    import numpy as np
+
+    from fullfield._core import ConfigurationError
+    from fullfield.fields import band_powers, block_average, logarithmic_bands
+    from fullfield.networks import ConvNet, ResNet18
+    from fullfield.recipes.lensing_checks import infer_from_averaged_maps, picture
+    from fullfield.recipes.problem import Problem, read_observation
+    from fullfield.simulators import lsst_y10_model, published_mock, sbi_lens_model
+
+    settings = configuration.model
+    models = {"lsst_y10": lsst_y10_model, "sbi_lens": sbi_lens_model}
+    model = models[settings.physics](settings.pixels)
+    sky = model.survey.sky
+    bands = logarithmic_bands(sky, min(12, settings.pixels // 4))
+    observation, truth = None, None
+    if configuration.observation == "published-mock":
+        if settings.physics != "sbi_lens":
+            raise ConfigurationError(
+                "model.physics", expected="sbi_lens for the published mock, which that code made", got=settings.physics,
+                remedy="Add --set model.physics=sbi_lens.",
+            )  # fmt: skip
+        observation, truth = published_mock(), np.asarray(model.parameters.fiducial)
+    elif configuration.observation:
+        observation = read_observation(configuration.observation)
+    if observation is not None:
+        finer, rest = divmod(observation.shape[0], settings.pixels) if observation.ndim == 3 else (1, 0)
+        if finer > 1 and not rest and observation.shape[1] == observation.shape[0]:
+            observation = block_average(observation, finer)
+        model.survey.check(observation)
+
+    def network(outputs, key):
+        if settings.pixels == FINE:
+            return ResNet18(model.data_shape, outputs, key=key)
+        return ConvNet(model.data_shape, outputs, key=key, patch=4 if settings.pixels >= 64 else 2)
+
+    def examine(outcome):
+        return infer_from_averaged_maps(outcome, models[settings.physics](FINE), configuration.averaged)
+
+    published = settings.pixels == FINE and configuration.observation == "published-mock"
+    return Problem(
+        model,
+        observation=observation,
+        truth=truth,
+        network=network,
+        augment=turn_and_roll,
+        statistic=lambda data: jax.numpy.ravel(band_powers(bands, data)),
+        examine=examine if configuration.averaged else None,
+        illustrate=lambda outcome: picture(outcome, bands),
+        published_merit=PUBLISHED_MERIT if published else None,
+    )
+
+
+def turn_and_roll(key, theta, data):
+    """Turn, mirror and shift a periodic map (y, x, bins) at random: symmetries of the model, so the parameters stay."""
+    import jax
+    import jax.numpy as jnp
+
+    n = data.shape[0]
+    shift, turn = jax.random.randint(key, (2,), 0, n), jax.random.randint(jax.random.fold_in(key, 1), (3,), 0, 2)
+    data = jnp.roll(data, shift, (0, 1))
+    data = jnp.where(turn[0], data[::-1], data)
+    data = jnp.where(turn[1], data[:, ::-1], data)
+    return jnp.where(turn[2], jnp.swapaxes(data, 0, 1), data)
+
+
+LENSING = Recipe(
+    name="lensing",
+    summary="Cosmology from LSST-Y10-like convergence maps: lognormal forward model, VMIM summaries, neural posterior.",
+    configuration=LensingConfiguration,
+    scales={
+        "smoke": Scale({
+            "model": {"pixels": 16},
+            "simulations": {"training": 1500, "validation": 250, "calibration": 150},
+            "compressor": {"training": {"epochs": 8, "patience": 8}},
+            "posterior": {
+                "layers": 2, "width": 32, "draws": 5000,
+                "training": {"epochs": 40, "patience": 10, "learning_rate": 1e-3},
+            },
+            "calibration": {"draws": 200},
+        }, "about 2 min, 16 x 16 pixels"),
+        "laptop": Scale({
+            "model": {"pixels": 64},
+            "averaged": 200,
+            "simulations": {"training": 16000, "validation": 1500, "calibration": 500},
+            "compressor": {"training": {"epochs": 14, "patience": 14, "batch": 64}},
+            "posterior": {"training": {"epochs": 120, "patience": 15, "learning_rate": 1e-3, "batch": 256}},
+        }, "under 10 min on 2 cores, 64 x 64 pixels"),
+        "paper": Scale({
+            "model": {"pixels": 256},
+            "simulations": {"training": 20000, "validation": 2000, "calibration": 500, "chunk": 100},
+            "compressor": {"simulations": "online", "training": {"epochs": 40, "steps": 500, "patience": 40, "batch": 128}},
+            "posterior": {"width": 128, "draws": 100_000, "training": {"epochs": 200, "batch": 256}},
+        }, "about 10 min on one H200, 256 x 256 pixels"),
+    },
+    build=build,
+    citations=("zeghal2025", "lanzieri2025", "xavier2016", "takahashi2012", "eisenstein1998"),
+)  # fmt: skip
