@@ -1,6 +1,7 @@
 """Architectures and conditional densities; they know neither data nor losses."""
 
 from fullfield._core import Registry
+from fullfield.networks.apply import apply_many
 from fullfield.networks.convolution import ConvNet
 from fullfield.networks.density import AbstractDensity, ConditionalFlow, DENSITIES, gaussian, real_nvp, spline_flow
 from fullfield.networks.mlp import MLP
@@ -19,6 +20,7 @@ __all__ = [
     "ConvNet",
     "ResNet18",
     "Standardise",
+    "apply_many",
     "gaussian",
     "moments",
     "real_nvp",

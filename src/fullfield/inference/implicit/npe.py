@@ -1,0 +1,110 @@
+"""Neural posterior estimation.
+
+A conditional density q is fitted to pairs (theta, summary) drawn from the joint distribution by minimising
+
+    L(q) = - E log q(u(theta) | summary),
+
+whose minimum over all densities is the posterior under the prior of the simulations (Papamakarios & Murray 2016,
+arXiv:1605.06376, proposition 1). u are the unconstrained coordinates of `ParameterSpace`, in which the prior has no edges.
+"""
+
+import os
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Key
+
+from fullfield._core import stream
+from fullfield._core.progress import Progress, silent
+from fullfield.datasets import AbstractShard, AbstractSimulations
+from fullfield.inference.posterior import FlowPosterior
+from fullfield.networks import AbstractDensity, spline_flow
+from fullfield.parameters import ParameterSpace
+from fullfield.training import cosine_adam, fit, History
+
+
+class NPELoss(eqx.Module):
+    """Mean of -log q(u(theta) | summary) over a batch.
+
+    Args:
+        parameters: the parameters, for their unconstrained coordinates.
+    """
+
+    parameters: ParameterSpace
+
+    def __call__(
+        self, density: AbstractDensity, theta: Float[Array, "b p"], data: Float[Array, "b s"], *, key: Key[Array, ""]
+    ) -> Float[Array, ""]:
+        """Loss of `density` on parameters (b, p) and summaries (b, s); `key` is ignored."""
+        return -jnp.mean(jax.vmap(density.log_prob)(self.parameters.to_unconstrained(theta), data))
+
+
+def train_npe(
+    parameters: ParameterSpace,
+    simulations: AbstractSimulations,
+    validation: AbstractSimulations,
+    *,
+    key: Key[Array, ""],
+    density: Callable[..., AbstractDensity] = spline_flow,
+    optimiser: optax.GradientTransformation | None = None,
+    max_epochs: int = 60,
+    patience: int = 15,
+    checkpoint: str | os.PathLike | None = None,
+    progress: Progress = silent,
+    stage: str = "posterior",
+) -> tuple[FlowPosterior, History]:
+    """Fit the posterior of parameters given summaries.
+
+    Args:
+        parameters: the parameters, in the order of the simulations' theta.
+        simulations: pairs of parameters and summaries (s,) to train on.
+        validation: held-out pairs, for early stopping.
+        key: scalar key.
+        density: `(size, condition_size, *, key) -> density`, an entry of `fullfield.networks.DENSITIES` or a partial of one.
+        optimiser: optax transformation; `cosine_adam(3e-3, all steps)` if not given.
+        max_epochs: most epochs.
+        patience: stop after this many epochs without a lower held-out loss.
+        checkpoint: file to continue from.
+        progress: told about every epoch.
+        stage: name for `progress`.
+
+    Returns:
+        The posterior given a summary, and the training history. Its loss is that of the unconstrained parameters.
+    """
+    theta, summary = _examples(simulations, stream(key, "examples"))
+    built = density(parameters.size, summary.shape[-1], key=stream(key, "weights"))
+    built = built.fitted_to(parameters.to_unconstrained(theta), summary)
+    fitted, history = fit(
+        built,
+        NPELoss(parameters),
+        simulations,
+        validation=validation,
+        key=stream(key, "training"),
+        optimiser=optimiser or cosine_adam(3e-3, max_epochs * simulations.steps_per_epoch),
+        max_epochs=max_epochs,
+        patience=patience,
+        checkpoint=checkpoint,
+        progress=progress,
+        stage=stage,
+    )
+    return FlowPosterior(parameters, fitted, eqx.nn.Identity(), summary.shape[1:]), history
+
+
+EXAMPLES = 8192
+
+
+def _examples(simulations: AbstractSimulations, key: Key[Array, ""]) -> tuple[Float[Array, "n p"], Float[Array, "n s"]]:
+    """About 8192 training pairs, or all there are, from which the density's moments are measured."""
+    shard = next(simulations.shards(key))
+    steps = min(int(shard.steps), -(-EXAMPLES // simulations.batch_size))
+    batches = [_draw(shard, jax.random.fold_in(key, i), jnp.asarray(i, jnp.int32)) for i in range(steps)]
+    theta, summary = (jnp.concatenate(parts) for parts in zip(*batches, strict=True))
+    return theta, summary
+
+
+@eqx.filter_jit
+def _draw(shard: AbstractShard, key, step):
+    return shard.draw(key, step)

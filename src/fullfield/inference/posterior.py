@@ -1,0 +1,173 @@
+"""Posteriors: what every method of inference returns."""
+
+import abc
+import math
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from fullfield._core import ConfigurationError, stream
+from fullfield._core.progress import Progress, silent
+from fullfield.inference.observation import check_observation
+from fullfield.networks import AbstractDensity, apply_many
+from fullfield.parameters import ParameterSpace
+
+
+class AbstractPosterior(eqx.Module):
+    """A posterior p(theta | observation), amortised over observations of one shape."""
+
+    parameters: eqx.AbstractVar[ParameterSpace]
+    data_shape: eqx.AbstractVar[tuple[int, ...]]
+
+    @abc.abstractmethod
+    def sample(self, key: Key[Array, ""], observation: Float[Array, "..."], n: int) -> Float[Array, "n p"]:
+        """Draw `n` parameter vectors.
+
+        Raises:
+            ShapeError: the observation has another shape than the simulations.
+            DataError: the observation holds NaN or infinity (seen only outside `jit`).
+        """
+
+    @abc.abstractmethod
+    def log_prob(self, theta: Float[Array, " p"], observation: Float[Array, "..."]) -> Float[Array, ""]:
+        """Log density at `theta`; minus infinity outside the prior's support. Raises as `sample` does."""
+
+
+class FlowPosterior(AbstractPosterior):
+    """A conditional density of the unconstrained parameters given a summary of the observation.
+
+    Because the density lives in `ParameterSpace.to_unconstrained` coordinates, it is normalised inside the prior's bounds
+    and no draw needs to be rejected: nothing leaks.
+
+    Args:
+        parameters: the parameters.
+        density: density of unconstrained parameters (p,) given summaries (s,).
+        summarise: observation to summary (s,), any callable module; `eqx.nn.Identity()` when observations are summaries.
+        data_shape: shape of an observation.
+    """
+
+    parameters: ParameterSpace
+    density: AbstractDensity
+    summarise: Callable
+    data_shape: tuple[int, ...] = eqx.field(static=True)
+
+    def __init__(self, parameters: ParameterSpace, density: AbstractDensity, summarise: Callable, data_shape: tuple[int, ...]):
+        self.parameters, self.density, self.summarise, self.data_shape = parameters, density, summarise, tuple(data_shape)
+
+    def sample(self, key: Key[Array, ""], observation: Float[Array, "..."], n: int) -> Float[Array, "n p"]:
+        """Draw `n` parameter vectors; raises as the base class says."""
+        check_observation(observation, self.data_shape)
+        return _sample(self, key, jnp.asarray(observation), n)
+
+    def log_prob(self, theta: Float[Array, " p"], observation: Float[Array, "..."]) -> Float[Array, ""]:
+        """Log density at `theta`: log q(u | summary) + log |du / dtheta|; raises as the base class says."""
+        check_observation(observation, self.data_shape)
+        return _log_prob(self, theta, jnp.asarray(observation))
+
+
+@eqx.filter_jit
+def _sample(posterior, key, observation, n):
+    draws = posterior.density.sample(key, posterior.summarise(observation), n)
+    return posterior.parameters.to_constrained(draws)
+
+
+@eqx.filter_jit
+def _log_prob(posterior, theta, observation):
+    space = posterior.parameters
+    inside = space.contains(theta)
+    safe = jnp.where(inside, theta, space.fiducial.astype(theta.dtype))
+    value = posterior.density.log_prob(space.to_unconstrained(safe), posterior.summarise(observation))
+    value = value + space.log_det_unconstrained(safe)
+    # On the very edge of a bounded prior the unconstrained coordinate is infinite.
+    return jnp.where(inside & jnp.isfinite(value), value, -jnp.inf)
+
+
+class EnsemblePosterior(AbstractPosterior):
+    """A mixture of posteriors, which hedges against the accidents of single trainings.
+
+    Args:
+        members: posteriors of the same parameters and data.
+        weights: weights of the mixture, normalised inside; equal if not given.
+
+    Raises:
+        ConfigurationError: there is no member, members disagree on parameters or data, or weights do not fit.
+    """
+
+    parameters: ParameterSpace
+    members: tuple[AbstractPosterior, ...]
+    log_weights: Float[Array, " m"]
+    data_shape: tuple[int, ...] = eqx.field(static=True)
+
+    def __init__(self, members: tuple[AbstractPosterior, ...], weights: tuple[float, ...] | None = None):
+        kinds = {(member.parameters.names, member.data_shape) for member in members}
+        if len(kinds) != 1:
+            raise ConfigurationError("members", expected="posteriors of the same parameters and data", got=sorted(kinds))
+        weights = weights or (1.0,) * len(members)
+        if len(weights) != len(members) or min(weights) < 0 or sum(weights) <= 0:
+            raise ConfigurationError("weights", expected=f"{len(members)} numbers, not negative", got=weights)
+        self.members = tuple(members)
+        self.log_weights = jnp.log(jnp.asarray(weights, float) / sum(weights))
+        self.parameters, self.data_shape = members[0].parameters, members[0].data_shape
+
+    def sample(self, key: Key[Array, ""], observation: Float[Array, "..."], n: int) -> Float[Array, "n p"]:
+        """Draw `n` parameter vectors, each from a member drawn by weight."""
+        keys = jax.random.split(stream(key, "members"), len(self.members))
+        draws = jnp.stack([member.sample(k, observation, n) for member, k in zip(self.members, keys, strict=True)])
+        choice = jax.random.categorical(stream(key, "choice"), self.log_weights, shape=(n,))
+        return draws[choice, jnp.arange(n)]
+
+    def log_prob(self, theta: Float[Array, " p"], observation: Float[Array, "..."]) -> Float[Array, ""]:
+        """Log density of the mixture at `theta`."""
+        values = jnp.stack([member.log_prob(theta, observation) for member in self.members])
+        return jax.nn.logsumexp(values + self.log_weights)
+
+
+def sample_many(
+    posterior: AbstractPosterior,
+    key: Key[Array, ""],
+    observations: Float[Array, "t ..."],
+    n: int,
+    *,
+    progress: Progress = silent,
+    stage: str = "sampling",
+) -> Float[np.ndarray, "t n p"]:
+    """Draw `n` parameter vectors for each of many observations, in one program that is compiled once.
+
+    Args:
+        posterior: any posterior.
+        key: scalar key.
+        observations: observations (t, ...), or a Zarr array of them.
+        n: draws for each.
+        progress: told after every batch of observations.
+        stage: name for `progress`.
+
+    Returns:
+        Draws (t, n, p) in host memory.
+
+    Raises:
+        ShapeError: the observations have another shape than the simulations.
+        DataError: an observation holds NaN or infinity.
+    """
+    check_observation(observations, posterior.data_shape, many=True)
+    keys = jax.random.split(key, len(observations))
+    batch_size = math.ceil(DRAWS_AT_ONCE / n)
+    draw = Draw(posterior, n)
+    return apply_many(draw, keys, observations, batch_size=batch_size, progress=progress, stage=stage)
+
+
+DRAWS_AT_ONCE = 2**16
+
+
+class Draw(eqx.Module):
+    """A posterior as a function of key and observation, with its number of draws fixed."""
+
+    posterior: AbstractPosterior
+    n: int = eqx.field(static=True)
+
+    def __call__(self, key: Key[Array, ""], observation: Float[Array, "..."]) -> Float[Array, "n p"]:
+        """Draw parameter vectors (n, p)."""
+        return self.posterior.sample(key, observation, self.n)
