@@ -206,3 +206,10 @@ def test_configuration_tells_functions_apart_by_what_they_close_over():
     digests = [configuration_of({"loss": function})["loss"] for function in functions]
     assert len(set(digests)) == len(digests)
     assert configuration_of({"loss": make(1.0)})["loss"] == digests[0]
+
+
+def test_using_an_optimiser_does_not_change_its_digest():
+    schedule = cosine_adam(0.005, 60)
+    before = configuration_of({"optimiser": schedule})
+    train(optimiser=schedule, max_epochs=1)
+    assert configuration_of({"optimiser": schedule}) == before

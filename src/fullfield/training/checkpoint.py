@@ -65,6 +65,8 @@ def configuration_of(settings: dict[str, Any]) -> dict[str, str]:
 
 
 def _facts(thing: Any, seen: tuple[int, ...]) -> Any:
+    if type(thing) is int:
+        return float(thing)  # optax's schedules turn integers that they close over into floats on first use
     if isinstance(thing, functools.partial):
         return ["partial", *(_facts(part, seen) for part in (thing.func, thing.args, thing.keywords))]
     if inspect.ismethod(thing):
