@@ -11,7 +11,7 @@ from fullfield.simulators.forward import (
 )
 from fullfield.simulators.lensing import LensingModel, lsst_y10_model, sbi_lens_model, wcdm_parameters
 from fullfield.simulators.linear_gaussian import LinearGaussian
-from fullfield.simulators.shifts import AbstractShift, LegacyTabulatedShift, TabulatedShift
+from fullfield.simulators.shifts import AbstractShift, LegacyTabulatedShift, PerturbativeShift, TabulatedShift
 from fullfield.simulators.sites import NoisyPixels, WhiteNoise
 from fullfield.simulators.survey import LensingSurvey, lsst_y10, published_mock
 
@@ -28,6 +28,7 @@ __all__ = [
     "LinearGaussian",
     "NoisyPixels",
     "NumPyroModel",
+    "PerturbativeShift",
     "Simulations",
     "TabulatedShift",
     "WhiteNoise",
