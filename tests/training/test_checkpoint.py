@@ -1,3 +1,4 @@
+import errno
 import functools
 import os
 import signal
@@ -12,7 +13,7 @@ import numpy as np
 import optax
 import pytest
 
-from fullfield._core import ConfigurationError, DamagedDataError, digest, read_header
+from fullfield._core import ConfigurationError, DamagedDataError, DataError, digest, read_header
 from fullfield.datasets import OnlineSimulations, StoredSimulations
 from fullfield.simulators import LinearGaussian
 from fullfield.training import cosine_adam, DivergenceError, fit, History
@@ -174,6 +175,22 @@ def test_damaged_checkpoint_is_refused(tmp_path):
     path.write_bytes(bytes(damaged))
     with pytest.raises(DamagedDataError, match="Delete the file"):
         train(checkpoint=path)
+
+
+def test_full_disk_is_a_clear_error_and_keeps_the_checkpoint_before(tmp_path, monkeypatch):
+    path = tmp_path / "new folder" / "checkpoint"
+    with pytest.raises(Stop):
+        train(checkpoint=path, progress=stop_after(2))
+
+    def full(source, target):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(DataError, match=r"No space left.*goes on from the checkpoint before"):
+        train(checkpoint=path)
+    monkeypatch.undo()
+    assert [file.name for file in path.parent.iterdir()] == ["checkpoint"]
+    assert same(train(checkpoint=path), train())
 
 
 def test_divergence_keeps_the_last_good_epoch(tmp_path):

@@ -10,7 +10,7 @@ import optax
 import paramax
 import pytest
 
-from fullfield._core import digest
+from fullfield._core import ConfigurationError, digest
 from fullfield.datasets import OnlineSimulations, StoredSimulations
 from fullfield.simulators import LinearGaussian
 from fullfield.training import cosine_adam, DivergenceError, fit
@@ -143,6 +143,12 @@ def test_loss_that_is_not_finite_is_a_clear_error(linear, key, bad):
     train, held_out = (extreme, good) if bad == "loss" else (good, extreme)
     with pytest.raises(DivergenceError, match=f"{bad}: expected a finite number, got inf in epoch 1.*learning rate"):
         fit(linear, squared_error, train, validation=held_out, key=key, max_epochs=3)
+
+
+@pytest.mark.parametrize("setting", [{"max_epochs": 0}, {"patience": 0}, {"average": 1.0}, {"average": -0.1}])
+def test_impossible_settings_are_refused(stored, linear, key, setting):
+    with pytest.raises(ConfigurationError, match=next(iter(setting))):
+        fit(linear, squared_error, stored, validation=stored, key=key, **setting)
 
 
 def test_frozen_arrays_stay_and_wrappers_are_resolved(stored, key):

@@ -10,7 +10,7 @@ import equinox as eqx
 import jax
 from jaxtyping import PyTree
 
-from fullfield._core import ConfigurationError, digest, load_module, read_header, save_module
+from fullfield._core import ConfigurationError, DataError, digest, load_module, read_header, save_module
 from fullfield.training.history import History
 
 
@@ -32,9 +32,20 @@ class Checkpoint(eqx.Module):
         self.path, self.configuration = pathlib.Path(path), configuration
 
     def write(self, state: PyTree, best: PyTree, history: History) -> None:
-        """Replace the file atomically by the training's state, the best weights and the history."""
+        """Replace the file atomically by the training's state, the best weights and the history.
+
+        Raises:
+            DataError: the disk is full or not writable; the file before stays.
+        """
         header = {"kind": "training", "configuration": self.configuration, "history": history.to_dict()}
-        save_module(self.path, (state, best), header)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            save_module(self.path, (state, best), header)
+        except OSError as error:
+            raise DataError(
+                str(self.path), expected="a disk that takes the checkpoint", got=error.strerror,
+                remedy="Make room and run again: training goes on from the checkpoint before.",
+            ) from error  # fmt: skip
 
     def read(self, state: PyTree, best: PyTree) -> tuple[PyTree, PyTree, History]:
         """Where the file stopped, or what was given if there is none.

@@ -10,9 +10,10 @@ import jax
 import optax
 from jaxtyping import Key
 
-from fullfield._core import FullfieldError, stream
+from fullfield._core import ConfigurationError, FullfieldError, stream
 from fullfield._core.progress import Progress, silent
 from fullfield.datasets import AbstractSimulations
+from fullfield.datasets.simulations import check_positive
 from fullfield.training import checkpoint as checkpoints
 from fullfield.training.epoch import (
     device_mesh,
@@ -92,9 +93,14 @@ def fit(
 
     Raises:
         DivergenceError: a loss is not finite; says in which epoch.
-        ConfigurationError: the checkpoint is of another module, loss, optimiser, key or data; names the first difference.
+        ConfigurationError: a setting is impossible, or the checkpoint is of another module, loss, optimiser, key or data;
+            names the first difference.
+        DataError: the disk does not take the checkpoint.
         DamagedDataError: the checkpoint's bytes are not those written.
     """
+    check_positive(max_epochs=max_epochs, patience=patience)
+    if not 0 <= average < 1:
+        raise ConfigurationError("average", expected="a decay of at least 0 and below 1", got=average)
     optimiser = optimiser or cosine_adam(1e-3, max_epochs * simulations.steps_per_epoch)
     weights, static = split_trained(module)
     mesh = device_mesh(simulations.batch_size, validation.batch_size)
