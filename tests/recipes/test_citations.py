@@ -3,7 +3,7 @@ import re
 import pytest
 
 from fullfield._core import ConfigurationError
-from fullfield.recipes.citations import BIBTEX, bibliography, METHODS
+from fullfield.recipes.citations import bibliography, BIBTEX, METHODS
 
 
 @pytest.mark.parametrize("key", BIBTEX)

@@ -89,7 +89,7 @@ def test_a_stage_is_finished_only_with_its_inputs_and_files(tmp_path, settings):
 def test_an_unreadable_record_means_not_finished(tmp_path, settings):
     directory = create(tmp_path, settings)
     for text in ("{", "{}", "[]"):
-        directory.checkpoint("thing.json").write_text(text)
+        directory.checkpoint("thing.stage.json").write_text(text)
         assert directory.stage("thing") is None
 
 

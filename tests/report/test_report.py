@@ -115,7 +115,7 @@ def test_the_page_carries_everything_inside_itself(tmp_path):
     assert all(source[0].startswith("data:image/png;base64,") for source in sources)
     assert "<script" not in page
     assert "T &amp; U" in page
-    assert "-2.0 σ" in page
+    assert "2.0 σ" in page
     assert page.index("can be trusted") < page.index("data:image")
 
 

@@ -76,7 +76,11 @@ def _measure(name: str, script: pathlib.Path) -> list[dict]:
         result = pathlib.Path(folder) / "rows.json"
         environment = {key: value for key, value in os.environ.items() if key != "JAX_COMPILATION_CACHE_DIR"}
         done = subprocess.run(
-            [sys.executable, "-c", CHILD, str(script), str(result)], env=environment, capture_output=True, text=True, check=False
+            [sys.executable, "-c", CHILD, str(script), str(result)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode or not result.exists():
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]

@@ -48,7 +48,8 @@ def run(
         str | None, typer.Option(metavar="smoke|laptop|paper", help="Preset of a recipe.", show_default="laptop")
     ] = None,
     observation: Annotated[
-        pathlib.Path | None, typer.Option(metavar="FILE", help="Observed data (.npy); simulated if not given.", show_default=False)
+        pathlib.Path | None,
+        typer.Option(metavar="FILE", help="Observed data (.npy); simulated if not given.", show_default=False),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.", show_default="0")] = None,
     set_: Set = None,
@@ -70,7 +71,7 @@ def check(what: What, set_: Set = None) -> None:
     """Validate a configuration, build every stage on shapes alone, print what a run would cost; run nothing."""
     from fullfield.cli.run import configure
     from fullfield.cli.tables import plan_table
-    from fullfield.recipes import plan
+    from fullfield.recipes.plan import plan
 
     recipe, configuration = configure(what, {}, set_ or [])
     _print(plan_table(recipe, configuration, plan(recipe.build(configuration), configuration)))
@@ -95,8 +96,12 @@ def cite(directory: Directory) -> None:
 
 @app.command()
 def bench(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Which benchmarks; all if none is named.")] = None,
-    output: Annotated[pathlib.Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write the rows as JSON.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Which benchmarks; all if none is named.")
+    ] = None,
+    output: Annotated[
+        pathlib.Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write the rows as JSON.")
+    ] = None,
 ) -> None:
     """Measure the package against its peers, on one core; a peer that is not installed is not measured."""
     from fullfield.cli.bench import run_benchmarks

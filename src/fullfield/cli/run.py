@@ -31,7 +31,9 @@ def configure(what: str, given: Mapping[str, object], overrides: Sequence[str]) 
     if what in RECIPES:
         return RECIPES[what], RECIPES[what].configure(_absolute(given), overrides)
     if path.suffix not in (".yaml", ".yml") and not path.exists():
-        raise ConfigurationError(what, expected="a recipe or a configuration file", got="neither", remedy=nearest(what, RECIPES))
+        raise ConfigurationError(
+            what, expected="a recipe or a configuration file", got="neither", remedy=nearest(what, RECIPES)
+        )
     if path.is_dir():
         path = path / "config.yaml"
     settings = load_settings(path)

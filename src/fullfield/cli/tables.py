@@ -41,14 +41,16 @@ def plan_table(recipe: Recipe, configuration: RunConfiguration, stages: Mapping[
 def report_table(report: RunReport) -> RenderableType:
     """Verdict, numbers and cost of a run."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("number")
-    for title in ("value", "bar", "published"):
-        table.add_column(title, justify="right")
-    table.add_column("verdict")
+    table.add_column("number", no_wrap=True)
+    published = any(number.published is not None for number in report.numbers)
+    for title in ("value", "bar", *(("published",) if published else ())):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
     for number in report.numbers:
         mark = f"[{COLOURS[number.verdict]}]{number.verdict}[/]" if number.bar else ""
-        value = format_value(number.value, number.uncertainty)
-        table.add_row(escape(number.name), value, escape(number.bar or ""), format_value(number.published), mark)
+        cells = [number.name, format_value(number.value, number.uncertainty), (number.bar or "").removeprefix("in ")]
+        cells += [format_value(number.published)] if published else []
+        table.add_row(*map(escape, cells), mark)
     cost = report.cost
     line = f"{cost.simulations:,} simulations, {report.total_seconds:.0f} s, {cost.peak_memory_gb:.1f} GB"
     return Group(Text(report.sentence, style=f"bold {COLOURS[report.verdict]}"), table, Text(line, style="dim"))

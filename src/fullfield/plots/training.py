@@ -19,7 +19,7 @@ def loss_curves(stages: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -
         the rest.
     """
     with style():
-        figure = Figure(figsize=(3.6 * len(stages) + 0.2, 2.9), layout="constrained")
+        figure = Figure(figsize=(3.4 * len(stages) + 1.0, 2.9), layout="constrained")
         panels = figure.subplots(1, len(stages), squeeze=False)[0]
         for panel, (title, (train, held_out)) in zip(panels, stages.items(), strict=True):
             epochs = np.arange(1, len(held_out) + 1)
@@ -32,7 +32,7 @@ def loss_curves(stages: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -
             panel.set_title(title)
             panel.set_xlabel("epoch")
         panels[0].set_ylabel("loss [nat]")
-        panels[-1].legend(loc="upper right")
+        panels[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
 

@@ -22,7 +22,8 @@ BIBTEX = {
 }""",
     "jax2018": """@software{jax2018,
   author = {Bradbury, James and Frostig, Roy and Hawkins, Peter and Johnson, Matthew James and Leary, Chris and
-            Maclaurin, Dougal and Necula, George and Paszke, Adam and VanderPlas, Jake and Wanderman-Milne, Skye and Zhang, Qiao},
+            Maclaurin, Dougal and Necula, George and Paszke, Adam and VanderPlas, Jake and Wanderman-Milne, Skye and
+            Zhang, Qiao},
   title  = {{JAX}: composable transformations of {Python}+{NumPy} programs},
   url    = {https://github.com/jax-ml/jax}, year = {2018}
 }""",

@@ -7,7 +7,7 @@ later over earlier: the defaults of the class, the preset of the scale, a file o
 import pathlib
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
@@ -24,11 +24,11 @@ class Section(BaseModel):
 class SimulationSettings(Section):
     """How many simulations are made and stored, and in which portions."""
 
-    training: int = Field(4000, ge=0, description="stored simulations to train on; 0 draws fresh ones in every step")
-    validation: PositiveInt = Field(500, description="held out, to stop training and keep the best weights")
-    calibration: PositiveInt = Field(500, description="held out from everything, to test the posterior")
-    chunk: PositiveInt = Field(250, description="simulations per stored chunk: what one writer owns, what a crash can cost")
-    batch: PositiveInt = Field(32, description="simulations that run side by side; changes speed and memory only")
+    training: PositiveInt = Field(default=4000, description="simulations to train on")
+    validation: PositiveInt = Field(default=500, description="held out, to stop training and keep the best weights")
+    calibration: PositiveInt = Field(default=500, description="held out from everything, to test the posterior")
+    chunk: PositiveInt = Field(default=250, description="simulations per stored chunk: what a writer owns and a crash costs")
+    batch: PositiveInt = Field(default=32, description="simulations that run side by side; changes speed and memory only")
 
 
 class TrainingSettings(Section):
@@ -36,33 +36,38 @@ class TrainingSettings(Section):
 
     learning_rate: PositiveFloat = 1e-3
     batch: PositiveInt = 128
-    epochs: PositiveInt = Field(100, description="most epochs")
-    steps: PositiveInt = Field(100, description="steps per epoch where simulations are drawn online")
-    patience: PositiveInt = Field(20, description="epochs without a lower held-out loss before training stops")
+    epochs: PositiveInt = Field(default=30, description="most epochs")
+    steps: PositiveInt = Field(default=100, description="steps per epoch where simulations are drawn online")
+    patience: PositiveInt = Field(default=10, description="epochs without a lower held-out loss before training stops")
 
 
 class CompressorSettings(Section):
     """How data are compressed to summaries."""
 
-    summaries: PositiveInt | None = Field(None, description="length of a summary; the number of parameters if not given")
+    summaries: PositiveInt | None = Field(default=None, description="length of a summary; that of the parameters if not given")
+    network: str | None = Field(
+        default=None, description="a name in fullfield.networks.NETWORKS; by the data's shape if not given"
+    )
+    simulations: Literal["stored", "online"] = Field(default="stored", description="stored ones, or fresh ones in every step")
     training: TrainingSettings = TrainingSettings()
 
 
 class PosteriorSettings(Section):
     """How the posterior is estimated from summaries, and how often it is drawn."""
 
-    layers: PositiveInt = Field(4, description="transforms of the normalising flow")
-    width: PositiveInt = Field(64, description="width of the networks inside the flow")
-    ensemble: PositiveInt = Field(1, description="flows trained independently and mixed")
-    draws: PositiveInt = Field(20_000, description="draws at the observation")
-    training: TrainingSettings = TrainingSettings(learning_rate=5e-4, epochs=200)
+    density: Literal["spline_flow", "real_nvp"] = "spline_flow"
+    layers: PositiveInt = Field(default=4, description="transforms of the normalising flow")
+    width: PositiveInt = Field(default=64, description="width of the networks inside the flow")
+    ensemble: PositiveInt = Field(default=1, description="flows trained independently and mixed")
+    draws: PositiveInt = Field(default=20_000, description="draws at the observation")
+    training: TrainingSettings = TrainingSettings(learning_rate=3e-3, epochs=60, patience=15)
 
 
 class CalibrationSettings(Section):
     """How the posterior is tested."""
 
-    draws: int = Field(500, ge=20, description="draws at each held-out simulation")
-    replicas: int = Field(200, ge=20, description="data sets drawn from the posterior to compare the observation with")
+    draws: int = Field(default=500, ge=20, description="draws at each held-out simulation")
+    replicas: int = Field(default=200, ge=20, description="data sets drawn from the posterior to compare the observation with")
 
 
 class RunConfiguration(Section):
@@ -70,8 +75,8 @@ class RunConfiguration(Section):
 
     recipe: str = "custom"
     scale: str = "custom"
-    seed: int = Field(0, ge=0, lt=2**32)
-    observation: str | None = Field(None, description="file with the observed data (.npy); simulated if not given")
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    observation: str | None = Field(default=None, description="file with the observed data (.npy); simulated if not given")
     simulations: SimulationSettings = SimulationSettings()
     compressor: CompressorSettings = CompressorSettings()
     posterior: PosteriorSettings = PosteriorSettings()

@@ -49,7 +49,9 @@ class Recipe:
         """
         scale = settings.get("scale", "laptop")
         if scale not in self.scales:
-            raise ConfigurationError("scale", expected="a known scale", got=repr(scale), remedy=nearest(str(scale), self.scales))
+            raise ConfigurationError(
+                "scale", expected="a known scale", got=repr(scale), remedy=nearest(str(scale), self.scales)
+            )
         fixed = {"recipe": self.name, "scale": scale}
         configuration = resolve(self.configuration, self.scales[scale].settings, settings, fixed, overrides=overrides)
         for key, value in fixed.items():

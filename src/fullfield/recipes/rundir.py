@@ -99,7 +99,9 @@ class RunDirectory:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise ConfigurationError(
-                    str(self.path), expected="a run directory of its own", got="one that another process writes to",
+                    str(self.path),
+                    expected="a run directory of its own",
+                    got="one that another process writes to",
                     remedy="Wait for it, stop it, or choose another directory with -o.",
                 ) from None
             yield
@@ -107,9 +109,15 @@ class RunDirectory:
     def stage(self, name: str) -> StageRecord | None:
         """Record of a stage, or None if the stage is not finished or its record is unreadable."""
         try:
-            return StageRecord(**json.loads(self.checkpoint(f"{name}.json").read_bytes()))
+            return StageRecord(**json.loads(self.checkpoint(f"{name}.stage.json").read_bytes()))
         except (FileNotFoundError, json.JSONDecodeError, TypeError):
             return None
+
+    def stages(self) -> dict[str, StageRecord]:
+        """Records of all finished stages, in the order in which they were finished."""
+        files = sorted((self.path / "checkpoints").glob("*.stage.json"), key=lambda file: file.stat().st_mtime_ns)
+        found = {name: self.stage(name) for name in (file.name.removesuffix(".stage.json") for file in files)}
+        return {name: record for name, record in found.items() if record is not None}
 
     def finished(self, name: str, inputs: str) -> bool:
         """Whether a stage is finished with these inputs and its files are what was written."""
@@ -123,7 +131,7 @@ class RunDirectory:
     def finish(self, name: str, record: StageRecord, files: Sequence[pathlib.Path] = ()) -> None:
         """Mark a stage as finished: the last thing that it writes."""
         checksums = {str(file.relative_to(self.path)): _checksum(file) for file in files}
-        _write_json(self.checkpoint(f"{name}.json"), asdict(record) | {"files": checksums})
+        write_json(self.checkpoint(f"{name}.stage.json"), asdict(record) | {"files": checksums})
 
 
 def create(path: pathlib.Path, configuration: RunConfiguration) -> RunDirectory:
@@ -208,10 +216,12 @@ def write_draws(directory: RunDirectory, space: ParameterSpace, draws: Float[np.
     """
     columns = {name: draws[:, i] for i, name in enumerate(space.names)}
     with write_atomically(directory.posterior) as file:
-        np.savez(file, **columns)
+        np.savez(file, **columns)  # pyright: ignore[reportArgumentType]
     chain = np.column_stack((np.ones(len(draws)), -log_prob, draws))
     names = "".join(f"{name} {label}\n" for name, label in zip(space.names, space.labels, strict=True))
-    bounds = "".join(f"{name} {_bound(low)} {_bound(high)}\n" for name, (low, high) in zip(space.names, space.bounds, strict=True))
+    bounds = "".join(
+        f"{name} {_bound(low)} {_bound(high)}\n" for name, (low, high) in zip(space.names, space.bounds, strict=True)
+    )
     with write_atomically(directory.path / "posterior.txt") as file:
         np.savetxt(file, chain, fmt="%.8e")
     for suffix, text in ((".paramnames", names), (".ranges", bounds)):
@@ -280,7 +290,7 @@ def _checksum(path: pathlib.Path) -> str | None:
         return None
 
 
-def _write_json(path: pathlib.Path, value: object) -> None:
+def write_json(path: pathlib.Path, value: object) -> None:
+    """Write JSON, whole or not at all."""
     with write_atomically(path) as file:
         file.write(json.dumps(value, indent=2).encode())
-

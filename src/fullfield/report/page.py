@@ -12,6 +12,17 @@ from fullfield.report.schema import NumberRecord, RunReport
 from fullfield.report.table import format_value
 
 
+PIXELS = 2.0  # of a picture per pixel of the page, so that it is sharp on dense screens
+TESTS = {
+    "sbc": "Simulation-based calibration: ranks of the truth among the draws",
+    "coverage": "Expected coverage: how often credible regions hold the truth",
+    "tarp": "TARP: coverage of balls around random points",
+    "mira": "MIRA: do balls of draws predict where the truth is",
+    "misspecification": "Misspecification: does the observation lie among the simulations (p-values)",
+    "predictive": "Posterior predictive: do data drawn from the posterior look like the observation (p-values)",
+    "c2st": "Classifier two-sample test: can draws be told from the reference",
+    "fom": "Figure of merit of pairs of parameters",
+}
 STYLE = pathlib.Path(__file__).with_name("page.css")
 
 
@@ -103,8 +114,8 @@ def _intervals(intervals: Sequence[Interval]) -> str:
     for entry in intervals:
         cells = f"<td>{html.escape(entry.name)}</td><td>{format_value(entry.mean, entry.deviation)}</td>"
         if known and entry.truth is not None:
-            distance = (entry.mean - entry.truth) / entry.deviation
-            cells += f"<td>{format_value(entry.truth)}</td><td>{distance:+.1f} σ</td>"
+            distance = abs(entry.mean - entry.truth) / entry.deviation
+            cells += f"<td>{format_value(entry.truth)}</td><td>{distance:.1f} σ</td>"
         rows.append(f"<tr>{cells}</tr>")
     return f"<h2>Parameters</h2>\n<table class='numbers'>\n<tr>{head}</tr>\n{_lines(rows)}</table>\n"
 
@@ -121,9 +132,14 @@ def _section(name: str, pictures: Sequence[Picture]) -> str:
 
 
 def _numbers(numbers: Sequence[NumberRecord]) -> str:
-    rows = []
+    rows, group = [], ""
     for number in numbers:
-        cells = (number.name, format_value(number.value, number.uncertainty), number.bar or "–", format_value(number.published))
+        test, _, rest = number.name.partition("/")
+        if test != group and test in TESTS:
+            rows.append(f"<tr><td class='group' colspan='5'>{html.escape(TESTS[test])}</td></tr>")
+        group = test
+        name = rest.replace("/", " · ").replace("_", " ") if test in TESTS else number.name
+        cells = (name, format_value(number.value, number.uncertainty), number.bar or "–", format_value(number.published))
         mark = number.verdict if number.bar is not None else ""
         tail = f"<td><span class='mark {mark}'>{mark}</span></td>"
         rows.append("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + tail + "</tr>")

@@ -1,0 +1,181 @@
+"""What a run is about, and what it found."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+from matplotlib.figure import Figure
+
+from fullfield._core import DataError, ShapeError
+from fullfield.compression import Compressor
+from fullfield.datasets import SimulationSet
+from fullfield.diagnostics import Report
+from fullfield.inference import AbstractPosterior
+from fullfield.recipes.configuration import RunConfiguration
+from fullfield.recipes.rundir import RunDirectory
+from fullfield.report import RunReport
+from fullfield.simulators import AbstractForwardModel
+from fullfield.training import History
+
+
+Numeric = Array | np.ndarray
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Posterior draws at simulations that no training has seen.
+
+    Args:
+        truths: parameters (T, p) that made them.
+        summaries: their summaries (T, s).
+        draws: posterior draws (T, S, p).
+        log_prob_truths: log posterior density (T,) at the truths.
+        log_prob_draws: log posterior density (T, S) at the draws.
+    """
+
+    truths: Float[np.ndarray, "T p"]
+    summaries: Float[np.ndarray, "T s"]
+    draws: Float[np.ndarray, "T S p"]
+    log_prob_truths: Float[np.ndarray, " T"]
+    log_prob_draws: Float[np.ndarray, "T S"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a finished run found; every part of it also lies in the run directory.
+
+    Args:
+        problem: what the run was about.
+        configuration: its settings.
+        directory: where its artefacts lie.
+        observation: the observed data.
+        truth: parameters (p,) behind the observation, None where unknown.
+        draws: posterior draws (n, p) at the observation.
+        replicas: statistic (n, k) of data sets drawn from the posterior.
+        compressor: `compressor(data) -> summary (s,)`.
+        posterior: `sample(key, data, n) -> (n, p)`, `log_prob(theta, data)`.
+        histories: training records by stage.
+        training_theta: parameters (n, p) of the stored training simulations.
+        training_summaries: their summaries (n, s).
+        held_out: draws at held-out simulations.
+    """
+
+    problem: "Problem"
+    configuration: RunConfiguration
+    directory: RunDirectory
+    observation: Float[np.ndarray, "..."]
+    truth: Float[np.ndarray, " p"] | None
+    draws: Float[np.ndarray, "n p"]
+    replicas: Float[np.ndarray, "m k"]
+    compressor: Compressor
+    posterior: AbstractPosterior
+    histories: Mapping[str, History]
+    training_theta: Float[np.ndarray, "n p"]
+    training_summaries: Float[np.ndarray, "n s"]
+    held_out: HeldOut
+
+    def store(self) -> SimulationSet:
+        """The run's simulations."""
+        return SimulationSet.open(self.directory.simulations)
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished run: what it found, and the verdict."""
+
+    outcome: Outcome
+    report: RunReport
+
+
+@dataclass(frozen=True)
+class Illustration:
+    """A figure for the report: heading of its section, file name, figure, caption."""
+
+    section: str
+    name: str
+    figure: Figure
+    caption: str
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A forward model, what was observed, and what a recipe knows beyond that. Only the model is needed.
+
+    Args:
+        model: the forward model.
+        observation: observed data; simulated at the model's fiducial parameters if not given.
+        truth: parameters (p,) behind the observation, where known.
+        network: `(outputs, key) -> module`, a network from data to (outputs,) for the compressor; chosen by the shape of the
+            data if not given.
+        augment: `(key, theta, data) -> data`, applied to every training example (fresh noise, flips).
+        statistic: `data -> (k,)`, in which data drawn from the posterior are compared with the observation; the data
+            themselves if not given.
+        published_merit: figures of merit in the literature for this observation, by pair of parameters.
+        exact: `(key, data, n) -> (n, p)`, draws of the exact posterior, where there is one.
+        examine: further numbers, such as the comparison of every stage with an exact answer.
+        illustrate: figures beyond those that every report has, and what replaces the plain picture of the data.
+    """
+
+    model: AbstractForwardModel
+    observation: Float[Numeric, "..."] | None = None
+    truth: Float[Numeric, " p"] | None = None
+    network: Callable[[int, Key[Array, ""]], Callable[..., Array]] | None = None
+    augment: Callable | None = None
+    statistic: Callable[[Array], Array] | None = None
+    published_merit: Mapping[tuple[str, str], float] | None = None
+    exact: Callable[[Key[Array, ""], Array, int], Array] | None = None
+    examine: Callable[[Outcome], Report] | None = None
+    illustrate: Callable[[Outcome], list[Illustration]] | None = None
+
+    @property
+    def measure(self) -> Callable[[Array], Array]:
+        """`statistic`, or what stands for it."""
+        return jnp.ravel if self.statistic is None else self.statistic
+
+    def __post_init__(self):
+        if self.observation is not None:
+            check_observation(self.observation, self.model.data_shape)
+        if self.truth is not None:
+            self.model.parameters.check(jnp.asarray(self.truth))
+
+
+def check_observation(data: Float[Numeric, "..."], shape: tuple[int, ...]) -> None:
+    """Refuse observed data that the model cannot have made.
+
+    Raises:
+        ShapeError: the shape is not the model's; says if only the order of the axes is wrong.
+        DataError: a value is NaN or infinite, or all are equal (an empty or wholly masked map).
+    """
+    values = np.asarray(data)
+    if values.shape != shape:
+        turned = sorted(values.shape) == sorted(shape)
+        remedy = f"Move the axes into the order {shape}." if turned else "Choose settings of the model that fit the data."
+        raise ShapeError("observation", expected=f"shape {shape}", got=values.shape, remedy=remedy)
+    wrong = int(np.sum(~np.isfinite(values)))
+    if wrong:
+        raise DataError(
+            "observation", expected="finite numbers", got=f"{wrong} of {values.size} that are NaN or infinite",
+            remedy="Set masked pixels to zero and give the model the mask.",
+        )  # fmt: skip
+    if values.size > 1 and values.min() == values.max():
+        raise DataError("observation", expected="data that vary", got=f"{values.size} times {values.flat[0]:g}")
+
+
+def read_observation(path: str) -> Float[np.ndarray, "..."]:
+    """Read observed data from a NumPy file; single precision, as the models compute.
+
+    Raises:
+        DataError: there is no such file, or it is no array of numbers.
+    """
+    try:
+        with open(path, "rb") as file:
+            values = np.lib.format.read_array(file, allow_pickle=False)
+    except FileNotFoundError:
+        raise DataError(path, expected="a file with the observed data", got="no such file") from None
+    except (ValueError, OSError, EOFError) as error:
+        raise DataError(path, expected="one array as `numpy.save` writes it", got=str(error).splitlines()[0]) from error
+    if values.dtype.kind not in "fiu":
+        raise DataError(path, expected="real numbers", got=f"an array of {values.dtype}")
+    return values.astype(np.float32)

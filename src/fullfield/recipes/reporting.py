@@ -1,0 +1,156 @@
+"""From an outcome to a verdict, pictures and a page."""
+
+from collections.abc import Callable, Mapping
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Key
+
+from fullfield import plots
+from fullfield._core import stream
+from fullfield.diagnostics import (
+    Budget,
+    calibrate,
+    Calibration,
+    figure_of_merit,
+    merge,
+    misspecification,
+    predictive,
+    regress,
+    Report,
+)
+from fullfield.recipes.problem import Illustration, Outcome
+from fullfield.report import (
+    Cost,
+    hardware,
+    Interval,
+    NumberRecord,
+    peak_memory_gb,
+    Picture,
+    revision,
+    RunReport,
+    versions,
+    write_page,
+    write_report,
+)
+
+
+PRIOR_DRAWS = 20_000
+
+
+def diagnose(outcome: Outcome, key: Key[Array, ""]) -> tuple[Report, Calibration]:
+    """Test the posterior on held-out simulations, and at the observation."""
+    space, held_out = outcome.problem.model.parameters, outcome.held_out
+    theta, summaries = outcome.training_theta, outcome.training_summaries
+    observed = np.asarray(outcome.compressor(jnp.asarray(outcome.observation)))
+    budget = Budget().shared(3)
+    prior = [np.asarray(space.log_prob(jnp.asarray(values))) for values in (held_out.truths, held_out.draws)]
+    log_probs = (held_out.log_prob_truths, held_out.log_prob_draws)
+    calibration = calibrate(
+        held_out.truths, held_out.draws,
+        names=space.names,
+        estimates=regress(theta, summaries, at=held_out.summaries),
+        log_probs=log_probs,
+        # How much the data raised the density: the quantity that can tell a posterior from the prior.
+        quantities={"gain": (log_probs[0] - prior[0], log_probs[1] - prior[1])},
+        budget=budget, key=stream(key, "calibration"),
+    )  # fmt: skip
+    reports = [
+        calibration.report,
+        misspecification(observed, summaries, held_out.summaries, budget=budget).report,
+        predictive(
+            np.asarray(outcome.problem.measure(jnp.asarray(outcome.observation))), outcome.replicas,
+            name="statistic", budget=budget, key=stream(key, "predictive"),
+        ).report,
+    ]  # fmt: skip
+    if len(space.names) > 1:
+        reports.append(figure_of_merit(outcome.draws, names=space.names, published=outcome.problem.published_merit))
+    if outcome.problem.examine is not None:
+        reports.append(outcome.problem.examine(outcome))
+    return merge(reports), calibration
+
+
+def illustrate(outcome: Outcome, calibration: Calibration, key: Key[Array, ""]) -> list[Illustration]:
+    """Figures that every report has, and those of the recipe."""
+    space = outcome.problem.model.parameters
+    own = outcome.problem.illustrate(outcome) if outcome.problem.illustrate else []
+    pictures = [*own]
+    data = outcome.observation
+    if not any(picture.section == "Observation" for picture in own) and data.ndim == 1:
+        pictures.append(Illustration("Observation", "observation", plots.data_vector(data), "The observed data."))
+    others = {"prior": np.asarray(space.sample(stream(key, "prior"), (PRIOR_DRAWS,)))}
+    caption = "Posterior and prior; contours hold 68 % and 95 % of the probability."
+    if outcome.problem.exact is not None:
+        others["exact"] = np.asarray(outcome.problem.exact(stream(key, "exact"), jnp.asarray(data), len(outcome.draws)))
+        caption = "Posterior, prior, and the exact posterior; contours hold 68 % and 95 % of the probability."
+    figure = plots.corner(outcome.draws, space.labels, space.bounds, truth=outcome.truth, others=others)
+    pictures.append(Illustration("Posterior", "corner", figure, caption))
+    losses = {name: (history.train_loss, history.held_out) for name, history in outcome.histories.items()}
+    caption = "Training and held-out loss; the weights of the marked epoch are kept."
+    pictures.append(Illustration("Training", "training", plots.loss_curves(losses), caption))
+    return pictures + _calibration_pictures(calibration, space)
+
+
+def _calibration_pictures(calibration, space):
+    pictures = []
+    chosen = {"tarp": (calibration.tarp.curves, "estimate", "TARP"), "coverage": (calibration.coverage.curves, "hpd", "HPD")}
+    captions = {
+        "tarp": "Coverage of balls around data-dependent random points; an exact posterior stays inside the band with 95 % "
+        "probability as a whole.",
+        "coverage": "Coverage of highest-density regions.",
+    }
+    for name, (curves, label, title) in chosen.items():
+        row = curves.values[curves.labels.index(label)]
+        figure = plots.coverage_curve(curves.alpha, row, curves.low, curves.high, title=title)
+        pictures.append(Illustration("Calibration", name, figure, captions[name]))
+    curves = calibration.ranks.curves
+    band = np.stack([curves.low, curves.high]) - curves.alpha
+    labels = [*space.labels, *(rf"\mathrm{{{name}}}" for name in curves.labels[space.size :])]
+    figure = plots.rank_curves(curves.alpha, curves.values - curves.alpha, band, labels)
+    caption = "Ranks of the truth among the draws, per parameter and for the gain in density over the prior; grey: 95 % band."
+    return [*pictures, Illustration("Calibration", "ranks", figure, caption)]
+
+
+def write_outputs(
+    outcome: Outcome,
+    numbers: Report,
+    pictures: list[Illustration],
+    *,
+    command: str,
+    summary: str,
+    citations: Mapping[str, str],
+    seconds: Callable[[], float],
+) -> RunReport:
+    """Write figures, report.json and report.html; `seconds` tells how long testing and drawing have taken so far."""
+    directory, configuration, space = outcome.directory, outcome.configuration, outcome.problem.model.parameters
+    for picture in pictures:
+        plots.save_figure(picture.figure, directory.figure(picture.name))
+    stages = directory.stages()
+    report = RunReport(
+        recipe=configuration.recipe,
+        scale=configuration.scale,
+        seed=configuration.seed,
+        verdict=numbers.verdict,
+        numbers=[NumberRecord.model_validate(number.to_dict()) for number in numbers.numbers],
+        cost=Cost(
+            simulations=sum(record.simulations for record in stages.values()),
+            gradients=sum(record.gradients for record in stages.values()),
+            seconds={name: record.seconds for name, record in stages.items()} | {"report": seconds()},
+            peak_memory_gb=max([peak_memory_gb(), *(record.peak_memory_gb for record in stages.values())]),
+        ),
+        versions=versions(),
+        revision=revision(),
+        hardware=hardware(),
+        command=command,
+    )
+    columns = zip(space.names, outcome.draws.T, strict=True)
+    truth = [None] * space.size if outcome.truth is None else [float(value) for value in outcome.truth]
+    intervals = [Interval(n, float(x.mean()), float(x.std()), t) for (n, x), t in zip(columns, truth, strict=True)]
+    write_page(
+        directory.page, report, summary=summary, intervals=intervals,
+        pictures=[Picture(entry.section, directory.figure(entry.name), entry.caption) for entry in pictures],
+        citations=citations, configuration=configuration.to_yaml(),
+    )  # fmt: skip
+    # Last, for its presence says that the run is finished.
+    write_report(directory.report, report)
+    return report
