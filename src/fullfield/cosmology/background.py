@@ -1,16 +1,14 @@
-"""Expansion rate and distances, in Mpc/h."""
+"""Expansion rate, density fractions and the geometry of curved space."""
 
 import math
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from fullfield.cosmology.constants import HUBBLE_DISTANCE
 from fullfield.cosmology.cosmology import Cosmology
 
 
-_DISTANCE_NODES = 16
 _CURVATURE_TERMS = 12
 
 
@@ -26,7 +24,8 @@ def expansion_terms(cosmology: Cosmology, a: Float[Array, "*n"]) -> tuple[Float[
 
 def expansion_rate(cosmology: Cosmology, a: Float[Array, "*n"]) -> Float[Array, "*n"]:
     """Expansion rate E(a) = H(a)/H0, dimensionless."""
-    return jnp.sqrt(sum(expansion_terms(cosmology, a)))
+    matter, curvature, dark = expansion_terms(cosmology, a)
+    return jnp.sqrt(matter + curvature + dark)
 
 
 def matter_fraction(cosmology: Cosmology, a: Float[Array, "*n"]) -> Float[Array, "*n"]:
@@ -35,17 +34,9 @@ def matter_fraction(cosmology: Cosmology, a: Float[Array, "*n"]) -> Float[Array,
     return matter / (matter + curvature + dark)
 
 
-def comoving_distance(cosmology: Cosmology, z: Float[Array, "*n"]) -> Float[Array, "*n"]:
-    """Line-of-sight comoving distance to redshift `z`, Mpc/h.
-
-    χ = c/H0 ∫ dz'/E(z'), by Gauss-Legendre quadrature in ln(1+z'): 1e-6 up to z = 10 and 1e-4 up to z = 1100.
-    """
-    x, weights = np.polynomial.legendre.leggauss(_DISTANCE_NODES)
-    fraction, weights = jnp.asarray((1 + x) / 2), jnp.asarray(weights / 2)
-    span = jnp.log1p(z)[..., None]
-    a = jnp.exp(-span * fraction)
-    integrand = 1 / (a * expansion_rate(cosmology, a))
-    return HUBBLE_DISTANCE * span[..., 0] * (integrand @ weights)
+def equation_of_state(cosmology: Cosmology, a: Float[Array, "*n"]) -> Float[Array, "*n"]:
+    """Equation of state of dark energy, w(a) = w_0 + w_a (1 − a)."""
+    return cosmology.w_0 + cosmology.w_a * (1 - a)
 
 
 def curved_sine_and_cosine(cosmology: Cosmology, distance: Float[Array, "*n"]) -> tuple[Float[Array, "*n"], Float[Array, "*n"]]:

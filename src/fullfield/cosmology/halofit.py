@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from fullfield.cosmology.background import expansion_terms
+from fullfield.cosmology.background import equation_of_state, expansion_terms
 from fullfield.cosmology.cosmology import Cosmology
-from fullfield.cosmology.growth import growth_factor
+from fullfield.cosmology.history import growth_factor
 from fullfield.cosmology.linear_power import AbstractTransfer, EisensteinHu, linear_spectrum, LinearSpectrum
 
 
@@ -25,9 +25,9 @@ class AbstractPower(eqx.Module):
 
     @abc.abstractmethod
     def __call__(
-        self, cosmology: Cosmology, k: Float[Array, "nk na"] | Float[Array, "nk 1"], a: Float[Array, " na"]
+        self, cosmology: Cosmology, log_k: Float[Array, "nk #na"], a: Float[Array, " na"], growth: Float[Array, " na"]
     ) -> Float[Array, "nk na"]:
-        """Matter power, (Mpc/h)³, at wavenumbers `k`, h/Mpc, one column per scale factor `a`."""
+        """Matter power, (Mpc/h)³, at ln k, k in h/Mpc, one column per scale factor `a` with its growth factor."""
 
 
 class Linear(AbstractPower):
@@ -40,10 +40,10 @@ class Linear(AbstractPower):
     transfer: AbstractTransfer = EisensteinHu()
 
     def __call__(
-        self, cosmology: Cosmology, k: Float[Array, "nk na"] | Float[Array, "nk 1"], a: Float[Array, " na"]
+        self, cosmology: Cosmology, log_k: Float[Array, "nk #na"], a: Float[Array, " na"], growth: Float[Array, " na"]
     ) -> Float[Array, "nk na"]:
-        """Matter power, (Mpc/h)³, at wavenumbers `k`, h/Mpc, one column per scale factor `a`."""
-        return linear_spectrum(cosmology, self.transfer)(k) * growth_factor(cosmology, a) ** 2
+        """Matter power, (Mpc/h)³, at ln k, k in h/Mpc, one column per scale factor `a` with its growth factor."""
+        return linear_spectrum(cosmology, self.transfer)(log_k) * growth**2
 
 
 class Halofit(AbstractPower):
@@ -59,15 +59,14 @@ class Halofit(AbstractPower):
     transfer: AbstractTransfer = EisensteinHu()
 
     def __call__(
-        self, cosmology: Cosmology, k: Float[Array, "nk na"] | Float[Array, "nk 1"], a: Float[Array, " na"]
+        self, cosmology: Cosmology, log_k: Float[Array, "nk #na"], a: Float[Array, " na"], growth: Float[Array, " na"]
     ) -> Float[Array, "nk na"]:
-        """Matter power, (Mpc/h)³, at wavenumbers `k`, h/Mpc, one column per scale factor `a`."""
+        """Matter power, (Mpc/h)³, at ln k, k in h/Mpc, one column per scale factor `a` with its growth factor."""
         spectrum = linear_spectrum(cosmology, self.transfer)
-        d = growth_factor(cosmology, a)
-        linear = spectrum(k) * d**2
-        scale = nonlinear_scale(spectrum, d)
-        to_dimensionless = k**3 / (2 * math.pi**2)
-        boosted = _takahashi(cosmology, to_dimensionless * linear, k, a, scale) / to_dimensionless
+        linear = jax.lax.optimization_barrier(spectrum(log_k)) * growth**2
+        scale = nonlinear_scale(spectrum, growth)
+        to_dimensionless = jnp.exp(3 * log_k) / (2 * math.pi**2)
+        boosted = _takahashi(cosmology, to_dimensionless * linear, log_k, a, scale) / to_dimensionless
         return linear + scale.weight * (boosted - linear)
 
 
@@ -90,53 +89,48 @@ class NonlinearScale(eqx.Module):
 def nonlinear_scale(spectrum: LinearSpectrum, growth_factor: Float[Array, " na"]) -> NonlinearScale:
     """Solve D²(a) σ²(R) = 1, σ²(R) = ∫ d ln k k³P(k)/(2π²) exp(−k²R²), for R; Takahashi et al. 2012, eqs. A4 and A5.
 
-    The root is found without derivatives, and one further Newton step from it carries exactly the derivative of the implicit
-    function. Where variance never reaches one the radius stays at the end of its range with zero weight.
+    ln σ² and its first three derivatives in ln R are exact sums on a table of radii, and a cubic about the nearest one carries
+    them to the root. The root is found without derivatives; one further Newton step from it has the derivative of the
+    implicit function. Where the variance never reaches one the radius stays at the end of its range with zero weight.
     """
-    first, last, _ = _LOG_RADIUS
-    target = -2 * jnp.log(growth_factor)
-    root = jax.lax.stop_gradient(_root(spectrum, target))
-    value, slope, second, third = _log_variance(spectrum, root)
-    shift = -(value - target) / _away_from_zero(slope)
-    log_radius = jnp.clip(root + shift, first, last)
-    shift = log_radius - root
-    t = jnp.clip((-log_radius - _FADE[0]) / (_FADE[1] - _FADE[0]), 0, 1)
-    weight = 1 - t**3 * (10 - 15 * t + 6 * t**2)
-    return NonlinearScale(log_radius, -3 - (slope + second * shift), -(second + third * shift), weight)
-
-
-def _root(spectrum, target):
     first, last, n = _LOG_RADIUS
-    log_radii = np.linspace(first, last, n)
-    filters = np.exp(-np.exp(2 * log_radii)[:, None] * spectrum.nodes() ** 2)
-    table = jnp.log(jnp.asarray(filters) @ spectrum.variance)
-    above = jnp.sum(table > target[:, None], axis=-1)
-    log_radius = first + (last - first) / (n - 1) * (jnp.clip(above, 1, n - 1) - 0.5)
+    spacing = (last - first) / (n - 1)
+    table = _log_variance(spectrum)
+    target = -2 * jnp.log(growth_factor)
+    halfway = (table[0, 1:] + table[0, :-1]) / 2
+    nearest = jnp.sum(halfway > target[:, None], axis=-1)
+    value, slope, second, third = table[:, nearest]
+
+    def newton(t):
+        residual = value - target + t * (slope + t * (second / 2 + t * third / 6))
+        gradient = slope + t * (second + t * third / 2)
+        return jnp.clip(t - residual / jnp.minimum(gradient, -1e-3), -spacing, spacing)
+
+    t = jnp.zeros_like(target)
     for _ in range(_NEWTON_STEPS):
-        value, slope, *_ = _log_variance(spectrum, log_radius)
-        log_radius = jnp.clip(log_radius - (value - target) / _away_from_zero(slope), first, last)
-    return log_radius
+        t = newton(t)
+    t = newton(jax.lax.stop_gradient(t))
+    log_radius = first + spacing * nearest + t
+    fade = jnp.clip((-log_radius - _FADE[0]) / (_FADE[1] - _FADE[0]), 0, 1)
+    weight = 1 - fade**3 * (10 - 15 * fade + 6 * fade**2)
+    return NonlinearScale(log_radius, -3 - (slope + t * (second + t * third / 2)), -(second + t * third), weight)
 
 
-def _log_variance(spectrum, log_radius):
-    """ln σ² and its first three derivatives in ln R."""
-    x = jnp.exp(2 * log_radius)[:, None] * jnp.asarray(spectrum.nodes() ** 2)
-    filtered = jnp.exp(-x)
-    m0, m1, m2, m3 = ((x**p * filtered) @ spectrum.variance for p in range(4))
+def _log_variance(spectrum):
+    """ln σ² and its first three derivatives in ln R (4, radii), filtered with a Gaussian."""
+    x = np.exp(2 * np.linspace(*_LOG_RADIUS))[:, None] * spectrum.nodes() ** 2
+    filters = np.concatenate([x**p * np.exp(-x) for p in range(4)])
+    m0, m1, m2, m3 = (jnp.asarray(filters) @ spectrum.variance).reshape(4, -1)
     r1, r2, r3 = -2 * m1 / m0, 4 * (m2 - m1) / m0, 8 * (3 * m2 - m1 - m3) / m0
-    return jnp.log(m0), r1, r2 - r1**2, r3 - 3 * r1 * r2 + 2 * r1**3
+    return jnp.stack([jnp.log(m0), r1, r2 - r1**2, r3 - 3 * r1 * r2 + 2 * r1**3])
 
 
-def _away_from_zero(slope):
-    return jnp.minimum(slope, -1e-3)
-
-
-def _takahashi(cosmology, linear, k, a, scale):
+def _takahashi(cosmology, linear, log_k, a, scale):
     """Dimensionless non-linear power; Takahashi et al. 2012, eqs. A1-A14."""
     n, c = scale.index, scale.curvature
     matter, curved, dark = expansion_terms(cosmology, a)
     total = matter + curved + dark
-    dark_term = dark / total * (1 + cosmology.w_0 + cosmology.w_a * (1 - a))
+    dark_term = dark / total * (1 + equation_of_state(cosmology, a))
     ln10 = math.log(10)
     log_an = ln10 * (1.5222 + n * (2.8553 + n * (2.3706 + n * (0.9903 + n * 0.2250))) - 0.6038 * c + 0.1749 * dark_term)
     log_bn = ln10 * (-0.5642 + n * (0.5864 + n * 0.5716) - 1.5474 * c + 0.2279 * dark_term)
@@ -156,7 +150,7 @@ def _takahashi(cosmology, linear, k, a, scale):
         for flat, opened in ((-0.0307, -0.0732), (-0.0585, -0.1423), (0.0743, 0.0725))
     )
 
-    log_y = jnp.log(k) + scale.log_radius
+    log_y = log_k + scale.log_radius
     y = jnp.exp(log_y)
     quasi_linear = linear * jnp.exp(beta * jnp.log1p(linear) - y / 4 - y**2 / 8) / (1 + alpha * linear)
     decline = 1 + jnp.exp(log_bn + f2 * log_y) + jnp.exp((3 - gamma) * (log_cn + jnp.log(f3) + log_y))
@@ -168,4 +162,4 @@ def nonlinear_power(
     cosmology: Cosmology, k: Float[Array, " nk"], a: Float[Array, " na"], power: AbstractPower | None = None
 ) -> Float[Array, "nk na"]:
     """Matter power P(k, a), (Mpc/h)³, at `k` in h/Mpc and scale factors `a`; halofit unless another `power` is given."""
-    return (power or Halofit())(cosmology, k[:, None], a)
+    return (power or Halofit())(cosmology, jnp.log(k)[:, None], a, growth_factor(cosmology, a))

@@ -1,19 +1,17 @@
 """Angular power spectra of weak lensing in the Limber approximation."""
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from fullfield.cosmology.background import comoving_distance, curved_sine_and_cosine, expansion_rate
+from fullfield.cosmology.background import curved_sine_and_cosine, expansion_rate
 from fullfield.cosmology.constants import HUBBLE_DISTANCE
 from fullfield.cosmology.cosmology import Cosmology
-from fullfield.cosmology.growth import growth_factor
 from fullfield.cosmology.halofit import AbstractPower, Halofit
+from fullfield.cosmology.history import history
 from fullfield.cosmology.intrinsic_alignment import NLA
 from fullfield.cosmology.redshift import RedshiftBins
-
-
-_NODES = 64
 
 
 def lensing_spectra(
@@ -42,52 +40,55 @@ def lensing_spectra(
     Returns:
         Spectra (pairs, n_ell), pairs in the order (0,0), (0,1), ..., (1,1), ... of `bins.pairs`.
     """
-    z, weights = _lens_nodes(bins.z[-1])
-    a = 1 / (1 + z)
-    transverse, cosine = curved_sine_and_cosine(cosmology, comoving_distance(cosmology, z))
-    dchi_dz = HUBBLE_DISTANCE / expansion_rate(cosmology, a)
-
-    # S_k(χ'−χ)/S_k(χ') = C_k(χ) − S_k(χ) C_k(χ')/S_k(χ') turns the integral over sources into tail integrals over fixed nodes.
-    source_sine, source_cosine = curved_sine_and_cosine(cosmology, comoving_distance(cosmology, bins.z))
-    positive = bins.z > 0
-    cotangent = jnp.where(positive, source_cosine / jnp.where(positive, source_sine, 1.0), 0.0)
-    tails = _tail_integrals(z, bins.z)
-    efficiency = cosine * (bins.density @ tails.T) - transverse * ((bins.density * cotangent) @ tails.T)
-    kernel = 1.5 * cosmology.omega_m / HUBBLE_DISTANCE**2 / a * transverse * efficiency
-    if alignment is not None:
-        density = bins.density @ _hats(z, bins.z).T
-        kernel = kernel + alignment(cosmology, z, growth_factor(cosmology, a)) * density / dchi_dz
-
+    planes = lens_planes(cosmology, bins, alignment=alignment)
     half = multipoles + 0.5
-    matter = (power or Halofit())(cosmology, half[:, None] / transverse, a)
+    log_k = jnp.log(half)[:, None] - jnp.log(planes.distance)
+    matter = (power or Halofit())(cosmology, log_k, planes.a, planes.growth)
     first, second = np.transpose(bins.pairs)
-    products = kernel[first] * kernel[second] * (weights * dchi_dz / transverse**2)
+    products = planes.kernel[first] * planes.kernel[second] * (planes.thickness / planes.distance**2)
     prefactor = (multipoles * (multipoles + 1) / half**2) ** 2
     return prefactor * (products @ matter.T)
 
 
-def _lens_nodes(z_max):
-    """Gauss-Legendre nodes and weights in √z: dense where the lenses of small multipoles and low bins are."""
-    x, weights = np.polynomial.legendre.leggauss(_NODES)
-    t = (1 + x) / 2
-    return z_max * jnp.asarray(t**2), z_max * jnp.asarray(t * weights)
+class LensPlanes(eqx.Module):
+    """Nodes and weights of the line of sight, and the lensing kernels at them: κ_i = Σ thickness q_i δ.
+
+    Args:
+        a: scale factors of the nodes.
+        growth: growth factor at the nodes.
+        distance: transverse comoving distances, Mpc/h.
+        thickness: quadrature weights, dχ in Mpc/h.
+        kernel: q_i of each bin, h/Mpc.
+    """
+
+    a: Float[Array, " n"]
+    growth: Float[Array, " n"]
+    distance: Float[Array, " n"]
+    thickness: Float[Array, " n"]
+    kernel: Float[Array, "bins n"]
 
 
-def _hats(x, nodes):
-    """Matrix (n, nodes) that interpolates linearly from values at `nodes` to `x`, zero outside."""
-    left = jnp.concatenate([nodes[:1] - 1, nodes[:-1]])
-    right = jnp.concatenate([nodes[1:], nodes[-1:] + 1])
-    x = x[:, None]
-    return jnp.clip(jnp.minimum((x - left) / (nodes - left), (right - x) / (right - nodes)), 0, 1)
+def lens_planes(cosmology: Cosmology, bins: RedshiftBins, *, alignment: NLA | None = None) -> LensPlanes:
+    """Compute the lensing kernels q_i of `lensing_spectra` on fixed quadrature nodes.
 
+    Args:
+        cosmology: the universe.
+        bins: redshift distributions of the sources.
+        alignment: intrinsic alignment of the sources, none if not given.
+    """
+    lenses = bins.lenses
+    a = 1 / (1 + lenses.z)
+    past = history(cosmology)
+    distance, growth, _ = past.at(lenses.z)
+    transverse, cosine = curved_sine_and_cosine(cosmology, distance)
+    dchi_dz = HUBBLE_DISTANCE / expansion_rate(cosmology, a)
 
-def _tail_integrals(x, nodes):
-    """Matrix (n, nodes) that integrates a piecewise linear function, given at `nodes`, from `x` to the last node."""
-    start, end = nodes[:-1], nodes[1:]
-    width = end - start
-    lower = jnp.clip(x[:, None], start, end)
-    # Over the part of a segment right of x: weights of its left and its right end.
-    u = (end - lower) / width
-    left, right = width * u**2 / 2, width * u * (1 - u / 2)
-    zero = jnp.zeros_like(left[:, :1])
-    return jnp.concatenate([left, zero], axis=1) + jnp.concatenate([zero, right], axis=1)
+    # S_k(χ'−χ)/S_k(χ') = C_k(χ) − S_k(χ) C_k(χ')/S_k(χ') turns the integral over sources into tail integrals on fixed nodes.
+    source_sine, source_cosine = curved_sine_and_cosine(cosmology, past.at(bins.z)[0])
+    behind = bins.z > 0
+    cotangent = jnp.where(behind, source_cosine / jnp.where(behind, source_sine, 1.0), 0.0)
+    efficiency = cosine * (bins.density @ lenses.tails.T) - transverse * ((bins.density * cotangent) @ lenses.tails.T)
+    kernel = 1.5 * cosmology.omega_m / HUBBLE_DISTANCE**2 / a * transverse * efficiency
+    if alignment is not None:
+        kernel = kernel + alignment(cosmology, lenses.z, growth) * (bins.density @ lenses.values.T) / dchi_dz
+    return LensPlanes(a, growth, transverse, lenses.weights * dchi_dz, kernel)

@@ -10,7 +10,8 @@ from jaxtyping import Array, Float
 
 from fullfield.cosmology.constants import CMB_TEMPERATURE
 from fullfield.cosmology.cosmology import Cosmology
-from fullfield.cosmology.growth import growth_factor
+from fullfield.cosmology.forward import carry_forward
+from fullfield.cosmology.history import growth_factor
 
 
 _THETA = CMB_TEMPERATURE / 2.7
@@ -21,79 +22,90 @@ class AbstractTransfer(eqx.Module):
     """Transfer function of matter."""
 
     @abc.abstractmethod
-    def __call__(self, cosmology: Cosmology, k: Float[Array, "*n"]) -> Float[Array, "*n"]:
-        """Transfer function T(k), one on large scales, at `k` in h/Mpc."""
+    def __call__(self, log_k: Float[Array, "*n"], matter: Float[Array, ""], baryon: Float[Array, ""]) -> Float[Array, "*n"]:
+        """Transfer function T(k), one on large scales, of a universe with physical densities Ωm h² and Ωb h².
+
+        Args:
+            log_k: ln k, k in 1/Mpc (no h).
+            matter: Ωm h².
+            baryon: Ωb h².
+        """
 
 
 class EisensteinHu(AbstractTransfer):
     """Cold matter and baryons with acoustic oscillations: Eisenstein & Hu 1998 (ApJ 496, 605), eqs. 2-24."""
 
-    def __call__(self, cosmology: Cosmology, k: Float[Array, "*n"]) -> Float[Array, "*n"]:
-        """Transfer function T(k) at `k` in h/Mpc; it changes sign where baryons dominate."""
-        matter = cosmology.omega_m * cosmology.h**2
-        baryon = cosmology.omega_b * cosmology.h**2
-        baryon_share = cosmology.omega_b / cosmology.omega_m
+    def __call__(self, log_k: Float[Array, "*n"], matter: Float[Array, ""], baryon: Float[Array, ""]) -> Float[Array, "*n"]:
+        """Transfer function T(k) at ln k, k in 1/Mpc; it changes sign where baryons dominate."""
+        baryon_share = baryon / matter
         # At exactly no dark matter the power law of eq. 12 has no derivative in floating point.
         cold_share = jnp.maximum(1 - baryon_share, 1e-6)
-        k = k * cosmology.h  # 1/Mpc from here on
+        log_matter, log_baryon = jnp.log(matter), jnp.log(baryon)
 
         # Equality, drag epoch, sound horizon, Silk scale: eqs. 2-7.
         z_equality = 2.5e4 * matter * _THETA**-4
         k_equality = 7.46e-2 * matter * _THETA**-2
-        b1 = 0.313 * matter**-0.419 * (1 + 0.607 * matter**0.674)
-        b2 = 0.238 * matter**0.223
-        z_drag = 1291 * matter**0.251 / (1 + 0.659 * matter**0.828) * (1 + b1 * baryon**b2)
+        b1 = 0.313 * jnp.exp(-0.419 * log_matter) * (1 + 0.607 * jnp.exp(0.674 * log_matter))
+        b2 = 0.238 * jnp.exp(0.223 * log_matter)
+        z_drag = 1291 * jnp.exp(0.251 * log_matter) / (1 + 0.659 * jnp.exp(0.828 * log_matter))
+        z_drag = z_drag * (1 + b1 * jnp.exp(b2 * log_baryon))
         ratio_drag = 31.5e3 * baryon * _THETA**-4 / z_drag
         ratio_equality = 31.5e3 * baryon * _THETA**-4 / z_equality
         horizon_log = jnp.log(
             (jnp.sqrt(1 + ratio_drag) + jnp.sqrt(ratio_drag + ratio_equality)) / (1 + jnp.sqrt(ratio_equality))
         )
         horizon = 2 / (3 * k_equality) * jnp.sqrt(6 / ratio_equality) * horizon_log
-        k_silk = 1.6 * baryon**0.52 * matter**0.73 * (1 + (10.4 * matter) ** -0.95)
+        log_silk = math.log(1.6) + 0.52 * log_baryon + 0.73 * log_matter + jnp.log1p(_power(10.4, log_matter, -0.95))
 
-        # Cold dark matter: eqs. 9-12 and 17-20.
-        a1 = (46.9 * matter) ** 0.670 * (1 + (32.1 * matter) ** -0.532)
-        a2 = (12.0 * matter) ** 0.424 * (1 + (45.0 * matter) ** -0.582)
-        alpha_c = a1**-baryon_share * a2 ** -(baryon_share**3)
-        c1 = 0.944 / (1 + (458 * matter) ** -0.708)
-        c2 = (0.395 * matter) ** -0.0266
-        beta_c = 1 / (1 + c1 * (cold_share**c2 - 1))
-        q = k / (13.41 * k_equality)
-        curve = 386 / (1 + 69.9 * q**1.08)
-        log_cold, log_plain = jnp.log(math.e + 1.8 * beta_c * q), jnp.log(math.e + 1.8 * q)
-        shape_1 = log_cold / (log_cold + (14.2 + curve) * q**2)
-        shape_alpha = log_cold / (log_cold + (14.2 / alpha_c + curve) * q**2)
-        ks = k * horizon
-        mix = 1 / (1 + (ks / 5.4) ** 4)
-        cold = mix * shape_1 + (1 - mix) * shape_alpha
-
-        # Baryons: eqs. 13-15 and 21-24.
+        # Amplitudes, suppressions and phase shifts: eqs. 11, 12, 14, 15, 23 and 24.
+        log_a1 = 0.670 * (math.log(46.9) + log_matter) + jnp.log1p(_power(32.1, log_matter, -0.532))
+        log_a2 = 0.424 * (math.log(12.0) + log_matter) + jnp.log1p(_power(45.0, log_matter, -0.582))
+        inverse_alpha_c = jnp.exp(baryon_share * log_a1 + baryon_share**3 * log_a2)
+        c1 = 0.944 / (1 + _power(458.0, log_matter, -0.708))
+        c2 = _power(0.395, log_matter, -0.0266)
+        beta_c = 1 / (1 + c1 * (jnp.exp(c2 * jnp.log(cold_share)) - 1))
         y = (1 + z_equality) / (1 + z_drag)
         root = jnp.sqrt(1 + y)
         suppression = y * (-6 * root + (2 + 3 * y) * jnp.log((root + 1) ** 2 / y))
-        alpha_b = 2.07 * k_equality * horizon * (1 + ratio_drag) ** -0.75 * suppression
+        alpha_b = 2.07 * k_equality * horizon * jnp.exp(-0.75 * jnp.log1p(ratio_drag)) * suppression
         beta_b = 0.5 + baryon_share + (3 - 2 * baryon_share) * jnp.sqrt((17.2 * matter) ** 2 + 1)
-        node = 8.41 * matter**0.435
-        phase = ks / jnp.cbrt(1 + (node / ks) ** 3)
-        silk = jnp.exp(-((k / k_silk) ** 1.4))
+        node = 8.41 * jnp.exp(0.435 * log_matter)
+
+        # Powers of k by exponentials of its logarithm: several times faster than general powers.
+        k = jnp.exp(log_k)
+        q = k / (13.41 * k_equality)
+        ks = k * horizon
+        curve = 386 / (1 + 69.9 * jnp.exp(1.08 * (log_k - jnp.log(13.41 * k_equality))))
+        log_cold, log_plain = jnp.log(math.e + 1.8 * beta_c * q), jnp.log(math.e + 1.8 * q)
+
+        # Cold dark matter: eqs. 17-20. Baryons: eqs. 21 and 22.
+        mix = 1 / (1 + (ks / 5.4) ** 4)
+        cold = log_cold * (
+            mix / (log_cold + (14.2 + curve) * q**2) + (1 - mix) / (log_cold + (14.2 * inverse_alpha_c + curve) * q**2)
+        )
         plain = log_plain / (log_plain + (14.2 + curve) * q**2)
-        wave = jnp.sinc(phase / math.pi)
+        silk = jnp.exp(-jnp.exp(1.4 * (log_k - log_silk)))
+        phase = ks * jnp.exp(-jnp.log1p((node / ks) ** 3) / 3)
+        wave = jnp.sin(phase) / phase
         baryons = wave * (plain / (1 + (ks / 5.2) ** 2) + alpha_b / (1 + (beta_b / ks) ** 3) * silk)
         return baryon_share * baryons + cold_share * cold
+
+
+def _power(factor, log, exponent):
+    return jnp.exp(exponent * (math.log(factor) + log))
 
 
 class EisensteinHuNoWiggle(AbstractTransfer):
     """The same without acoustic oscillations: Eisenstein & Hu 1998 (ApJ 496, 605), eqs. 26 and 28-31."""
 
-    def __call__(self, cosmology: Cosmology, k: Float[Array, "*n"]) -> Float[Array, "*n"]:
-        """Transfer function T(k) at `k` in h/Mpc."""
-        matter = cosmology.omega_m * cosmology.h**2
-        baryon_share = cosmology.omega_b / cosmology.omega_m
-        horizon = 44.5 * jnp.log(9.83 / matter) / jnp.sqrt(1 + 10 * (cosmology.omega_b * cosmology.h**2) ** 0.75)
-        alpha = 1 - 0.328 * jnp.log(431 * matter) * baryon_share + 0.38 * jnp.log(22.3 * matter) * baryon_share**2
+    def __call__(self, log_k: Float[Array, "*n"], matter: Float[Array, ""], baryon: Float[Array, ""]) -> Float[Array, "*n"]:
+        """Transfer function T(k) at ln k, k in 1/Mpc."""
+        share = baryon / matter
+        horizon = 44.5 * jnp.log(9.83 / matter) / jnp.sqrt(1 + 10 * jnp.exp(0.75 * jnp.log(baryon)))
+        alpha = 1 - 0.328 * jnp.log(431 * matter) * share + 0.38 * jnp.log(22.3 * matter) * share**2
         alpha = jnp.maximum(alpha, 0.05)  # the fit turns negative where baryons dominate
-        shape = cosmology.omega_m * cosmology.h * (alpha + (1 - alpha) / (1 + (0.43 * k * cosmology.h * horizon) ** 4))
-        q = k * _THETA**2 / shape
+        k = jnp.exp(log_k)
+        q = k * _THETA**2 / (matter * (alpha + (1 - alpha) / (1 + (0.43 * k * horizon) ** 4)))
         log = jnp.log(2 * math.e + 1.8 * q)
         return log / (log + (14.2 + 731 / (1 + 62.5 * q)) * q**2)
 
@@ -113,9 +125,9 @@ class LinearSpectrum(eqx.Module):
     amplitude: Float[Array, ""]
     variance: Float[Array, " nk"]
 
-    def __call__(self, k: Float[Array, "*n"]) -> Float[Array, "*n"]:
-        """Linear power today, (Mpc/h)³, at `k` in h/Mpc."""
-        return self.amplitude * _shape(self.cosmology, self.transfer, k)
+    def __call__(self, log_k: Float[Array, "*n"]) -> Float[Array, "*n"]:
+        """Linear power today, (Mpc/h)³, at ln k, k in h/Mpc."""
+        return self.amplitude * _shape(self.cosmology, self.transfer, log_k)
 
     @staticmethod
     def nodes() -> np.ndarray:
@@ -126,14 +138,16 @@ class LinearSpectrum(eqx.Module):
 def linear_spectrum(cosmology: Cosmology, transfer: AbstractTransfer) -> LinearSpectrum:
     """Linear matter power today with the cosmology's σ8."""
     k = LinearSpectrum.nodes()
-    log_step = math.log(k[1] / k[0])
-    variance = jnp.asarray(k**3 * log_step / (2 * math.pi**2)) * _shape(cosmology, transfer, jnp.asarray(k))
-    amplitude = cosmology.sigma_8**2 / (variance @ _top_hat(jnp.asarray(8 * k)) ** 2)
+    measure = jnp.asarray(k**3 * math.log(k[1] / k[0]) / (2 * math.pi**2), float)
+    variance = measure * _shape(cosmology, transfer, jnp.asarray(np.log(k), float))
+    amplitude = cosmology.sigma_8**2 / (variance @ _top_hat(jnp.asarray(8 * k, float)) ** 2)
     return LinearSpectrum(cosmology, transfer, amplitude, amplitude * variance)
 
 
-def _shape(cosmology, transfer, k):
-    return jnp.exp(cosmology.n_s * jnp.log(k)) * transfer(cosmology, k) ** 2
+def _shape(cosmology, transfer, log_k):
+    h = jnp.asarray(cosmology.h, float)
+    transferred = carry_forward(transfer.__call__)(log_k + jnp.log(h), cosmology.omega_m * h**2, cosmology.omega_b * h**2)
+    return jnp.exp(cosmology.n_s * log_k) * transferred**2
 
 
 def _top_hat(x):
@@ -158,4 +172,4 @@ def linear_power(
 ) -> Float[Array, "nk na"]:
     """Linear matter power P(k, a), (Mpc/h)³, at `k` in h/Mpc and scale factors `a`."""
     spectrum = linear_spectrum(cosmology, transfer or EisensteinHu())
-    return spectrum(k)[:, None] * growth_factor(cosmology, a) ** 2
+    return spectrum(jnp.log(k))[:, None] * growth_factor(cosmology, a) ** 2

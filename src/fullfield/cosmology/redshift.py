@@ -9,18 +9,54 @@ from scipy.special import erf
 from fullfield._core import ConfigurationError, DataError, ShapeError
 
 
-class RedshiftBins(eqx.Module):
-    """Tabulated redshift distributions of source galaxies, linear between their nodes.
+_LENS_NODES = 64
 
-    Made by `smail_bins` or `tabulated_bins`, which check and normalise.
+
+class LensNodes(eqx.Module):
+    """Redshifts at which lensing by matter in front of the sources is summed, and what it needs of the sources' table.
 
     Args:
-        z: redshifts of the nodes, increasing.
-        density: n_i(z) of each bin, integral over z one.
+        z: redshifts of the lenses.
+        weights: of a sum that is an integral over redshift.
+        tails: integrates over the sources behind each lens.
+        values: interpolates the sources' table to the lenses.
+    """
+
+    z: Float[Array, " n"]
+    weights: Float[Array, " n"]
+    tails: Float[Array, "n nz"]
+    values: Float[Array, "n nz"]
+
+
+class RedshiftBins(eqx.Module):
+    """Redshift distributions of source galaxies, tabulated and linear between the nodes.
+
+    Args:
+        z: redshifts (nz,), increasing from 0 up.
+        density: galaxies per redshift (bins, nz) in any normalisation; kept with integral one.
+
+    Raises:
+        ShapeError: the arrays do not fit each other.
+        DataError: redshifts do not increase, a density is negative or not finite, or a bin is empty.
     """
 
     z: Float[Array, " nz"]
     density: Float[Array, "bins nz"]
+    lenses: LensNodes
+
+    def __init__(self, z: np.ndarray | Float[Array, " nz"], density: np.ndarray | Float[Array, "bins nz"]):
+        z, density = np.asarray(z, float), np.asarray(density, float)
+        if z.ndim != 1 or density.ndim != 2 or density.shape[1] != z.size or z.size < 2:
+            raise ShapeError("density", expected=f"shape (bins, {z.size}), as z", got=density.shape)
+        if not np.all(np.diff(z) > 0) or z[0] < 0 or not np.all(np.isfinite(z)):
+            raise DataError("z", expected="finite, increasing redshifts from 0 up", got="others", remedy="Sort the table.")
+        if not np.all(np.isfinite(density)) or np.any(density < 0):
+            raise DataError("density", expected="finite, non-negative numbers", got="others")
+        total = np.trapezoid(density, z, axis=1)
+        if np.any(total <= 0):
+            raise DataError("density", expected="galaxies in every bin", got=f"none in bin {int(np.argmin(total))}")
+        self.z, self.density = jnp.asarray(z, float), jnp.asarray(density / total[:, None], float)
+        self.lenses = _lens_nodes(z)
 
     @property
     def size(self) -> int:
@@ -33,28 +69,19 @@ class RedshiftBins(eqx.Module):
         return tuple((i, j) for i in range(self.size) for j in range(i, self.size))
 
 
-def tabulated_bins(z: np.ndarray | Float[Array, " nz"], density: np.ndarray | Float[Array, "bins nz"]) -> RedshiftBins:
-    """Redshift bins from tables of any normalisation.
-
-    Args:
-        z: redshifts (nz,), increasing and not negative.
-        density: galaxies per redshift (bins, nz), not negative.
-
-    Raises:
-        ShapeError: the arrays do not fit each other.
-        DataError: redshifts do not increase, a density is negative or not finite, or a bin is empty.
-    """
-    z, density = np.asarray(z, float), np.asarray(density, float)
-    if z.ndim != 1 or density.ndim != 2 or density.shape[1] != z.size or z.size < 2:
-        raise ShapeError("density", expected=f"shape (bins, {z.size}), as z", got=density.shape)
-    if not np.all(np.diff(z) > 0) or z[0] < 0 or not np.all(np.isfinite(z)):
-        raise DataError("z", expected="finite, increasing redshifts from 0 up", got="others", remedy="Sort the table.")
-    if not np.all(np.isfinite(density)) or np.any(density < 0):
-        raise DataError("density", expected="finite, non-negative numbers", got="others")
-    total = np.trapezoid(density, z, axis=1)
-    if np.any(total <= 0):
-        raise DataError("density", expected="galaxies in every bin", got=f"none in bin {int(np.argmin(total))}")
-    return RedshiftBins(jnp.asarray(z, float), jnp.asarray(density / total[:, None], float))
+def _lens_nodes(z):
+    # Gauss-Legendre in √z: dense where the lenses of small multipoles and of low bins are.
+    x, weights = np.polynomial.legendre.leggauss(_LENS_NODES)
+    t = (1 + x) / 2
+    at, weights = z[-1] * t**2, z[-1] * t * weights
+    start, end = z[:-1], z[1:]
+    # Share u of each segment beyond a lens, and the weights of the segment's two ends in the integral over that share.
+    u = (end - np.clip(at[:, None], start, end)) / (end - start)
+    tails = np.zeros((at.size, z.size))
+    tails[:, :-1] += (end - start) * u**2 / 2
+    tails[:, 1:] += (end - start) * u * (1 - u / 2)
+    hats = np.stack([np.interp(at, z, row, left=0.0) for row in np.eye(z.size)], axis=-1)
+    return LensNodes(*(jnp.asarray(array, float) for array in (at, weights, tails, hats)))
 
 
 def smail_bins(
@@ -93,7 +120,7 @@ def smail_bins(
     edges = _quantiles(lambda x: _smail(x, alpha, beta, z_0), n_bins, z_max)
     inverse_width = 1 / (np.sqrt(2) * scatter * (1 + z))
     steps = erf((edges[:, None] - z) * inverse_width)
-    return tabulated_bins(z, _smail(z, alpha, beta, z_0) * np.diff(steps, axis=0) / 2)
+    return RedshiftBins(z, _smail(z, alpha, beta, z_0) * np.diff(steps, axis=0) / 2)
 
 
 def _smail(z, alpha, beta, z_0):
