@@ -17,8 +17,8 @@ class Budget(eqx.Module):
     Shared by Bonferroni: m tests get 1/m of it each, so the sum holds for correlated tests too.
     """
 
-    fail: float = eqx.field(static=True, default=1e-3)
-    warn: float = eqx.field(static=True, default=1e-2)
+    fail: float = eqx.field(static=True, converter=float, default=1e-3)
+    warn: float = eqx.field(static=True, converter=float, default=1e-2)
 
     def __check_init__(self):
         if not 0 < self.fail <= self.warn < 1:

@@ -46,9 +46,10 @@ def place_references(
     """Place references by every rule that is possible, in the space whitened by the typical posterior.
 
     The rules: "uniform" in the box of the truths; "other_truth", the truth of another simulation; with estimates, "estimate",
-    the estimate plus normal noise as broad as the posterior. Only the last depends on the data, and only it can tell a
-    posterior from the prior. Whatever the rule, the rank of the truth's distance is uniform for an exact posterior, and
-    independent between simulations (no two simulations serve as each other's reference).
+    the estimate plus normal noise half as broad as the posterior (broader noise drowns what the estimate knows). Only the
+    last depends on the data, and only it can tell a posterior from the prior. Whatever the rule, the rank of the truth's
+    distance is uniform for an exact posterior, and independent between simulations (no two simulations serve as each other's
+    reference).
 
     Args:
         truths: parameters that made each data set.
@@ -78,7 +79,7 @@ def place_references(
     if estimates is not None:
         if estimates.shape != (count, width):
             raise ShapeError("estimates", expected=f"({count}, {width})", got=estimates.shape)
-        spread = np.median(draws.std(axis=1), axis=0)
+        spread = np.median(draws.std(axis=1), axis=0) / 2
         points[ESTIMATE] = as_finite("estimates", estimates) @ whitening + spread * random.normal(size=(folds, *truths.shape))
     return References(tuple(points), truths, draws, np.stack(list(points.values())))
 
@@ -124,8 +125,9 @@ def _whitening(draws, blocks):
     # Scale: median over simulations, so that a few bad posteriors do not set it. Correlation: mean over simulations.
     deviations = draws - draws.mean(axis=1, keepdims=True)
     spread = np.sqrt(np.mean(deviations**2, axis=1))
-    if not np.all(spread > 0):
-        row, column = np.argwhere(spread <= 0)[0]
+    stuck = np.argwhere(np.ptp(draws, axis=1) == 0)
+    if len(stuck):
+        row, column = stuck[0]
         raise DataError("draws", expected="draws that differ", got=f"equal ones in column {column} of simulation {row}")
     deviations = deviations / spread[:, None]
     correlation = np.einsum("tsi,tsj->ij", deviations, deviations) / deviations[..., 0].size

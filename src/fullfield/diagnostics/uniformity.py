@@ -51,12 +51,17 @@ def deviation(name: str, fractions: Float[np.ndarray, " T"], budget: Budget) -> 
     ordered, steps = np.sort(fractions), np.arange(n + 1) / n
     distance = max(np.max(steps[1:] - ordered), np.max(ordered - steps[:-1]))
     verdict = budget.verdict(float(stats.kstwo.sf(distance, n)))
-    return Number(name, distance, bar=f"<= {stats.kstwo.isf(budget.fail, n):.4g}", verdict=verdict)
+    return Number(name, distance, bar=f"<= {_critical_distance(n, budget.fail):.4g}", verdict=verdict)
 
 
 def area(name: str, fractions: Float[np.ndarray, " T"], budget: Budget) -> Number:
     """Signed area between the cumulative distribution and the diagonal, 1/2 - mean; its null has variance 1/(12 T)."""
     return budget.normal(name, 0.5 - fractions.mean(), 0.0, (12 * fractions.size) ** -0.5)
+
+
+@functools.lru_cache(maxsize=32)
+def _critical_distance(n, probability):
+    return float(stats.kstwo.isf(probability, n))
 
 
 @functools.lru_cache(maxsize=32)
