@@ -6,20 +6,20 @@ from fullfield._core import ShapeError
 from fullfield.diagnostics import c2st, LensingC2ST, SbibmC2ST
 
 
-def normal(seed, n=400, shift=0.0):
+def normal(seed, n=250, shift=0.0):
     return np.random.default_rng(seed).normal(size=(n, 2)) * [1.0, 1e-4] + [shift, 3.0]
 
 
 @pytest.mark.parametrize("definition", [SbibmC2ST(folds=3), LensingC2ST(folds=3)])
 def test_equal_laws_cannot_be_told_apart_and_others_can(key, definition):
-    # 800 held-out labels: accuracy has std 0.0177, 3 of which are the tolerance.
-    floor = c2st(normal(0), normal(1), definition=definition, bar="<= 0.58", key=key)["c2st"]
-    assert floor.value == pytest.approx(0.5, abs=0.053)
-    assert 0.0176 <= floor.uncertainty < 0.05
+    # 500 held-out labels: accuracy has std 0.0224, 3 of which are the tolerance.
+    floor = c2st(normal(0), normal(1), definition=definition, bar="<= 0.6", key=key)["c2st"]
+    assert floor.value == pytest.approx(0.5, abs=0.067)
+    assert 0.0223 <= floor.uncertainty < 0.06
     assert floor.verdict == "pass"
     # Two unit normals a distance d apart: the best accuracy is Φ(d / 2).
-    apart = c2st(normal(0, shift=1.0), normal(1), definition=definition, bar="<= 0.58", key=key)["c2st"]
-    assert apart.value == pytest.approx(stats.norm.cdf(0.5), abs=0.053)
+    apart = c2st(normal(0, shift=1.0), normal(1), definition=definition, bar="<= 0.6", key=key)["c2st"]
+    assert apart.value == pytest.approx(stats.norm.cdf(0.5), abs=0.067)
     assert apart.verdict == "fail"
 
 
