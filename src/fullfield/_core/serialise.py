@@ -8,11 +8,12 @@ import os
 import pathlib
 import tempfile
 from collections.abc import Iterator
-from typing import BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import equinox as eqx
 import jax
 import numpy as np
+from numpyro.distributions import Distribution
 
 from fullfield._core.errors import DamagedDataError, DataError
 
@@ -53,7 +54,7 @@ def save_module(path: str | os.PathLike, module: object, header: dict | None = N
         header: JSON-serialisable facts that a reader needs to rebuild the structure.
     """
     buffer = io.BytesIO()
-    eqx.tree_serialise_leaves(buffer, module)
+    eqx.tree_serialise_leaves(buffer, ordered(module))
     body = buffer.getvalue()
     line = json.dumps({"header": header or {}, "sha256": hashlib.sha256(body).hexdigest()})
     with write_atomically(path) as file:
@@ -89,11 +90,12 @@ def load_module(path: str | os.PathLike, like: M) -> M:
             str(path), expected="the bytes that were written", got="another checksum", remedy="Delete the file and run again."
         )
     try:
-        return eqx.tree_deserialise_leaves(io.BytesIO(body), like)
+        loaded = eqx.tree_deserialise_leaves(io.BytesIO(body), ordered(like))
     except (RuntimeError, EOFError, ValueError) as error:
         raise DataError(
             str(path), expected="arrays of the given structure", got=str(error), remedy="Rebuild it with the saved settings."
         ) from error
+    return jax.tree.map(_rebuilt, like, loaded, is_leaf=_is_distribution)
 
 
 def _parse_first_line(path: str | os.PathLike, line: bytes) -> dict:
@@ -109,6 +111,7 @@ def digest(*objects: object) -> str:
     Two objects share a digest when their arrays (values, shapes, types) and their static structure (types, names,
     settings) agree; it is stable between processes.
     """
+    objects = ordered(objects)
     hasher = hashlib.sha256()
     for path, leaf in jax.tree_util.tree_flatten_with_path(objects)[0]:
         hasher.update(jax.tree_util.keystr(path).encode())
@@ -121,6 +124,35 @@ def digest(*objects: object) -> str:
             hasher.update(_plain(leaf).encode())
     hasher.update(_plain(jax.tree_util.tree_structure(objects)).encode())
     return hasher.hexdigest()[:16]
+
+
+def ordered(tree: Any) -> Any:
+    """Return the tree with each NumPyro distribution as a dictionary of its fields.
+
+    NumPyro flattens the fields of a distribution in the order of a set of strings, which differs between processes: loc and
+    scale would change places. A dictionary flattens in the order of its keys.
+    """
+    return jax.tree.map(_fields, tree, is_leaf=_is_distribution)
+
+
+def _is_distribution(leaf: object) -> bool:
+    return isinstance(leaf, Distribution)
+
+
+def _fields(leaf: Any) -> Any:
+    if not _is_distribution(leaf):
+        return leaf
+    fixed = sorted(set(leaf.gather_pytree_aux_fields()) - {"_validate_args"})
+    kind = f"{type(leaf).__qualname__} {[(name, leaf.__dict__.get(name)) for name in fixed]}"
+    return {"": kind} | {name: ordered(leaf.__dict__.get(name)) for name in leaf.gather_pytree_data_fields()}
+
+
+def _rebuilt(leaf: Any, loaded: Any) -> Any:
+    if not _is_distribution(leaf):
+        return loaded
+    names = leaf.gather_pytree_data_fields()
+    values = tuple(jax.tree.map(_rebuilt, leaf.__dict__.get(name), loaded[name], is_leaf=_is_distribution) for name in names)
+    return type(leaf).tree_unflatten(leaf.tree_flatten()[1], values)
 
 
 def _plain(value: object) -> str:

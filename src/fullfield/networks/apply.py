@@ -30,7 +30,7 @@ def apply_many(
     Returns:
         Results (n, ...).
     """
-    n = len(arrays[0])
+    n = arrays[0].shape[0]
     batch_size = min(batch_size, n)
     parts = []
     for start in range(0, n, batch_size):

@@ -11,6 +11,7 @@ import jax
 from jaxtyping import PyTree
 
 from fullfield._core import ConfigurationError, DataError, digest, load_module, read_header, save_module
+from fullfield._core.serialise import ordered
 from fullfield.training.history import History
 
 
@@ -76,6 +77,7 @@ def configuration_of(settings: dict[str, Any]) -> dict[str, str]:
 
 
 def _facts(thing: Any, seen: tuple[int, ...]) -> Any:
+    thing = ordered(thing)
     if type(thing) is int:
         return float(thing)  # optax's schedules turn integers that they close over into floats on first use
     if isinstance(thing, functools.partial):
