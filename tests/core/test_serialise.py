@@ -1,5 +1,6 @@
 """Modules to disk and back, and digests."""
 
+import os
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from fullfield._core import DamagedDataError, DataError, digest, load_module, read_header, save_module, stream, write_atomically
-from fullfield.simulators import LinearGaussian
+from fullfield.simulators import LinearGaussian, wcdm_parameters
 
 
 @pytest.fixture
@@ -75,3 +76,23 @@ def test_streams_depend_on_name_and_parent(key):
     names = [stream(key, "a"), stream(key, "b"), stream(stream(key, "a"), "a")]
     assert len({tuple(np.asarray(jax.random.key_data(k))) for k in names}) == 3
     assert stream(key, "a") == stream(key, "a")
+
+
+def test_distributions_keep_their_fields_whatever_the_order_of_sets(tmp_path):
+    # NumPyro flattens a distribution in the order of a set of strings, which PYTHONHASHSEED decides.
+    code = """
+import sys
+from fullfield._core import digest, save_module
+from fullfield.simulators import LinearGaussian, wcdm_parameters
+save_module(sys.argv[1], wcdm_parameters())
+print(digest(LinearGaussian(), wcdm_parameters()))
+"""
+    digests = []
+    for seed in ("1", "2", "3", "5"):
+        file = tmp_path / seed
+        environment = os.environ | {"PYTHONHASHSEED": seed}
+        done = subprocess.run([sys.executable, "-c", code, file], capture_output=True, text=True, check=True, env=environment)
+        digests.append(done.stdout)
+        w_0 = load_module(file, wcdm_parameters()).entries[5].prior
+        np.testing.assert_allclose([w_0.base_dist.loc, w_0.base_dist.scale], [-1.0, 0.9], rtol=1e-6)
+    assert len(set(digests)) == 1

@@ -50,11 +50,11 @@ class VMIMLoss(eqx.Module):
     parameters: ParameterSpace
 
     def __call__(
-        self, pair: VMIM, theta: Float[Array, "b p"], data: Float[Array, "b ..."], *, key: Key[Array, ""]
+        self, module: VMIM, theta: Float[Array, "b p"], data: Float[Array, "b ..."], *, key: Key[Array, ""]
     ) -> Float[Array, ""]:
         """Loss of compressor and companion on parameters (b, p) and data (b, ...); `key` is ignored."""
-        summary = jax.vmap(pair.compressor)(data)
-        return -jnp.mean(jax.vmap(pair.companion.log_prob)(self.parameters.to_unconstrained(theta), summary))
+        summary = jax.vmap(module.compressor)(data)
+        return -jnp.mean(jax.vmap(module.companion.log_prob)(self.parameters.to_unconstrained(theta), summary))
 
 
 def train_vmim(

@@ -4,6 +4,7 @@ from fullfield._core import Registry
 from fullfield.networks.apply import apply_many
 from fullfield.networks.convolution import ConvNet
 from fullfield.networks.density import AbstractDensity, ConditionalFlow, DENSITIES, gaussian, real_nvp, spline_flow
+from fullfield.networks.hybrid import Hybrid
 from fullfield.networks.mlp import MLP
 from fullfield.networks.resnet import ResNet18
 from fullfield.networks.standardise import moments, Standardise
@@ -18,6 +19,7 @@ __all__ = [
     "AbstractDensity",
     "ConditionalFlow",
     "ConvNet",
+    "Hybrid",
     "ResNet18",
     "Standardise",
     "apply_many",

@@ -32,12 +32,14 @@ class LensingConfiguration(RunConfiguration):
 
 def build(configuration: LensingConfiguration):
     """Build the problem."""
+    import equinox as eqx
     import jax
     import numpy as np
 
-    from fullfield._core import ConfigurationError
+    from fullfield._core import ConfigurationError, stream
+    from fullfield.compression import SpectraAndMoments
     from fullfield.fields import band_powers, block_average, logarithmic_bands
-    from fullfield.networks import ConvNet, ResNet18
+    from fullfield.networks import ConvNet, Hybrid, ResNet18
     from fullfield.recipes.lensing_checks import infer_from_averaged_maps, picture
     from fullfield.recipes.problem import Problem, read_observation
     from fullfield.simulators import lsst_y10_model, published_mock, sbi_lens_model
@@ -64,9 +66,14 @@ def build(configuration: LensingConfiguration):
         model.survey.check(observation)
 
     def network(outputs, key):
+        statistic, channels = SpectraAndMoments(bands), 64
+        (count,) = eqx.filter_eval_shape(statistic, jax.ShapeDtypeStruct(model.data_shape, "float32")).shape
         if settings.pixels == FINE:
-            return ResNet18(model.data_shape, outputs, key=key)
-        return ConvNet(model.data_shape, outputs, key=key, patch=4 if settings.pixels >= 64 else 2)
+            learned = ResNet18(model.data_shape, channels, key=stream(key, "network"))
+        else:
+            patch = 4 if settings.pixels >= 64 else 2
+            learned = ConvNet(model.data_shape, channels, key=stream(key, "network"), patch=patch, blocks=(1, 1))
+        return Hybrid(statistic, learned, channels, count, outputs, key=key)
 
     def examine(outcome):
         return infer_from_averaged_maps(outcome, models[settings.physics](FINE), configuration.averaged)
