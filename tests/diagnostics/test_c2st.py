@@ -10,7 +10,7 @@ def normal(seed, n=250, shift=0.0):
     return np.random.default_rng(seed).normal(size=(n, 2)) * [1.0, 1e-4] + [shift, 3.0]
 
 
-@pytest.mark.parametrize("definition", [SbibmC2ST(folds=3), LensingC2ST(folds=3)])
+@pytest.mark.parametrize("definition", [SbibmC2ST(folds=3), pytest.param(LensingC2ST(), marks=pytest.mark.slow)])
 def test_equal_laws_cannot_be_told_apart_and_others_can(key, definition):
     # 500 held-out labels: accuracy has std 0.0224, 3 of which are the tolerance.
     floor = c2st(normal(0), normal(1), definition=definition, bar="<= 0.6", key=key)["c2st"]
