@@ -36,10 +36,10 @@ class NPELoss(eqx.Module):
     parameters: ParameterSpace
 
     def __call__(
-        self, density: AbstractDensity, theta: Float[Array, "b p"], data: Float[Array, "b s"], *, key: Key[Array, ""]
+        self, module: AbstractDensity, theta: Float[Array, "b p"], data: Float[Array, "b s"], *, key: Key[Array, ""]
     ) -> Float[Array, ""]:
-        """Loss of `density` on parameters (b, p) and summaries (b, s); `key` is ignored."""
-        return -jnp.mean(jax.vmap(density.log_prob)(self.parameters.to_unconstrained(theta), data))
+        """Loss of a density on parameters (b, p) and summaries (b, s); `key` is ignored."""
+        return -jnp.mean(jax.vmap(module.log_prob)(self.parameters.to_unconstrained(theta), data))
 
 
 def train_npe(

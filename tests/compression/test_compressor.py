@@ -1,0 +1,54 @@
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import zarr
+
+from fullfield._core import load_module, save_module, ShapeError
+from fullfield.compression import compress, standardising
+from fullfield.networks import ConvNet, MLP
+
+
+def test_vectors_are_standardised_element_by_element(key):
+    data = jax.random.normal(key, (5000, 3)) * jnp.array([1.0, 100.0, 1e-4]) + jnp.array([0.0, 1e3, 0.0])
+    seen = jax.vmap(standardising(eqx.nn.Identity(), data).standardise)(data)
+    np.testing.assert_allclose(seen.mean(0), 0, atol=1e-3)
+    np.testing.assert_allclose(seen.std(0), 1, atol=1e-3)
+
+
+def test_maps_are_standardised_per_bin_and_keep_their_pattern(key):
+    pattern = jnp.arange(16.0).reshape(1, 4, 4, 1)
+    data = (pattern + 0.1 * jax.random.normal(key, (50, 4, 4, 2))) * jnp.array([1.0, 1e-3])
+    compressor = standardising(lambda x: jnp.ravel(x), data)
+    seen = jax.vmap(compressor.standardise)(data)
+    np.testing.assert_allclose(seen.mean((0, 1, 2)), 0, atol=1e-3)
+    np.testing.assert_allclose(seen.std((0, 1, 2)), 1, atol=1e-3)
+    assert np.corrcoef(np.asarray(seen.mean(0))[..., 0].ravel(), pattern.ravel())[0, 1] > 0.99
+    assert compressor.summary_size == 32
+
+
+def test_a_constant_element_stays_finite():
+    compressor = standardising(MLP(2, 1, key=jax.random.key(0)), jnp.stack([jnp.ones(10), jnp.arange(10.0)], axis=1))
+    assert bool(jnp.all(jnp.isfinite(compressor(jnp.array([1.0, 3.0])))))
+
+
+def test_compress_equals_a_loop_and_reads_zarr(key):
+    data = np.asarray(jax.random.normal(key, (7, 16, 16, 2)))
+    network = ConvNet((16, 16, 2), 3, key=key, widths=(4,), blocks=(1,))
+    compressor = standardising(network, jnp.asarray(data))
+    expected = np.stack([compressor(jnp.asarray(x)) for x in data])
+    for source in (data, zarr.array(data)):
+        np.testing.assert_allclose(compress(compressor, source, batch_size=3), expected, rtol=1e-4, atol=1e-5)
+    assert compressor.summary_size == 3
+    with pytest.raises(ShapeError, match=r"\('n', 16, 16, 2\)"):
+        compress(compressor, data[:, :8])
+
+
+def test_save_and_load_keep_the_moments(key, tmp_path):
+    data = 5 + 3 * jax.random.normal(key, (20, 4))
+    compressor = standardising(MLP(4, 2, key=key, width=8), data)
+    save_module(tmp_path / "compressor", compressor, {"data_shape": [4]})
+    blank = standardising(MLP(4, 2, key=jax.random.key(9), width=8), jnp.zeros((20, 4)))
+    loaded = load_module(tmp_path / "compressor", blank)
+    np.testing.assert_array_equal(loaded(data[0]), compressor(data[0]))
