@@ -24,7 +24,10 @@ class Section(BaseModel):
 class SimulationSettings(Section):
     """How many simulations are made and stored, and in which portions."""
 
-    training: PositiveInt = Field(default=4000, description="simulations to train on")
+    training: PositiveInt = Field(default=4000, description="simulations to train the compressor on, unless it draws its own")
+    inference: PositiveInt = Field(
+        default=4000, description="simulations to train the posterior on; the compressor sees none of them"
+    )
     validation: PositiveInt = Field(default=500, description="held out, to stop training and keep the best weights")
     calibration: PositiveInt = Field(default=500, description="held out from everything, to test the posterior")
     chunk: PositiveInt = Field(default=250, description="simulations per stored chunk: what a writer owns and a crash costs")

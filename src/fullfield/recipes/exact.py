@@ -78,7 +78,7 @@ def _moments(model, outcome, bars):
     """Posterior means and deviations at held-out simulations against the exact ones, given the data's sufficient statistic."""
     held_out = outcome.held_out
     data = outcome.store().read("data", "calibration")
-    means, covariances = jax.vmap(model.posterior)(jnp.asarray(data))
+    means, covariances = jax.jit(jax.vmap(model.posterior))(jnp.asarray(data))
     deviations = np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
     offset = (held_out.draws.mean(axis=1) - np.asarray(means)) / deviations
     ratio = held_out.draws.std(axis=1) / deviations
@@ -92,9 +92,13 @@ def _moments(model, outcome, bars):
 def _evidence(model, outcome, bar):
     """Log evidence from the posterior, log p(θ) + log p(x | θ) - log q(θ | x) at its draws, against the exact one."""
     data, theta = jnp.asarray(outcome.observation), jnp.asarray(outcome.draws[:500])
-    residual = data - theta @ model.response.T
-    likelihood = jax.scipy.stats.multivariate_normal.logpdf(residual, jnp.zeros(model.n_data), model.covariance)
-    posterior = jax.vmap(lambda one: outcome.posterior.log_prob(one, data))(theta)
-    estimates = np.asarray(model.parameters.log_prob(theta) + likelihood - posterior)
+
+    @eqx.filter_jit
+    def estimate(theta, data, posterior):
+        residual = data - model.response @ theta
+        likelihood = jax.scipy.stats.multivariate_normal.logpdf(residual, jnp.zeros(model.n_data), model.covariance)
+        return model.parameters.log_prob(theta) + likelihood - posterior.log_prob(theta, data)
+
+    estimates = np.asarray(eqx.filter_vmap(estimate, in_axes=(0, None, None))(theta, data, outcome.posterior))
     error = float(np.median(estimates)) - float(model.log_evidence(data))
     return Number("exact/evidence", abs(error), float(np.std(estimates) / len(estimates) ** 0.5), bar=f"<= {bar:g}")

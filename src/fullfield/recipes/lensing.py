@@ -72,7 +72,9 @@ def build(configuration: LensingConfiguration):
             learned = ResNet18(model.data_shape, channels, key=stream(key, "network"))
         else:
             patch = 4 if settings.pixels >= 64 else 2
-            learned = ConvNet(model.data_shape, channels, key=stream(key, "network"), patch=patch, blocks=(1, 1))
+            learned = ConvNet(
+                model.data_shape, channels, key=stream(key, "network"), patch=patch, widths=(24, 48), blocks=(1, 1)
+            )
         return Hybrid(statistic, learned, channels, count, outputs, key=key)
 
     def examine(outcome):
@@ -112,7 +114,7 @@ LENSING = Recipe(
     scales={
         "smoke": Scale({
             "model": {"pixels": 16},
-            "simulations": {"training": 1500, "validation": 250, "calibration": 150},
+            "simulations": {"training": 1000, "inference": 1000, "validation": 250, "calibration": 150},
             "compressor": {"training": {"epochs": 8, "patience": 8}},
             "posterior": {
                 "layers": 2, "width": 32, "draws": 5000,
@@ -123,13 +125,13 @@ LENSING = Recipe(
         "laptop": Scale({
             "model": {"pixels": 64},
             "averaged": 200,
-            "simulations": {"training": 16000, "validation": 1500, "calibration": 500},
-            "compressor": {"training": {"epochs": 14, "patience": 14, "batch": 64}},
-            "posterior": {"training": {"epochs": 120, "patience": 15, "learning_rate": 1e-3, "batch": 256}},
+            "simulations": {"training": 12_000, "inference": 6000, "validation": 1000, "calibration": 500},
+            "compressor": {"training": {"epochs": 9, "patience": 9, "batch": 64, "learning_rate": 2e-3}},
+            "posterior": {"training": {"epochs": 40, "batch": 256}},
         }, "under 10 min on 2 cores, 64 x 64 pixels"),
         "paper": Scale({
             "model": {"pixels": 256},
-            "simulations": {"training": 20000, "validation": 2000, "calibration": 500, "chunk": 100},
+            "simulations": {"training": 500, "inference": 20_000, "validation": 2000, "calibration": 500, "chunk": 100},
             "compressor": {"simulations": "online", "training": {"epochs": 40, "steps": 500, "patience": 40, "batch": 128}},
             "posterior": {"width": 128, "draws": 100_000, "training": {"epochs": 200, "batch": 256}},
         }, "about 10 min on one H200, 256 x 256 pixels"),

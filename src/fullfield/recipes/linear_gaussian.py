@@ -43,14 +43,14 @@ def build(configuration: LinearGaussianConfiguration) -> Any:
 
 
 SMOKE = {
-    "simulations": {"training": 2000, "validation": 400, "calibration": 200},
+    "simulations": {"training": 200, "inference": 2000, "validation": 400, "calibration": 200},
     "compressor": {"training": {"epochs": 12, "steps": 50}},
-    "posterior": {"layers": 2, "width": 32, "draws": 2000, "training": {"epochs": 15, "patience": 5}},
+    "posterior": {"layers": 2, "width": 32, "draws": 1000, "training": {"epochs": 15, "patience": 5}},
     "calibration": {"draws": 200, "replicas": 100},
     "bars": {"c2st": 0.58, "information": 0.8, "mean": 0.4, "width": 0.15, "evidence": 0.5},
 }
 LAPTOP = {
-    "simulations": {"training": 20_000, "validation": 2000, "calibration": 500, "chunk": 2500},
+    "simulations": {"training": 500, "inference": 20_000, "validation": 2000, "calibration": 500, "chunk": 2500},
     "compressor": {"simulations": "online", "training": {"epochs": 20, "steps": 500, "batch": 256}},
     "posterior": {"training": {"batch": 256}},
 }

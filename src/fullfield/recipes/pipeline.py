@@ -89,8 +89,8 @@ def _infer(run: stages.Run) -> Outcome:
         compressor=compressor,
         posterior=_posterior(space, densities, compressor, problem.model.data_shape),
         histories={"compressor": history} | histories,
-        training_theta=summaries["train_theta"],
-        training_summaries=summaries["train_summary"],
+        training_theta=summaries["inference_theta"],
+        training_summaries=summaries["inference_summary"],
         held_out=held_out,
     )
 

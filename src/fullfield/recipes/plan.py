@@ -63,7 +63,7 @@ def plan(problem: Problem, configuration: RunConfiguration) -> dict[str, str]:
 
 def _describe(configuration, shape, summaries, compressor_weights, flow_weights):
     simulations, posterior = configuration.simulations, configuration.posterior
-    total = simulations.training + simulations.validation + simulations.calibration
+    total = simulations.training + simulations.inference + simulations.validation + simulations.calibration
     disk = 4 * total * math.prod(shape) / 1e9
     size = " × ".join(map(str, shape))
     online = configuration.compressor.simulations == "online"
@@ -74,7 +74,7 @@ def _describe(configuration, shape, summaries, compressor_weights, flow_weights)
         "simulate": f"{total:,} data sets of {size}, {disk:.2g} GB on disk",
         "compress": f"to {summaries} numbers, {compressor_weights:,} weights, at most {steps:,} steps{fresh}",
         "infer": f"{members}{posterior.density}, {flow_weights:,} weights, at most "
-        f"{_steps(posterior.training, simulations.training, online=False):,} steps",
+        f"{_steps(posterior.training, simulations.inference, online=False):,} steps",
         "draw": f"{posterior.draws:,} draws at the observation, {configuration.calibration.draws:,} at each of "
         f"{simulations.calibration:,} held-out simulations",
         "replicate": f"{configuration.calibration.replicas:,} data sets",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
@@ -44,14 +45,15 @@ def diagnose(outcome: Outcome, key: Key[Array, ""]) -> tuple[Report, Calibration
     theta, summaries = outcome.training_theta, outcome.training_summaries
     observed = np.asarray(outcome.compressor(jnp.asarray(outcome.observation)))
     budget = Budget().shared(3)
-    prior = [np.asarray(space.log_prob(jnp.asarray(values))) for values in (held_out.truths, held_out.draws)]
+    log_prior = eqx.filter_jit(space.log_prob)
+    prior = [np.asarray(log_prior(jnp.asarray(values))) for values in (held_out.truths, held_out.draws)]
     log_probs = (held_out.log_prob_truths, held_out.log_prob_draws)
     calibration = calibrate(
         held_out.truths, held_out.draws,
         names=space.names,
         estimates=regress(theta, summaries, at=held_out.summaries),
         log_probs=log_probs,
-        # How much the data raised the density: the quantity that can tell a posterior from the prior.
+        # How much the data raised the density over the prior's.
         quantities={"gain": (log_probs[0] - prior[0], log_probs[1] - prior[1])},
         budget=budget, key=stream(key, "calibration"),
     )  # fmt: skip

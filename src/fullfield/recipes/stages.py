@@ -32,7 +32,7 @@ from fullfield.simulators import AbstractForwardModel
 from fullfield.training import cosine_adam, History
 
 
-PARTS = ("train", "validation", "calibration")
+PARTS = ("train", "inference", "validation", "calibration")
 
 
 @dataclass(frozen=True)
@@ -73,12 +73,14 @@ class Run:
 
 
 def simulate(run: Run) -> tuple[SimulationSet, str]:
-    """Bring the store to the wanted number of simulations, split into training, validation and calibration.
+    """Bring the store to the wanted number of simulations, split into the parts that compressor, posterior and tests use.
+
+    None is used twice: a posterior trained on summaries of the compressor's own training data would inherit its overfitting.
 
     The store verifies what it holds and simulates again what is missing or damaged, so it is called in every run.
     """
     settings = run.configuration.simulations
-    counts = np.array([settings.training, settings.validation, settings.calibration])
+    counts = np.array([settings.training, settings.inference, settings.validation, settings.calibration])
     total = int(counts.sum())
     start = time.perf_counter()
     store = simulate_to_store(
@@ -154,7 +156,7 @@ def infer(
     settings, space = run.configuration.posterior, run.problem.model.parameters
     training = settings.training
     make = functools.partial(DENSITIES[settings.density], layers=settings.layers, width=settings.width)
-    size = summaries["train_summary"].shape[1]
+    size = summaries["inference_summary"].shape[1]
     members, histories, identity = [], {}, inputs
     for number in range(1, settings.ensemble + 1):
         name = "posterior" if settings.ensemble == 1 else f"posterior-{number}"
@@ -163,7 +165,7 @@ def infer(
         def work(name: str = name, file: pathlib.Path = file, history_file: pathlib.Path = history_file) -> Work:
             source, validation = (
                 StoredSimulations(summaries[f"{part}_theta"], summaries[f"{part}_summary"], batch_size=training.batch)
-                for part in ("train", "validation")
+                for part in ("inference", "validation")
             )
             posterior, history = train_npe(
                 space, source, validation,
