@@ -15,9 +15,9 @@ from fullfield.cosmology.history import growth_factor
 from fullfield.cosmology.linear_power import AbstractTransfer, EisensteinHu, linear_spectrum, LinearSpectrum
 
 
-_LOG_RADIUS = (math.log(1 / 3000), math.log(100), 96)  # first, last and number of radii that bracket the root, Mpc/h
+_LOG_RADIUS = (math.log(1e-3), math.log(100), 93)  # first, last and number of radii that bracket the root, Mpc/h
 _NEWTON_STEPS = 3
-_FADE = (math.log(300), math.log(3000))  # non-linear wavenumbers, h/Mpc, between which halofit fades into linear theory
+_FADE = (math.log(100), math.log(1000))  # non-linear wavenumbers, h/Mpc, between which halofit fades into linear theory
 
 
 class AbstractPower(eqx.Module):
@@ -50,7 +50,7 @@ class Halofit(AbstractPower):
     """Takahashi et al. 2012 (ApJ 761, 152), appendix.
 
     The fit is calibrated for a constant equation of state; for w_a ≠ 0 its w is w(a). Where the non-linear wavenumber exceeds
-    300 h/Mpc, far outside its calibration (k ≤ 30 h/Mpc), it fades smoothly into linear theory, reached at 3000 h/Mpc.
+    100 h/Mpc, far outside its calibration (k ≤ 30 h/Mpc), it fades smoothly into linear theory, reached at 1000 h/Mpc.
 
     Args:
         transfer: transfer function of the linear power.
@@ -63,10 +63,9 @@ class Halofit(AbstractPower):
     ) -> Float[Array, "nk na"]:
         """Matter power, (Mpc/h)³, at ln k, k in h/Mpc, one column per scale factor `a` with its growth factor."""
         spectrum = linear_spectrum(cosmology, self.transfer)
-        linear = jax.lax.optimization_barrier(spectrum(log_k)) * growth**2
+        linear = spectrum(log_k) * growth**2
         scale = nonlinear_scale(spectrum, growth)
-        to_dimensionless = jnp.exp(3 * log_k) / (2 * math.pi**2)
-        boosted = _takahashi(cosmology, to_dimensionless * linear, log_k, a, scale) / to_dimensionless
+        boosted = _takahashi(cosmology, linear, log_k, a, scale)
         return linear + scale.weight * (boosted - linear)
 
 
@@ -89,9 +88,9 @@ class NonlinearScale(eqx.Module):
 def nonlinear_scale(spectrum: LinearSpectrum, growth_factor: Float[Array, " na"]) -> NonlinearScale:
     """Solve D²(a) σ²(R) = 1, σ²(R) = ∫ d ln k k³P(k)/(2π²) exp(−k²R²), for R; Takahashi et al. 2012, eqs. A4 and A5.
 
-    ln σ² and its first three derivatives in ln R are exact sums on a table of radii, and a cubic about the nearest one carries
-    them to the root. The root is found without derivatives; one further Newton step from it has the derivative of the
-    implicit function. Where the variance never reaches one the radius stays at the end of its range with zero weight.
+    ln σ² and its first four derivatives in ln R are exact sums on a table of radii, and a quartic about the nearest one
+    carries them to the root. The root is found without derivatives; one further Newton step from it has the derivative of
+    the implicit function. Where the variance never reaches one the radius stays at the end of its range with zero weight.
     """
     first, last, n = _LOG_RADIUS
     spacing = (last - first) / (n - 1)
@@ -99,12 +98,14 @@ def nonlinear_scale(spectrum: LinearSpectrum, growth_factor: Float[Array, " na"]
     target = -2 * jnp.log(growth_factor)
     halfway = (table[0, 1:] + table[0, :-1]) / 2
     nearest = jnp.sum(halfway > target[:, None], axis=-1)
-    value, slope, second, third = table[:, nearest]
+    value, slope, second, third, fourth = table[:, nearest]
+
+    def gradient(t):
+        return slope + t * (second + t * (third / 2 + t * fourth / 6))
 
     def newton(t):
-        residual = value - target + t * (slope + t * (second / 2 + t * third / 6))
-        gradient = slope + t * (second + t * third / 2)
-        return jnp.clip(t - residual / jnp.minimum(gradient, -1e-3), -spacing, spacing)
+        residual = value - target + t * (slope + t * (second / 2 + t * (third / 6 + t * fourth / 24)))
+        return jnp.clip(t - residual / jnp.minimum(gradient(t), -1e-3), -spacing, spacing)
 
     t = jnp.zeros_like(target)
     for _ in range(_NEWTON_STEPS):
@@ -113,20 +114,25 @@ def nonlinear_scale(spectrum: LinearSpectrum, growth_factor: Float[Array, " na"]
     log_radius = first + spacing * nearest + t
     fade = jnp.clip((-log_radius - _FADE[0]) / (_FADE[1] - _FADE[0]), 0, 1)
     weight = 1 - fade**3 * (10 - 15 * fade + 6 * fade**2)
-    return NonlinearScale(log_radius, -3 - (slope + t * (second + t * third / 2)), -(second + t * third), weight)
+    curvature = -(second + t * (third + t * fourth / 2))
+    return NonlinearScale(log_radius, -3 - gradient(t), curvature, weight)
 
 
 def _log_variance(spectrum):
-    """ln σ² and its first three derivatives in ln R (4, radii), filtered with a Gaussian."""
+    """ln σ² and its first four derivatives in ln R (5, radii), filtered with a Gaussian."""
     x = np.exp(2 * np.linspace(*_LOG_RADIUS))[:, None] * spectrum.nodes() ** 2
-    filters = np.concatenate([x**p * np.exp(-x) for p in range(4)])
-    m0, m1, m2, m3 = (jnp.asarray(filters) @ spectrum.variance).reshape(4, -1)
-    r1, r2, r3 = -2 * m1 / m0, 4 * (m2 - m1) / m0, 8 * (3 * m2 - m1 - m3) / m0
-    return jnp.stack([jnp.log(m0), r1, r2 - r1**2, r3 - 3 * r1 * r2 + 2 * r1**3])
+    filters = np.concatenate([x**p * np.exp(-x) for p in range(5)])
+    m0, *moments = (jnp.asarray(filters, float) @ spectrum.variance).reshape(5, -1)
+    m1, m2, m3, m4 = (moment / m0 for moment in moments)
+    r1, r2, r3, r4 = -2 * m1, 4 * (m2 - m1), 8 * (3 * m2 - m1 - m3), 16 * (7 * m2 - m1 - 6 * m3 + m4)
+    # From the derivatives of σ² over σ² to those of its logarithm.
+    second, third = r2 - r1**2, r3 - 3 * r1 * r2 + 2 * r1**3
+    fourth = r4 - 4 * r1 * r3 - 3 * r2**2 + 12 * r1**2 * r2 - 6 * r1**4
+    return jnp.stack([jnp.log(m0), r1, second, third, fourth])
 
 
 def _takahashi(cosmology, linear, log_k, a, scale):
-    """Dimensionless non-linear power; Takahashi et al. 2012, eqs. A1-A14."""
+    """Non-linear power where the linear power is `linear`; Takahashi et al. 2012, eqs. A1-A14."""
     n, c = scale.index, scale.curvature
     matter, curved, dark = expansion_terms(cosmology, a)
     total = matter + curved + dark
@@ -150,12 +156,15 @@ def _takahashi(cosmology, linear, log_k, a, scale):
         for flat, opened in ((-0.0307, -0.0732), (-0.0585, -0.1423), (0.0743, 0.0725))
     )
 
-    log_y = log_k + scale.log_radius
-    y = jnp.exp(log_y)
-    quasi_linear = linear * jnp.exp(beta * jnp.log1p(linear) - y / 4 - y**2 / 8) / (1 + alpha * linear)
+    k = jnp.exp(log_k)
+    y, log_y = k * jnp.exp(scale.log_radius), log_k + scale.log_radius
+    dimensionless = linear * k**3 / (2 * math.pi**2)
+    damping = jnp.exp(beta * jnp.log1p(dimensionless) - y / 4 - y**2 / 8)
+    quasi_linear = linear * damping / (1 + alpha * dimensionless)
     decline = 1 + jnp.exp(log_bn + f2 * log_y) + jnp.exp((3 - gamma) * (log_cn + jnp.log(f3) + log_y))
-    one_halo = jnp.exp(log_an + 3 * f1 * log_y) / (decline * (1 + jnp.exp(log_nu - 2 * log_y)))
-    return quasi_linear + one_halo
+    # The one-halo term is y^(3 f1) over k³: one exponential, whose arguments never overflow.
+    one_halo = jnp.exp(log_an + math.log(2 * math.pi**2) + 3 * f1 * log_y - 3 * log_k)
+    return quasi_linear + one_halo / (decline * (1 + jnp.exp(log_nu) / y**2))
 
 
 def nonlinear_power(

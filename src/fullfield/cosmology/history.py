@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 from fullfield.cosmology.background import equation_of_state, expansion_rate, expansion_terms
 from fullfield.cosmology.constants import HUBBLE_DISTANCE
 from fullfield.cosmology.cosmology import Cosmology
-from fullfield.cosmology.forward import carry_forward, hermite_rows, interpolate
+from fullfield.cosmology.tabulate import Cubics, tabulate
 
 
 _STEP = 0.1  # in ln(1+z)
@@ -25,15 +25,14 @@ class History(eqx.Module):
         rate: growth rate f = d ln D / d ln a.
     """
 
-    distance: Float[Array, "m 4"]
-    log_growth: Float[Array, "m 4"]
-    rate: Float[Array, "m 4"]
+    distance: Cubics
+    log_growth: Cubics
+    rate: Cubics
 
     def at(self, z: Float[Array, "*n"]) -> tuple[Float[Array, "*n"], Float[Array, "*n"], Float[Array, "*n"]]:
         """Distance (Mpc/h), growth factor and growth rate at redshift `z`."""
         position = jnp.log1p(z) / _STEP
-        log_growth = interpolate(self.log_growth, position)
-        return interpolate(self.distance, position), jnp.exp(log_growth), interpolate(self.rate, position)
+        return self.distance(position), jnp.exp(self.log_growth(position)), self.rate(position)
 
 
 def history(cosmology: Cosmology) -> History:
@@ -46,8 +45,7 @@ def history(cosmology: Cosmology) -> History:
     (Wang & Steinhardt 1998, ApJ 508, 483), whose growing solution attracts, so that an approximate start is forgotten; it is
     integrated by Runge-Kutta steps of 0.1 in ln a. Between the steps cubics interpolate, whose slopes are known exactly.
     """
-    numbers = cosmology.omega_m, cosmology.omega_k, cosmology.w_0, cosmology.w_a
-    return carry_forward(_integrate)(*(jnp.asarray(x, float) for x in numbers))
+    return tabulate(_integrate, cosmology.omega_m, cosmology.omega_k, cosmology.w_0, cosmology.w_a)
 
 
 def comoving_distance(cosmology: Cosmology, z: Float[Array, "*n"]) -> Float[Array, "*n"]:
@@ -73,9 +71,9 @@ def _integrate(omega_m, omega_k, w_0, w_a):
     distance = jnp.asarray(_simpson(), a.dtype) @ path
     log_growth, rate, acceleration = _grow(cosmology, a)
     return History(
-        hermite_rows(distance, _STEP * path[::2]),
-        hermite_rows(log_growth, -_STEP * rate),
-        hermite_rows(rate, -_STEP * acceleration),
+        Cubics(distance, _STEP * path[::2]),
+        Cubics(log_growth, -_STEP * rate),
+        Cubics(rate, -_STEP * acceleration),
     )
 
 

@@ -9,13 +9,13 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from fullfield.cosmology.constants import CMB_TEMPERATURE
-from fullfield.cosmology.cosmology import Cosmology
-from fullfield.cosmology.forward import carry_forward
+from fullfield.cosmology.cosmology import Cosmology, Scalar
 from fullfield.cosmology.history import growth_factor
+from fullfield.cosmology.tabulate import Cubics, tabulate
 
 
 _THETA = CMB_TEMPERATURE / 2.7
-_LOG_K = (math.log(1e-4), math.log(1e4), 256)  # first, last and number of nodes of the integrals over ln k
+_LOG_K = (math.log(2e-5), math.log(4e3), 513)  # first, last and number of nodes of the table
 
 
 class AbstractTransfer(eqx.Module):
@@ -111,43 +111,57 @@ class EisensteinHuNoWiggle(AbstractTransfer):
 
 
 class LinearSpectrum(eqx.Module):
-    """Linear matter power today, P(k) = amplitude k^n_s T²(k); made by `linear_spectrum`.
+    """Linear matter power today, P(k) = amplitude k^tilt T²(k), T tabulated; made by `linear_spectrum`.
 
     Args:
-        cosmology: the universe.
-        transfer: its transfer function.
         amplitude: factor that makes σ(8 Mpc/h) = sigma_8.
+        tilt: slope of the primordial spectrum.
+        transfer: transfer function times 1 + (k / 0.05)² over the nodes of ln k.
         variance: k³P/(2π²) Δln k at `nodes()`: sums of it are integrals over ln k.
     """
 
-    cosmology: Cosmology
-    transfer: AbstractTransfer
     amplitude: Float[Array, ""]
+    tilt: Scalar
+    transfer: Cubics
     variance: Float[Array, " nk"]
 
     def __call__(self, log_k: Float[Array, "*n"]) -> Float[Array, "*n"]:
         """Linear power today, (Mpc/h)³, at ln k, k in h/Mpc."""
-        return self.amplitude * _shape(self.cosmology, self.transfer, log_k)
+        position = (log_k - _LOG_K[0]) * ((_LOG_K[2] - 1) / (_LOG_K[1] - _LOG_K[0]))
+        transferred = self.transfer(position) / _decline(log_k)
+        return self.amplitude * jnp.exp(self.tilt * log_k) * transferred**2
 
     @staticmethod
     def nodes() -> np.ndarray:
-        """Wavenumbers of the integrals over ln k, h/Mpc, (nk,)."""
-        return np.exp(np.linspace(*_LOG_K))
+        """Wavenumbers of the integrals over ln k, h/Mpc, (nk,): every second one of the table."""
+        return np.exp(np.linspace(*_LOG_K)[::2])
 
 
 def linear_spectrum(cosmology: Cosmology, transfer: AbstractTransfer) -> LinearSpectrum:
     """Linear matter power today with the cosmology's σ8."""
+    log_k = jnp.asarray(np.linspace(*_LOG_K), float)
+    h = cosmology.h
+    table = tabulate(
+        lambda log_h, matter, baryon: transfer(log_k + log_h, matter, baryon),
+        jnp.log(jnp.asarray(h, float)), cosmology.omega_m * h**2, cosmology.omega_b * h**2,
+    )  # fmt: skip
     k = LinearSpectrum.nodes()
     measure = jnp.asarray(k**3 * math.log(k[1] / k[0]) / (2 * math.pi**2), float)
-    variance = measure * _shape(cosmology, transfer, jnp.asarray(np.log(k), float))
+    variance = measure * jnp.exp(cosmology.n_s * log_k[::2]) * table[::2] ** 2
     amplitude = cosmology.sigma_8**2 / (variance @ _top_hat(jnp.asarray(8 * k, float)) ** 2)
-    return LinearSpectrum(cosmology, transfer, amplitude, amplitude * variance)
+    slow = table * _decline(log_k)
+    return LinearSpectrum(amplitude, cosmology.n_s, Cubics(slow, _slopes(slow)), amplitude * variance)
 
 
-def _shape(cosmology, transfer, log_k):
-    h = jnp.asarray(cosmology.h, float)
-    transferred = carry_forward(transfer.__call__)(log_k + jnp.log(h), cosmology.omega_m * h**2, cosmology.omega_b * h**2)
-    return jnp.exp(cosmology.n_s * log_k) * transferred**2
+def _decline(log_k):
+    # A transfer function times this varies slowly, and is interpolated and continued well.
+    return 1 + (jnp.exp(log_k) / 0.05) ** 2
+
+
+def _slopes(values):
+    """Differences of fourth order; the ends count as flat."""
+    inner = (8 * (values[3:-1] - values[1:-3]) - (values[4:] - values[:-4])) / 12
+    return jnp.pad(inner, 2)
 
 
 def _top_hat(x):
