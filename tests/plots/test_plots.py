@@ -47,6 +47,12 @@ def test_corner_contours_hold_what_they_say(random):
         assert np.mean(radius) == pytest.approx(np.sqrt(-2 * np.log(1 - mass)), rel=0.04)
 
 
+def test_a_flat_density_makes_no_noise(random, capsys, caplog):
+    plots.corner(random.uniform(size=(20_000, 2)), LABELS[:2], ((0.0, 1.0), (0.0, 1.0)))
+    assert capsys.readouterr().out == ""
+    assert not caplog.records
+
+
 def test_maps_share_one_colour_scale_and_masked_pixels_do_not_matter(random):
     maps = random.normal(size=(3, 8, 8)) * np.array([1, 2, 3])[:, None, None]
     maps[1, :2] = np.nan

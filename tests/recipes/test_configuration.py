@@ -51,7 +51,7 @@ def test_unknown_key_names_the_nearest(override, words):
     ("override", "words"),
     [
         ("simulations.validation=0", ["simulations.validation", "greater than 0", "got 0"]),
-        ("simulations.training=-5", ["simulations.training", "greater than or equal to 0", "-5"]),
+        ("simulations.training=-5", ["simulations.training", "greater than 0", "-5"]),
         ("simulations.training=many", ["simulations.training", "integer", "many"]),
         ("simulations.training=1.5", ["simulations.training", "integer", "1.5"]),
         ("posterior.training.learning_rate=.nan", ["posterior.training.learning_rate", "nan"]),

@@ -23,7 +23,7 @@ def settings():
 
 def test_a_run_is_never_overwritten(tmp_path, settings):
     create(tmp_path / "run", settings)
-    with pytest.raises(ConfigurationError, match="--resume.*--force"):
+    with pytest.raises(ConfigurationError, match=r"--resume.*--force"):
         create(tmp_path / "run", settings)
 
 
@@ -38,7 +38,7 @@ def test_a_file_in_the_way_is_refused(tmp_path, settings):
 def test_resume_of_another_configuration_names_the_first_difference(tmp_path, settings):
     create(tmp_path, settings)
     other = resolve(RunConfiguration, overrides=["posterior.width=17"])
-    with pytest.raises(ConfigurationError, match="posterior.width is 64 there and 17 here"):
+    with pytest.raises(ConfigurationError, match=r"posterior\.width is 64 there and 17 here"):
         resume(tmp_path, other)
     assert resume(tmp_path, settings).path == tmp_path
     assert read_configuration(tmp_path, RunConfiguration) == settings

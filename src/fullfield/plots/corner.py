@@ -2,7 +2,8 @@
 
 import contextlib
 import io
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from getdist import MCSamples
@@ -48,10 +49,10 @@ def corner(
     """
     sets = {name: draws} | dict(others or {})
     looks = ((BLUE, "-"), *OTHER_LOOKS)[: len(sets)]
-    densities = [_densities(values, labels, bounds) for values in sets.values()]
     p = len(labels)
     limits = [_limits(draws[:, i], bounds[i], None if truth is None else float(truth[i])) for i in range(p)]
-    with style():
+    with style(), _silence():
+        densities = [_densities(values, labels, bounds) for values in sets.values()]
         side = 1.25 * p + 0.9
         figure = Figure(figsize=(side, side))
         figure.subplots_adjust(
@@ -81,9 +82,19 @@ def _densities(values, labels, bounds):
         for name, (low, high) in zip(names, bounds, strict=True)
     }
     settings = {"smooth_scale_2D": -1, "smooth_scale_1D": -1, "fine_bins_2D": 128}
-    values = np.asarray(values, float)
-    with contextlib.redirect_stdout(io.StringIO()):  # GetDist prints that it removed no burn-in
-        return MCSamples(samples=values, names=names, labels=list(labels), ranges=ranges, settings=settings)
+    return MCSamples(samples=np.asarray(values, float), names=names, labels=list(labels), ranges=ranges, settings=settings)
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """GetDist prints that it removed no burn-in, and warns when a flat density has no natural bandwidth."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.disable(before)
 
 
 def _limits(values, bounds, truth):

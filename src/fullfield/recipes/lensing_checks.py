@@ -7,8 +7,10 @@ import numpy as np
 
 from fullfield import plots
 from fullfield._core import stream
+from fullfield.compression import compress
 from fullfield.diagnostics import Budget, Number, ranks, regress, Report, tarp
 from fullfield.fields import band_powers, Bands, block_average
+from fullfield.inference import sample_many
 from fullfield.recipes.problem import Illustration, Outcome
 from fullfield.simulators import LensingModel
 
@@ -26,19 +28,18 @@ def infer_from_averaged_maps(outcome: Outcome, fine: LensingModel, count: int) -
     coarse = outcome.problem.model
     factor = fine.data_shape[0] // coarse.data_shape[0]
     key = stream(jax.random.key(outcome.configuration.seed), "averaged")
-    draws_per_map = outcome.configuration.calibration.draws
 
     @eqx.filter_jit
-    def infer(keys, fine, compressor, posterior):
+    def simulate(keys, fine):
         def one(key):
             theta = fine.parameters.sample(stream(key, "prior"))
-            maps = block_average(fine.simulate_at(stream(key, "maps"), theta), factor)
-            return theta, compressor(maps), posterior.sample(stream(key, "draws"), maps, draws_per_map)
+            return theta, block_average(fine.simulate_at(stream(key, "maps"), theta), factor)
 
-        return jax.lax.map(one, keys, batch_size=8)
+        return jax.lax.map(one, keys)
 
-    results = infer(jax.random.split(key, count), fine, outcome.compressor, outcome.posterior)
-    truths, summaries, draws = (np.asarray(part) for part in results)
+    truths, maps = simulate(jax.random.split(stream(key, "simulations"), count), fine)
+    summaries = compress(outcome.compressor, maps)
+    draws = sample_many(outcome.posterior, stream(key, "draws"), maps, outcome.configuration.calibration.draws)
     estimates = regress(outcome.training_theta, outcome.training_summaries, at=summaries)
     budget, names = Budget().shared(6), coarse.parameters.names
     reports = (

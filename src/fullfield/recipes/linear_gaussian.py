@@ -44,7 +44,7 @@ def build(configuration: LinearGaussianConfiguration) -> Any:
 
 SMOKE = {
     "simulations": {"training": 200, "inference": 2000, "validation": 400, "calibration": 200},
-    "compressor": {"training": {"epochs": 12, "steps": 50}},
+    "compressor": {"simulations": "online", "training": {"epochs": 12, "steps": 50}},
     "posterior": {"layers": 2, "width": 32, "draws": 1000, "training": {"epochs": 15, "patience": 5}},
     "calibration": {"draws": 200, "replicas": 100},
     "bars": {"c2st": 0.58, "information": 0.8, "mean": 0.4, "width": 0.15, "evidence": 0.5},

@@ -1,0 +1,193 @@
+import os
+import signal
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import pytest
+
+from fullfield._core import DataError, ParameterError, ShapeError
+from fullfield.parameters import Parameter, ParameterSpace
+from fullfield.recipes import Problem, run_pipeline, RunConfiguration
+from fullfield.recipes.configuration import resolve
+from fullfield.recipes.problem import check_observation
+from fullfield.recipes.rundir import create, read_arrays, resume
+from fullfield.simulators import BlackBoxModel, NumPyroModel
+
+
+SMALL = {
+    "simulations": {"training": 200, "inference": 200, "validation": 64, "calibration": 40, "chunk": 100},
+    "compressor": {"summaries": 2, "training": {"epochs": 20, "batch": 32, "learning_rate": 3e-3}},
+    "posterior": {"density": "real_nvp", "layers": 1, "width": 8, "draws": 300, "training": {"epochs": 20, "batch": 32}},
+    "calibration": {"draws": 50, "replicas": 60},
+}
+MADE = 200 + 200 + 64 + 40 + 60  # stored, and drawn from the posterior
+NOISE = 0.5
+STAGES = ("simulating", "compressor", "summarising", "posterior", "drawing", "weighing", "replicating")
+
+
+def line(key, theta):
+    """A straight line with noise; its posterior is Gaussian up to the uniform prior."""
+    x = jnp.linspace(-1, 1, 8)
+    return theta[0] + theta[1] * x + NOISE * jax.random.normal(key, (8,))
+
+
+def space():
+    return ParameterSpace({"offset": Parameter(dist.Uniform(-2.0, 2.0)), "slope": Parameter(dist.Normal(0.0, 1.0))})
+
+
+@pytest.fixture(scope="module")
+def settings():
+    return resolve(RunConfiguration, SMALL)
+
+
+@pytest.fixture(scope="module")
+def problem():
+    return Problem(BlackBoxModel(line, space()), observation=np.linspace(-0.5, 1.5, 8), truth=np.array([0.5, 1.0]))
+
+
+@pytest.fixture(scope="module")
+def whole(problem, settings, tmp_path_factory):
+    """A run that was never stopped, and the stages that told of their progress."""
+    told = []
+    path = tmp_path_factory.mktemp("whole") / "run"
+    result = run_pipeline(problem, settings, path, progress=lambda stage, *_, **__: told.append(stage))
+    return path, result, list(dict.fromkeys(told))
+
+
+class Killed(BaseException):
+    """Nothing catches this, as nothing catches `kill`."""
+
+
+def killed_at(stage):
+    def progress(told, done, total, **numbers):
+        if told == stage:
+            raise Killed
+
+    return progress
+
+
+def test_every_stage_tells_of_its_progress(whole):
+    assert set(whole[2]) >= set(STAGES)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_run_killed_at_any_stage_continues_to_the_same_bits(problem, settings, whole, tmp_path, stage):
+    with pytest.raises(Killed):
+        run_pipeline(problem, settings, create(tmp_path / "run", settings), progress=killed_at(stage))
+    assert not (tmp_path / "run" / "report.json").exists()
+    result = run_pipeline(problem, settings, resume(tmp_path / "run", settings))
+    for name in ("posterior.npz", "posterior.txt", "checkpoints/calibration.npz", "checkpoints/replicas.npz"):
+        assert (tmp_path / "run" / name).read_bytes() == (whole[0] / name).read_bytes(), name
+    assert result.report.numbers == whole[1].report.numbers
+
+
+KILL_9 = """
+import os, signal, sys
+sys.path.insert(0, sys.argv[1])
+from test_pipeline import line, Problem, BlackBoxModel, space, resolve, RunConfiguration, SMALL, run_pipeline, np
+def progress(stage, done, total, **numbers):
+    if stage == "compressor" and done == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+problem = Problem(BlackBoxModel(line, space()), observation=np.linspace(-0.5, 1.5, 8), truth=np.array([0.5, 1.0]))
+run_pipeline(problem, resolve(RunConfiguration, SMALL), sys.argv[2], progress=progress)
+"""
+
+
+def test_kill_9_in_another_process_loses_nothing(problem, settings, whole, tmp_path):
+    here = os.path.dirname(__file__)
+    environment = os.environ | {"PYTHONHASHSEED": "12345"}
+    done = subprocess.run([sys.executable, "-c", KILL_9, here, str(tmp_path / "run")], check=False, env=environment)
+    assert done.returncode == -signal.SIGKILL
+    assert read_arrays(tmp_path / "run" / "observation.npz")["data"].shape == (8,)
+    run_pipeline(problem, settings, resume(tmp_path / "run", settings))
+    assert (tmp_path / "run" / "posterior.npz").read_bytes() == (whole[0] / "posterior.npz").read_bytes()
+
+
+def test_a_finished_run_is_not_done_again(problem, settings, whole):
+    told = []
+    again = run_pipeline(problem, settings, resume(whole[0], settings), progress=lambda stage, *_, **__: told.append(stage))
+    assert set(told) <= {"verifying"}
+    assert again.report.numbers == whole[1].report.numbers
+    assert again.report.cost.seconds.keys() == whole[1].report.cost.seconds.keys()
+
+
+def test_a_damaged_artefact_is_made_again(problem, settings, whole, tmp_path):
+    path = tmp_path / "run"
+    run_pipeline(problem, settings, path)
+    for name in ("checkpoints/summaries.npz", "posterior.npz"):
+        (path / name).write_bytes(b"damaged")
+    chunk = next(file for file in (path / "simulations.zarr" / "data").rglob("c/*/*") if file.is_file())
+    content = bytearray(chunk.read_bytes())
+    content[10] ^= 255
+    chunk.write_bytes(bytes(content))
+    run_pipeline(problem, settings, resume(path, settings))
+    assert (path / "posterior.npz").read_bytes() == (whole[0] / "posterior.npz").read_bytes()
+
+
+def test_another_observation_needs_no_new_training(problem, settings, whole, tmp_path):
+    told = []
+    path = tmp_path / "run"
+    run_pipeline(problem, settings, path)
+    other = Problem(problem.model, observation=np.linspace(0.5, -1.5, 8))
+    run_pipeline(other, settings, resume(path, settings), progress=lambda stage, *_, **__: told.append(stage))
+    assert "drawing" in told
+    assert not {"compressor", "posterior", "simulating"} & set(told)
+    assert read_arrays(path / "posterior.npz")["slope"].mean() < read_arrays(whole[0] / "posterior.npz")["slope"].mean()
+
+
+def test_the_posterior_finds_a_straight_line(whole):
+    draws = whole[1].outcome.draws
+    # Weighted least squares: offset and slope are independent, with variances σ²/8 and σ²/Σx².
+    spread = NOISE / np.sqrt([8, np.sum(np.linspace(-1, 1, 8) ** 2)])
+    # The prior's mean (0, 0) is 2.8 and 3.7 of these deviations away; little training on 256 simulations comes within 1.5.
+    assert np.all(np.abs(draws.mean(axis=0) - (0.5, 1.0)) < 1.5 * spread)
+    assert np.all(np.abs(draws[:, 0]) <= 2.0)
+
+
+def test_a_host_simulator_and_a_numpyro_program_run_through_the_same_code(settings, tmp_path):
+    def host(key, theta):
+        random = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+        return theta[0] + theta[1] * np.linspace(-1, 1, 8) + NOISE * random.normal(size=8)
+
+    def program():
+        offset = numpyro.sample("offset", dist.Uniform(-2.0, 2.0))
+        slope = numpyro.sample("slope", dist.Normal(0.0, 1.0))
+        numpyro.sample("data", dist.Normal(offset + slope * jnp.linspace(-1, 1, 8), NOISE).to_event(1))
+
+    for name, model in {"host": BlackBoxModel(host, space()), "program": NumPyroModel(program, ("offset", "slope"))}.items():
+        result = run_pipeline(Problem(model), settings, tmp_path / name)
+        assert result.report.cost.simulations == MADE
+        assert result.outcome.truth is not None
+
+
+def test_online_simulations_and_ensembles_are_settings(problem, tmp_path):
+    changes = ["compressor.simulations=online", "compressor.training.steps=4", "posterior.ensemble=2"]
+    settings = resolve(RunConfiguration, SMALL, overrides=changes)
+    result = run_pipeline(problem, settings, tmp_path / "run")
+    assert set(result.outcome.histories) == {"compressor", "posterior-1", "posterior-2"}
+    epochs = result.outcome.histories["compressor"].epochs
+    assert result.report.cost.simulations == MADE + epochs * 4 * 32
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "said"),
+    [
+        (np.zeros((8, 4, 4)), ShapeError, r"Move the axes into the order \(4, 4, 8\)"),
+        (np.zeros((4, 4, 5)), ShapeError, r"expected shape \(4, 4, 8\)"),
+        (np.zeros((4, 4, 8)), DataError, "vary"),
+        (np.where(np.arange(128).reshape(4, 4, 8) == 7, np.inf, 1.0), DataError, "1 of 128"),
+    ],
+)
+def test_impossible_observations_are_refused(values, error, said):
+    with pytest.raises(error, match=said):
+        check_observation(values, (4, 4, 8))
+
+
+def test_a_truth_outside_the_prior_is_refused():
+    with pytest.raises(ParameterError, match="offset"):
+        Problem(BlackBoxModel(line, space()), truth=np.array([5.0, 0.0]))
