@@ -78,13 +78,15 @@ def lens_planes(cosmology: Cosmology, bins: RedshiftBins, *, alignment: NLA | No
     """
     lenses = bins.lenses
     a = 1 / (1 + lenses.z)
-    past = history(cosmology)
-    distance, growth, _ = past.at(lenses.z)
-    transverse, cosine = curved_sine_and_cosine(cosmology, distance)
+    everywhere = jnp.concatenate([lenses.z, bins.z])
+    distance, growth, _ = history(cosmology).at(everywhere)
+    (transverse, source_sine), (cosine, source_cosine) = (
+        jnp.split(x, [a.size]) for x in curved_sine_and_cosine(cosmology, distance)
+    )
+    growth = growth[: a.size]
     dchi_dz = HUBBLE_DISTANCE / expansion_rate(cosmology, a)
 
     # S_k(χ'−χ)/S_k(χ') = C_k(χ) − S_k(χ) C_k(χ')/S_k(χ') turns the integral over sources into tail integrals on fixed nodes.
-    source_sine, source_cosine = curved_sine_and_cosine(cosmology, past.at(bins.z)[0])
     behind = bins.z > 0
     cotangent = jnp.where(behind, source_cosine / jnp.where(behind, source_sine, 1.0), 0.0)
     efficiency = cosine * (bins.density @ lenses.tails.T) - transverse * ((bins.density * cotangent) @ lenses.tails.T)

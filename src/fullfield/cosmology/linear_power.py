@@ -17,6 +17,14 @@ from fullfield.cosmology.tabulate import Cubics, tabulate
 _THETA = CMB_TEMPERATURE / 2.7
 _LOG_K = (math.log(2e-5), math.log(4e3), 513)  # first, last and number of nodes of the table
 
+_FITS = (
+    *((1.0, -0.419), (1.0, 0.674), (1.0, 0.223), (1.0, 0.251), (1.0, 0.828)),  # drag epoch, eq. 4
+    (10.4, -0.95),  # Silk scale, eq. 7
+    *((32.1, -0.532), (45.0, -0.582)),  # suppression of dark matter, eq. 11
+    *((458.0, -0.708), (0.395, -0.0266)),  # its logarithm, eq. 12
+    (1.0, 0.435),  # node shift, eq. 23
+)
+
 
 class AbstractTransfer(eqx.Module):
     """Transfer function of matter."""
@@ -41,35 +49,34 @@ class EisensteinHu(AbstractTransfer):
         # At exactly no dark matter the power law of eq. 12 has no derivative in floating point.
         cold_share = jnp.maximum(1 - baryon_share, 1e-6)
         log_matter, log_baryon = jnp.log(matter), jnp.log(baryon)
+        # All powers (factor Ωm h²)^exponent of the fits, in one exponential because each would be compiled by itself.
+        factor, exponent = jnp.asarray(_FITS, float).T
+        b1, b1_slope, b2, z_slope, z_turn, silk, a1, a2, c1, c2, node = jnp.exp(exponent * (jnp.log(factor) + log_matter))
 
         # Equality, drag epoch, sound horizon, Silk scale: eqs. 2-7.
         z_equality = 2.5e4 * matter * _THETA**-4
         k_equality = 7.46e-2 * matter * _THETA**-2
-        b1 = 0.313 * jnp.exp(-0.419 * log_matter) * (1 + 0.607 * jnp.exp(0.674 * log_matter))
-        b2 = 0.238 * jnp.exp(0.223 * log_matter)
-        z_drag = 1291 * jnp.exp(0.251 * log_matter) / (1 + 0.659 * jnp.exp(0.828 * log_matter))
-        z_drag = z_drag * (1 + b1 * jnp.exp(b2 * log_baryon))
+        rise = 0.313 * b1 * (1 + 0.607 * b1_slope) * jnp.exp(0.238 * b2 * log_baryon)
+        z_drag = 1291 * z_slope / (1 + 0.659 * z_turn) * (1 + rise)
         ratio_drag = 31.5e3 * baryon * _THETA**-4 / z_drag
         ratio_equality = 31.5e3 * baryon * _THETA**-4 / z_equality
         horizon_log = jnp.log(
             (jnp.sqrt(1 + ratio_drag) + jnp.sqrt(ratio_drag + ratio_equality)) / (1 + jnp.sqrt(ratio_equality))
         )
         horizon = 2 / (3 * k_equality) * jnp.sqrt(6 / ratio_equality) * horizon_log
-        log_silk = math.log(1.6) + 0.52 * log_baryon + 0.73 * log_matter + jnp.log1p(_power(10.4, log_matter, -0.95))
+        log_silk = math.log(1.6) + 0.52 * log_baryon + 0.73 * log_matter + jnp.log1p(silk)
 
         # Amplitudes, suppressions and phase shifts: eqs. 11, 12, 14, 15, 23 and 24.
-        log_a1 = 0.670 * (math.log(46.9) + log_matter) + jnp.log1p(_power(32.1, log_matter, -0.532))
-        log_a2 = 0.424 * (math.log(12.0) + log_matter) + jnp.log1p(_power(45.0, log_matter, -0.582))
+        log_a1 = 0.670 * (math.log(46.9) + log_matter) + jnp.log1p(a1)
+        log_a2 = 0.424 * (math.log(12.0) + log_matter) + jnp.log1p(a2)
         inverse_alpha_c = jnp.exp(baryon_share * log_a1 + baryon_share**3 * log_a2)
-        c1 = 0.944 / (1 + _power(458.0, log_matter, -0.708))
-        c2 = _power(0.395, log_matter, -0.0266)
-        beta_c = 1 / (1 + c1 * (jnp.exp(c2 * jnp.log(cold_share)) - 1))
+        beta_c = 1 / (1 + 0.944 / (1 + c1) * (jnp.exp(c2 * jnp.log(cold_share)) - 1))
         y = (1 + z_equality) / (1 + z_drag)
         root = jnp.sqrt(1 + y)
         suppression = y * (-6 * root + (2 + 3 * y) * jnp.log((root + 1) ** 2 / y))
         alpha_b = 2.07 * k_equality * horizon * jnp.exp(-0.75 * jnp.log1p(ratio_drag)) * suppression
         beta_b = 0.5 + baryon_share + (3 - 2 * baryon_share) * jnp.sqrt((17.2 * matter) ** 2 + 1)
-        node = 8.41 * jnp.exp(0.435 * log_matter)
+        node = 8.41 * node
 
         # Powers of k by exponentials of its logarithm: several times faster than general powers.
         k = jnp.exp(log_k)
@@ -89,10 +96,6 @@ class EisensteinHu(AbstractTransfer):
         wave = jnp.sin(phase) / phase
         baryons = wave * (plain / (1 + (ks / 5.2) ** 2) + alpha_b / (1 + (beta_b / ks) ** 3) * silk)
         return baryon_share * baryons + cold_share * cold
-
-
-def _power(factor, log, exponent):
-    return jnp.exp(exponent * (math.log(factor) + log))
 
 
 class EisensteinHuNoWiggle(AbstractTransfer):

@@ -125,9 +125,12 @@ LENSING = Recipe(
         "laptop": Scale({
             "model": {"pixels": 64},
             "averaged": 200,
-            "simulations": {"training": 12_000, "inference": 6000, "validation": 1000, "calibration": 500},
+            "simulations": {"training": 10_000, "inference": 12_000, "validation": 1000, "calibration": 500},
             "compressor": {"training": {"epochs": 9, "patience": 9, "batch": 64, "learning_rate": 2e-3}},
-            "posterior": {"training": {"epochs": 40, "batch": 256}},
+            "posterior": {
+                "density": "real_nvp", "width": 48, "ensemble": 3,
+                "training": {"epochs": 30, "batch": 256, "learning_rate": 2e-3},
+            },
         }, "under 10 min on 2 cores, 64 x 64 pixels"),
         "paper": Scale({
             "model": {"pixels": 256},

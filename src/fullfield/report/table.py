@@ -5,10 +5,14 @@ A document marks where a table goes:
     <!-- results: lensing-laptop linear-gaussian-smoke -->
     <!-- end results -->
 
-and `python -m fullfield.report.table README.md` fills in what `results/<name>.json` say. `--check` changes nothing and
-exits with 1 when a table is out of date.
+    <!-- benchmarks -->
+    <!-- end benchmarks -->
+
+and `python -m fullfield.report.table README.md` fills in what `results/<name>.json`, or `results/benchmarks.json` as
+`fullfield bench -o` writes it, say. `--check` changes nothing and exits with 1 when a table is out of date.
 """
 
+import json
 import pathlib
 import re
 import sys
@@ -18,6 +22,7 @@ from fullfield.report.schema import read_report, RunReport
 
 
 BLOCK = re.compile(r"(<!-- results: (?P<names>.*?) -->\n).*?(<!-- end results -->)", re.DOTALL)
+BENCHMARKS = re.compile(r"(<!-- benchmarks -->\n).*?(<!-- end benchmarks -->)", re.DOTALL)
 MARKS = {"pass": "pass", "warn": "**warn**", "fail": "**FAIL**"}
 
 
@@ -59,7 +64,27 @@ def fill_tables(text: str, results: pathlib.Path) -> str:
         tables = [f"**{name}**\n\n{markdown_table(read_report(results / f'{name}.json'))}" for name in match["names"].split()]
         return match[1] + "\n" + "\n\n".join(tables) + "\n\n" + match[3]
 
-    return BLOCK.sub(block, text)
+    def benchmarks(match: re.Match) -> str:
+        return match[1] + "\n" + benchmark_table(json.loads((results / "benchmarks.json").read_text())) + "\n\n" + match[2]
+
+    return BENCHMARKS.sub(benchmarks, BLOCK.sub(block, text))
+
+
+def benchmark_table(record: dict) -> str:
+    """Rows of `fullfield bench` as a Markdown table, with hardware and revision below."""
+    lines = ["| what | ours | peer | ratio | bar | note |", "|---|---|---|---|---|---|"]
+    for row in (row for rows in record["rows"].values() for row in rows):
+        unit = row.get("unit") or ""
+        ours, peer = (f"{format_value(row.get(side))} {unit}".strip() for side in ("ours", "peer"))
+        ratio = "–" if row.get("ratio") is None else f"{row['ratio']:.3g}×"
+        cells = (row["name"], ours, "not measured" if row.get("peer") is None else peer, ratio)
+        lines.append("| " + " | ".join((*cells, row.get("bar") or "–", row.get("note") or "")) + " |")
+    hardware = record["hardware"]
+    lines += [
+        "",
+        f"One core of {hardware.get('device', '?')}, {hardware.get('processor', '')} revision {record.get('revision')}.",
+    ]
+    return "\n".join(lines)
 
 
 def main(arguments: list[str]) -> int:
