@@ -2,11 +2,11 @@
 
 from fullfield.cosmology.background import expansion_rate, matter_fraction, transverse_distance
 from fullfield.cosmology.cosmology import Cosmology
+from fullfield.cosmology.evolution import comoving_distance, growth_factor, growth_rate, History, history
 from fullfield.cosmology.halofit import AbstractPower, Halofit, Linear, nonlinear_power
-from fullfield.cosmology.history import comoving_distance, growth_factor, growth_rate, History, history
 from fullfield.cosmology.intrinsic_alignment import NLA
 from fullfield.cosmology.limber import lens_planes, lensing_spectra, LensPlanes
-from fullfield.cosmology.linear_power import AbstractTransfer, EisensteinHu, EisensteinHuNoWiggle, linear_power, sigma
+from fullfield.cosmology.linear import AbstractTransfer, EisensteinHu, EisensteinHuNoWiggle, linear_power, sigma
 from fullfield.cosmology.redshift import RedshiftBins, smail_bins
 
 

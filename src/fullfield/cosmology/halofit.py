@@ -11,8 +11,8 @@ from jaxtyping import Array, Float
 
 from fullfield.cosmology.background import equation_of_state, expansion_terms
 from fullfield.cosmology.cosmology import Cosmology
-from fullfield.cosmology.history import growth_factor
-from fullfield.cosmology.linear_power import AbstractTransfer, EisensteinHu, linear_spectrum, LinearSpectrum
+from fullfield.cosmology.evolution import growth_factor
+from fullfield.cosmology.linear import AbstractTransfer, EisensteinHu, linear_spectrum, LinearSpectrum
 
 
 _LOG_RADIUS = (math.log(1e-3), math.log(100), 93)  # first, last and number of radii that bracket the root, Mpc/h

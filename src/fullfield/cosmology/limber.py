@@ -8,8 +8,8 @@ from jaxtyping import Array, Float
 from fullfield.cosmology.background import curved_sine_and_cosine, expansion_rate
 from fullfield.cosmology.constants import HUBBLE_DISTANCE
 from fullfield.cosmology.cosmology import Cosmology
+from fullfield.cosmology.evolution import history
 from fullfield.cosmology.halofit import AbstractPower, Halofit
-from fullfield.cosmology.history import history
 from fullfield.cosmology.intrinsic_alignment import NLA
 from fullfield.cosmology.redshift import RedshiftBins
 

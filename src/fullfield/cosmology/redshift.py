@@ -9,8 +9,8 @@ from scipy.special import erf
 from fullfield._core import ConfigurationError, DataError, ShapeError
 
 
-_LENS_NODES = 56
-_NEAREST = 0.04
+_LENS_NODES = 72
+_NEAREST = 0.06
 
 
 class LensNodes(eqx.Module):

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from fullfield.cosmology.constants import CMB_TEMPERATURE
 from fullfield.cosmology.cosmology import Cosmology, Scalar
-from fullfield.cosmology.history import growth_factor
+from fullfield.cosmology.evolution import growth_factor
 from fullfield.cosmology.tabulate import Cubics, tabulate
 
 
@@ -187,6 +187,9 @@ def sigma(
 def linear_power(
     cosmology: Cosmology, k: Float[Array, " nk"], a: Float[Array, " na"], transfer: AbstractTransfer | None = None
 ) -> Float[Array, "nk na"]:
-    """Linear matter power P(k, a), (Mpc/h)³, at `k` in h/Mpc and scale factors `a`."""
-    spectrum = linear_spectrum(cosmology, transfer or EisensteinHu())
-    return spectrum(jnp.log(k))[:, None] * growth_factor(cosmology, a) ** 2
+    """Linear matter power P(k, a), (Mpc/h)³, at `k` in h/Mpc and scale factors `a`, its transfer function not interpolated."""
+    transfer = transfer or EisensteinHu()
+    h = jnp.asarray(cosmology.h, float)
+    transferred = transfer(jnp.log(k * h), cosmology.omega_m * h**2, cosmology.omega_b * h**2)
+    today = linear_spectrum(cosmology, transfer).amplitude * jnp.exp(cosmology.n_s * jnp.log(k)) * transferred**2
+    return today[:, None] * growth_factor(cosmology, a) ** 2
