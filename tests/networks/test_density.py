@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from fullfield.networks import DENSITIES, gaussian, spline_flow
+from fullfield.networks import DENSITIES, gaussian
 from fullfield.networks.bijections import SplineElement
 
 
@@ -80,7 +80,7 @@ def test_spline_is_monotonic_and_the_identity_outside():
     # Between neighbouring points the slope is that of a secant, to second order in their distance.
     secant = np.diff(np.asarray(y, float)) / np.diff(np.asarray(x, float))
     inside = np.abs(np.asarray(x[1:] + x[:-1])) < 3.99
-    np.testing.assert_allclose((np.exp((log_slope[1:] + log_slope[:-1]) / 2) / secant)[inside], 1, atol=0.02)
+    np.testing.assert_allclose((np.exp((log_slope[1:] + log_slope[:-1]) / 2) / secant)[inside], 1, atol=0.03)
     assert float(jnp.abs(log_slope).max()) > 1, "far from the identity, or nothing was tested"
     back, _ = jax.vmap(element.inverse, in_axes=(0, None))(y, raw)
     np.testing.assert_allclose(back, x, atol=5e-3)
@@ -100,8 +100,8 @@ def test_regression_alone_knows_the_linear_gaussian_world(key):
 
 
 def test_measured_moments_are_not_trained(key):
-    density = spline_flow(2, 2, key=key, layers=2, width=8)
-    gradient = eqx.filter_grad(lambda d: d.log_prob(jnp.ones(2), jnp.ones(2)))(density)
+    density = gaussian(2, 2, key=key, width=8)
+    gradient = eqx.filter_jit(eqx.filter_grad(lambda d: d.log_prob(jnp.ones(2), jnp.ones(2))))(density)
     measured = jax.tree.leaves((gradient.standardise, gradient.slope, gradient.offset, gradient.root))
     assert all(float(jnp.abs(leaf).max()) == 0 for leaf in measured)
 

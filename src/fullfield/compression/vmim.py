@@ -93,7 +93,7 @@ def train_vmim(
         prior, is the bound on the mutual information in nats.
     """
     compressor = standardising(network, _first_batch(simulations, stream(key, "examples")))
-    companion = density(parameters.size, compressor.summary_size, key=stream(key, "companion"))
+    companion = eqx.filter_jit(density)(parameters.size, compressor.summary_size, key=stream(key, "companion"))
     pair, history = fit(
         VMIM(compressor, companion),
         VMIMLoss(parameters),

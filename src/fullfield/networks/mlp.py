@@ -1,5 +1,6 @@
 """Multilayer perceptron."""
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -21,7 +22,8 @@ class MLP(eqx.Module):
         activation: function between the layers.
     """
 
-    layers: tuple[eqx.nn.Linear, ...]
+    weights: tuple[Float[Array, "outputs inputs"], ...]
+    biases: tuple[Float[Array, " outputs"], ...]
     activation: Callable = eqx.field(static=True)
 
     def __init__(
@@ -35,13 +37,17 @@ class MLP(eqx.Module):
         activation: Callable = jax.nn.silu,
     ):
         sizes = [shape if isinstance(shape, int) else math.prod(shape), *[width] * depth, features]
-        keys = jax.random.split(key, depth + 1)
-        self.layers = tuple(eqx.nn.Linear(a, b, key=k) for a, b, k in zip(sizes[:-1], sizes[1:], keys, strict=True))
+        shapes = list(zip(sizes[1:], sizes[:-1], strict=True))
+        # One draw for all layers, since every shape of random numbers costs half a second of compilation.
+        ends = list(itertools.accumulate(math.prod(shape) for shape in shapes))
+        numbers = jnp.split(jax.random.normal(key, (ends[-1],)), ends[:-1])
+        self.weights = tuple(part.reshape(s) / math.sqrt(s[1] or 1) for part, s in zip(numbers, shapes, strict=True))
+        self.biases = tuple(jnp.zeros(size) for size in sizes[1:])
         self.activation = activation
 
     def __call__(self, x: Float[Array, "..."], *, key: Key[Array, ""] | None = None) -> Float[Array, " features"]:
         """Map an input to a vector (features,); `key` is ignored."""
         x = jnp.ravel(x)
-        for layer in self.layers[:-1]:
-            x = self.activation(layer(x))
-        return self.layers[-1](x)
+        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
+            x = self.activation(weight @ x + bias)
+        return self.weights[-1] @ x + self.biases[-1]

@@ -8,6 +8,7 @@ whose minimum over all densities is the posterior under the prior of the simulat
 arXiv:1605.06376, proposition 1). u are the unconstrained coordinates of `ParameterSpace`, in which the prior has no edges.
 """
 
+import math
 import os
 from collections.abc import Callable
 
@@ -74,9 +75,9 @@ def train_npe(
     Returns:
         The posterior given a summary, and the training history. Its loss is that of the unconstrained parameters.
     """
-    theta, summary = _examples(simulations, stream(key, "examples"))
-    built = density(parameters.size, summary.shape[-1], key=stream(key, "weights"))
-    built = built.fitted_to(parameters.to_unconstrained(theta), summary)
+    shard = next(simulations.shards(stream(key, "examples")))
+    batches = min(int(shard.steps), math.ceil(EXAMPLES / simulations.batch_size))
+    built = _build(density, parameters, shard, batches, key)
     fitted, history = fit(
         built,
         NPELoss(parameters),
@@ -90,21 +91,18 @@ def train_npe(
         progress=progress,
         stage=stage,
     )
-    return FlowPosterior(parameters, fitted, eqx.nn.Identity(), summary.shape[1:]), history
+    return FlowPosterior(parameters, fitted, eqx.nn.Identity(), (built.condition_size,)), history
 
 
 EXAMPLES = 8192
 
 
-def _examples(simulations: AbstractSimulations, key: Key[Array, ""]) -> tuple[Float[Array, "n p"], Float[Array, "n s"]]:
-    """About 8192 training pairs, or all there are, from which the density's moments are measured."""
-    shard = next(simulations.shards(key))
-    steps = min(int(shard.steps), -(-EXAMPLES // simulations.batch_size))
-    batches = [_draw(shard, jax.random.fold_in(key, i), jnp.asarray(i, jnp.int32)) for i in range(steps)]
-    theta, summary = (jnp.concatenate(parts) for parts in zip(*batches, strict=True))
-    return theta, summary
-
-
 @eqx.filter_jit
-def _draw(shard: AbstractShard, key, step):
-    return shard.draw(key, step)
+def _build(density, parameters: ParameterSpace, shard: AbstractShard, batches: int, key: Key[Array, ""]) -> AbstractDensity:
+    """The untrained density, standardised by some batches of examples; in one program, since eager steps compile one by one."""
+    examples_key = stream(key, "examples")
+    draw = lambda i: shard.draw(jax.random.fold_in(examples_key, i), i)  # noqa: E731
+    theta, summary = jax.lax.map(draw, jnp.arange(batches, dtype=jnp.int32))
+    theta, summary = theta.reshape(-1, theta.shape[-1]), summary.reshape(-1, summary.shape[-1])
+    built = density(parameters.size, summary.shape[-1], key=stream(key, "weights"))
+    return built.fitted_to(parameters.to_unconstrained(theta), summary)
