@@ -53,13 +53,14 @@ class EisensteinHu(AbstractTransfer):
         factor, exponent = jnp.asarray(_FITS, float).T
         b1, b1_slope, b2, z_slope, z_turn, silk, a1, a2, c1, c2, node = jnp.exp(exponent * (jnp.log(factor) + log_matter))
 
-        # Equality, drag epoch, sound horizon, Silk scale: eqs. 2-7.
-        z_equality = 2.5e4 * matter * _THETA**-4
+        # Equality, drag epoch, sound horizon, Silk scale: eqs. 2-7. As in the authors' own code the fit of equality is 1 + z,
+        # and the ratio of baryons to photons (eq. 5) is taken at 1 + z.
+        equality = 2.5e4 * matter * _THETA**-4
         k_equality = 7.46e-2 * matter * _THETA**-2
         rise = 0.313 * b1 * (1 + 0.607 * b1_slope) * jnp.exp(0.238 * b2 * log_baryon)
-        z_drag = 1291 * z_slope / (1 + 0.659 * z_turn) * (1 + rise)
-        ratio_drag = 31.5e3 * baryon * _THETA**-4 / z_drag
-        ratio_equality = 31.5e3 * baryon * _THETA**-4 / z_equality
+        drag = 1 + 1291 * z_slope / (1 + 0.659 * z_turn) * (1 + rise)
+        ratio_drag = 31.5e3 * baryon * _THETA**-4 / drag
+        ratio_equality = 31.5e3 * baryon * _THETA**-4 / equality
         horizon_log = jnp.log(
             (jnp.sqrt(1 + ratio_drag) + jnp.sqrt(ratio_drag + ratio_equality)) / (1 + jnp.sqrt(ratio_equality))
         )
@@ -71,7 +72,7 @@ class EisensteinHu(AbstractTransfer):
         log_a2 = 0.424 * (math.log(12.0) + log_matter) + jnp.log1p(a2)
         inverse_alpha_c = jnp.exp(baryon_share * log_a1 + baryon_share**3 * log_a2)
         beta_c = 1 / (1 + 0.944 / (1 + c1) * (jnp.exp(c2 * jnp.log(cold_share)) - 1))
-        y = (1 + z_equality) / (1 + z_drag)
+        y = equality / drag
         root = jnp.sqrt(1 + y)
         suppression = y * (-6 * root + (2 + 3 * y) * jnp.log((root + 1) ** 2 / y))
         alpha_b = 2.07 * k_equality * horizon * jnp.exp(-0.75 * jnp.log1p(ratio_drag)) * suppression
