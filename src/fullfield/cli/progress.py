@@ -56,6 +56,9 @@ class ProgressBars:
         text = "  ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in numbers.items())
         if self._console.is_terminal:
             if stage not in self._tasks:
+                # Training that stopped early is finished too.
+                for task in self._bars.tasks:
+                    self._bars.update(task.id, total=task.completed)
                 self._tasks[stage] = self._bars.add_task(stage, total=total, numbers="")
             self._bars.update(self._tasks[stage], completed=done, total=total, numbers=text)
         else:

@@ -40,12 +40,12 @@ def plan_table(recipe: Recipe, configuration: RunConfiguration, stages: Mapping[
 
 def report_table(report: RunReport) -> RenderableType:
     """Verdict, numbers and cost of a run."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("number", no_wrap=True)
     published = any(number.published is not None for number in report.numbers)
     for title in ("value", "bar", *(("published",) if published else ())):
         table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
+    table.add_column("", no_wrap=True)
     for number in report.numbers:
         mark = f"[{COLOURS[number.verdict]}]{number.verdict}[/]" if number.bar else ""
         cells = [number.name, format_value(number.value, number.uncertainty), (number.bar or "").removeprefix("in ")]

@@ -40,6 +40,7 @@ def map_row(
             image = panel.imshow(one, origin="lower", extent=extent, vmin=-limit if signed else low, vmax=limit)
             panel.set_title(title)
             panel.set_xlabel("$x$ [deg]" if side else "$x$ [pixel]")
+            panel.locator_params(nbins=3, integer=True)
             panel.tick_params(color="white")
         panels[0].set_ylabel("$y$ [deg]" if side else "$y$ [pixel]")
         if image is not None:

@@ -3,6 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from fullfield.plots.style import BLUE, INK, style
 
@@ -38,6 +39,9 @@ def spectra_triangle(
             _bands(panel, ell, bands[:, number])
             panel.plot(ell, observed[number] * factor, ".", color=INK, ms=4)
             panel.set_xscale("log")
+            panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+            panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            panel.xaxis.set_minor_formatter(NullFormatter())
             panel.tick_params(labelsize=8)
             panel.annotate(f"{i + 1}$\\times${j + 1}", (0.06, 0.86), xycoords="axes fraction", fontsize=9)
             if j == bins - 1:

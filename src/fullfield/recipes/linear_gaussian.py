@@ -22,7 +22,7 @@ class BarSettings(Section):
     """How near every stage must come to its exact answer."""
 
     c2st: float = Field(default=0.52, gt=0.5, description="highest accuracy of a classifier against exact draws")
-    information: float = Field(default=0.95, gt=0, lt=1, description="lowest part of the exact information in a summary")
+    information: float = Field(default=0.95, gt=0, lt=1, description="lowest part of the exact mutual information that is kept")
     mean: PositiveFloat = Field(default=0.15, description="highest scatter of means about exact ones, in deviations")
     width: PositiveFloat = Field(default=0.05, description="highest relative error of the mean posterior deviation")
     evidence: PositiveFloat = Field(default=0.1, description="highest error of the log evidence, in nats")

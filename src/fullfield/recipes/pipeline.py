@@ -27,7 +27,7 @@ def run_pipeline(
     directory: RunDirectory | str | os.PathLike,
     *,
     progress: Progress = silent,
-    command: str = "",
+    command: str = "fullfield.recipes.run_pipeline",
     summary: str = "",
     citations: Sequence[str] = (),
 ) -> Result:

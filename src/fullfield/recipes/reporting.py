@@ -37,6 +37,7 @@ from fullfield.report import (
 
 
 PRIOR_DRAWS = 20_000
+SECTIONS = ("Observation", "Posterior", "Prediction", "Calibration", "Training")
 
 
 def diagnose(outcome: Outcome, key: Key[Array, ""]) -> tuple[Report, Calibration]:
@@ -90,7 +91,10 @@ def illustrate(outcome: Outcome, calibration: Calibration, key: Key[Array, ""]) 
     losses = {name: (history.train_loss, history.held_out) for name, history in outcome.histories.items()}
     caption = "Training and held-out loss; the weights of the marked epoch are kept."
     pictures.append(Illustration("Training", "training", plots.loss_curves(losses), caption))
-    return pictures + _calibration_pictures(calibration, space)
+    pictures += _calibration_pictures(calibration, space)
+    return sorted(
+        pictures, key=lambda picture: SECTIONS.index(picture.section) if picture.section in SECTIONS else len(SECTIONS)
+    )
 
 
 def _calibration_pictures(calibration, space):

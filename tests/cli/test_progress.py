@@ -1,0 +1,38 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from fullfield.cli import progress as room
+from fullfield.cli.progress import ProgressBars
+
+
+def test_a_terminal_gets_bars_and_early_stopping_finishes_one():
+    stream = io.StringIO()
+    with ProgressBars(Console(file=stream, force_terminal=True, width=120)) as progress:
+        progress("training", 3, 10, train_loss=1.23456)
+        progress("drawing", 1, 2)
+        assert [task.finished for task in progress._bars.tasks] == [True, False]
+    assert "train loss 1.235" in stream.getvalue()
+    assert "ETA" in stream.getvalue()
+
+
+def test_a_log_file_gets_a_line_now_and_then(monkeypatch):
+    clock = iter([0.0, 1.0, 20.0, 60.0])
+    monkeypatch.setattr(room.time, "monotonic", lambda: next(clock))
+    stream = io.StringIO()
+    with ProgressBars(Console(file=stream, force_terminal=False, width=120)) as progress:
+        for done in (0, 1, 20, 60):
+            progress("training", done, 60, loss=0.5)
+    assert stream.getvalue().splitlines() == [
+        "training: 20/60, ETA 40 s  loss 0.5",
+        "training: 60/60, took 60 s  loss 0.5",
+    ]
+
+
+@pytest.mark.parametrize("total", [0, 1])
+def test_a_stage_with_nothing_to_do_is_done(total):
+    stream = io.StringIO()
+    with ProgressBars(Console(file=stream, force_terminal=False, width=120)) as progress:
+        progress("verifying", total, total)
+    assert f"verifying: {total}/{total}" in stream.getvalue()
