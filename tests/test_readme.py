@@ -13,12 +13,13 @@ def test_example_of_the_readme_runs(tmp_path):
     block = re.search(r"<!-- example: own-model -->\n```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert block is not None
     # Settings of a smaller run: the example's own take a minute.
-    small = "RunConfiguration(**%r)" % {
+    settings = {
         "simulations": {"training": 400, "inference": 400, "validation": 100, "calibration": 60, "chunk": 80},
         "compressor": {"training": {"epochs": 2}},
         "posterior": {"layers": 1, "width": 16, "draws": 400, "training": {"epochs": 3}},
         "calibration": {"draws": 50, "replicas": 50},
     }
+    small = f"RunConfiguration(**{settings!r})"
     code = block[1].replace("RunConfiguration()", small)
     assert small in code
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
@@ -29,6 +30,6 @@ def test_example_of_the_readme_runs(tmp_path):
 
 def test_tables_are_up_to_date():
     documents = [str(path) for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))]
-    command = [sys.executable, "-m", "fullfield.report.table", "--check", *documents]
+    command = [sys.executable, "-m", "fullfield.report", "--check", *documents]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

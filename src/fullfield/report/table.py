@@ -8,16 +8,14 @@ A document marks where a table goes:
     <!-- benchmarks -->
     <!-- end benchmarks -->
 
-and `python -m fullfield.report.table README.md` fills in what `results/<name>.json`, or `results/benchmarks.json` as
+and `python -m fullfield.report README.md` fills in what `results/<name>.json`, or `results/benchmarks.json` as
 `fullfield bench -o` writes it, say. `--check` changes nothing and exits with 1 when a table is out of date.
 """
 
 import json
 import pathlib
 import re
-import sys
 
-from fullfield._core import write_atomically
 from fullfield.report.schema import read_report, RunReport
 
 
@@ -85,20 +83,3 @@ def benchmark_table(record: dict) -> str:
         f"One core of {hardware.get('device', '?')}, {hardware.get('processor', '')} revision {record.get('revision')}.",
     ]
     return "\n".join(lines)
-
-
-def main(arguments: list[str]) -> int:
-    """Fill the tables of the named documents from the folder `results` beside the working directory's files."""
-    stale = 0
-    for document in (pathlib.Path(name) for name in arguments if name != "--check"):
-        old = document.read_text(encoding="utf-8")
-        new = fill_tables(old, pathlib.Path("results"))
-        stale += new != old
-        if new != old and "--check" not in arguments:
-            with write_atomically(document) as file:
-                file.write(new.encode())
-    return int("--check" in arguments and stale > 0)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
