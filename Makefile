@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check types bench clean
 
 demo: $(VENV)/installed
 	$(BIN)/fullfield run lensing -o runs/demo $(if $(wildcard runs/demo),--resume)
@@ -11,10 +11,12 @@ demo: $(VENV)/installed
 test: $(VENV)/tested
 	$(BIN)/python -m pytest -n 2
 
+types: $(VENV)/checked
+	$(BIN)/pyright src
+
 check: $(VENV)/checked
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/ruff format --check src tests benchmarks
-	$(BIN)/pyright src
 	$(MAKE) test
 
 bench: $(VENV)/installed
