@@ -85,8 +85,10 @@ class PerturbativeShift(AbstractShift):
     """Shift from the skewness of convergence at leading order of perturbation theory, for any n(z) and pixel size.
 
     In a thin slice, the density averaged over a disc of radius R has the variance s²(R) of the two-dimensional spectrum and the
-    third moment s⁴ (36/7 + 3/2 dln s² / dln R). Projected with the lensing kernels, these give S₃ = ⟨κ³⟩ / ⟨κ²⟩² of a pixel; λ
-    is that of the lognormal field with this skewness and the linear variance. Bernardeau 1995 (A&A 301, 309), eqs. 17-19 and 33.
+    third moment s⁴ (36/7 + 3/2 dln s² / dln R). Projected with the lensing kernels, these give S₃ = ⟨κ³⟩ / ⟨κ²⟩² of a pixel;
+    λ is that of the lognormal field with this skewness and the linear variance.
+
+    Source: Bernardeau 1995 (A&A 301, 309), eqs. 17-19 and 33.
 
     Args:
         bins: redshift distributions of the sources.
