@@ -12,7 +12,7 @@ from fullfield.report.schema import NumberRecord, RunReport
 from fullfield.report.table import format_value
 
 
-PIXELS = 2.0  # of a picture per pixel of the page, so that it is sharp on dense screens
+PIXELS = 1.7  # of a picture per pixel of the page, so that it is sharp on dense screens
 TESTS = {
     "sbc": "Simulation-based calibration: ranks of the truth among the draws",
     "coverage": "Expected coverage: how often credible regions hold the truth",
@@ -20,6 +20,8 @@ TESTS = {
     "mira": "MIRA: do balls of draws predict where the truth is",
     "misspecification": "Misspecification: does the observation lie among the simulations (p-values)",
     "predictive": "Posterior predictive: do data drawn from the posterior look like the observation (p-values)",
+    "exact": "Distance from the exact answer",
+    "averaged": "The same tests on maps of finer pixels, averaged",
     "c2st": "Classifier two-sample test: can draws be told from the reference",
     "fom": "Figure of merit of pairs of parameters",
 }
@@ -123,11 +125,11 @@ def _intervals(intervals: Sequence[Interval]) -> str:
 def _section(name: str, pictures: Sequence[Picture]) -> str:
     figures = []
     for picture in pictures:
-        data = base64.b64encode(picture.path.read_bytes()).decode()
-        caption = html.escape(picture.caption)
-        figures.append(
-            f"<figure><img src='data:image/png;base64,{data}' alt='{caption}'><figcaption>{caption}</figcaption></figure>"
-        )
+        content = picture.path.read_bytes()
+        data, caption = base64.b64encode(content).decode(), html.escape(picture.caption)
+        width = round(int.from_bytes(content[16:20], "big") / PIXELS)  # where PNG keeps it
+        image = f"<img src='data:image/png;base64,{data}' width='{width}' alt='{caption}'>"
+        figures.append(f"<figure>{image}<figcaption>{caption}</figcaption></figure>")
     return f"<h2>{html.escape(name)}</h2>\n<div class='figures'>\n{_lines(figures)}</div>\n"
 
 
@@ -138,7 +140,7 @@ def _numbers(numbers: Sequence[NumberRecord]) -> str:
         if test != group and test in TESTS:
             rows.append(f"<tr><td class='group' colspan='5'>{html.escape(TESTS[test])}</td></tr>")
         group = test
-        name = rest.replace("/", " · ").replace("_", " ") if test in TESTS else number.name
+        name = rest.replace("/", " · ") if test in TESTS else number.name
         cells = (name, format_value(number.value, number.uncertainty), number.bar or "–", format_value(number.published))
         mark = number.verdict if number.bar is not None else ""
         tail = f"<td><span class='mark {mark}'>{mark}</span></td>"
