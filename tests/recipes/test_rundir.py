@@ -8,10 +8,9 @@ import pytest
 
 from fullfield._core import ConfigurationError, DataError
 from fullfield.parameters import Parameter, ParameterSpace
-from fullfield.recipes import artefacts
-from fullfield.recipes.artefacts import read_arrays, write_draws
+from fullfield.recipes import rundir
 from fullfield.recipes.configuration import resolve, RunConfiguration
-from fullfield.recipes.rundir import create, read_configuration, replace, resume, StageRecord
+from fullfield.recipes.rundir import create, read_arrays, read_configuration, replace, resume, StageRecord, write_draws
 
 
 RECORD = StageRecord(inputs="abc", seconds=1.5, simulations=3, gradients=0, peak_memory_gb=0.1, files={})
@@ -104,12 +103,12 @@ def test_two_processes_never_write_to_one_run(tmp_path, settings):
         pass
 
 
-def test_draws_come_back_named_and_as_a_getdist_chain(tmp_path):
+def test_draws_come_back_named_and_as_a_getdist_chain(tmp_path, settings, capsys):
     space = ParameterSpace(
         {"width": Parameter(dist.Uniform(0.0, 2.0), label="w"), "slope": Parameter(dist.Normal(0.0, 1.0), label=r"\alpha")}
     )
     draws = np.random.default_rng(0).uniform(size=(500, 2)).astype(np.float32)
-    files = write_draws(tmp_path, space, draws, -np.arange(500.0))
+    files = write_draws(create(tmp_path, settings), space, draws, -np.arange(500.0))
     assert all(file.exists() for file in files)
     named = read_arrays(tmp_path / "posterior.npz")
     np.testing.assert_array_equal(named["slope"], draws[:, 1])
@@ -123,14 +122,14 @@ def test_draws_come_back_named_and_as_a_getdist_chain(tmp_path):
 
 def test_a_full_disk_leaves_the_earlier_file(tmp_path, monkeypatch):
     path = tmp_path / "arrays.npz"
-    artefacts.write_arrays(path, a=np.arange(3))
+    rundir.write_arrays(path, a=np.arange(3))
 
     def full(_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
-        artefacts.write_arrays(path, a=np.arange(4))
+        rundir.write_arrays(path, a=np.arange(4))
     assert read_arrays(path)["a"].size == 3
     assert [entry.name for entry in tmp_path.iterdir()] == ["arrays.npz"]
 

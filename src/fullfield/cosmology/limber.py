@@ -1,7 +1,6 @@
 """Angular power spectra of weak lensing in the Limber approximation."""
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -15,7 +14,6 @@ from fullfield.cosmology.intrinsic_alignment import NLA
 from fullfield.cosmology.redshift import RedshiftBins
 
 
-@jax.jit
 def lensing_spectra(
     cosmology: Cosmology,
     bins: RedshiftBins,
