@@ -33,8 +33,8 @@ def test_file_keeps_the_rules(path):
 def test_import_has_no_side_effects():
     code = """
 import os, sys, warnings
+import jax, sklearn  # sklearn sets two variables of OpenMP; that is not ours
 filters, environment = list(warnings.filters), dict(os.environ)
-import jax
 settings = dict(jax.config.values)
 import importlib, pkgutil, fullfield
 for module in pkgutil.walk_packages(fullfield.__path__, "fullfield."):

@@ -13,9 +13,10 @@ import pytest
 from fullfield._core import DataError, ParameterError, ShapeError
 from fullfield.parameters import Parameter, ParameterSpace
 from fullfield.recipes import Problem, run_pipeline, RunConfiguration
+from fullfield.recipes.artefacts import read_arrays
 from fullfield.recipes.configuration import resolve
 from fullfield.recipes.problem import check_observation
-from fullfield.recipes.rundir import create, read_arrays, resume
+from fullfield.recipes.rundir import create, resume
 from fullfield.simulators import BlackBoxModel, NumPyroModel
 
 

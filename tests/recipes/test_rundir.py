@@ -8,9 +8,10 @@ import pytest
 
 from fullfield._core import ConfigurationError, DataError
 from fullfield.parameters import Parameter, ParameterSpace
-from fullfield.recipes import rundir
+from fullfield.recipes import artefacts
+from fullfield.recipes.artefacts import read_arrays, write_draws
 from fullfield.recipes.configuration import resolve, RunConfiguration
-from fullfield.recipes.rundir import create, read_arrays, read_configuration, replace, resume, StageRecord, write_draws
+from fullfield.recipes.rundir import create, read_configuration, replace, resume, StageRecord
 
 
 RECORD = StageRecord(inputs="abc", seconds=1.5, simulations=3, gradients=0, peak_memory_gb=0.1, files={})
@@ -103,12 +104,12 @@ def test_two_processes_never_write_to_one_run(tmp_path, settings):
         pass
 
 
-def test_draws_come_back_named_and_as_a_getdist_chain(tmp_path, settings, capsys):
+def test_draws_come_back_named_and_as_a_getdist_chain(tmp_path):
     space = ParameterSpace(
         {"width": Parameter(dist.Uniform(0.0, 2.0), label="w"), "slope": Parameter(dist.Normal(0.0, 1.0), label=r"\alpha")}
     )
     draws = np.random.default_rng(0).uniform(size=(500, 2)).astype(np.float32)
-    files = write_draws(create(tmp_path, settings), space, draws, -np.arange(500.0))
+    files = write_draws(tmp_path, space, draws, -np.arange(500.0))
     assert all(file.exists() for file in files)
     named = read_arrays(tmp_path / "posterior.npz")
     np.testing.assert_array_equal(named["slope"], draws[:, 1])
@@ -122,14 +123,14 @@ def test_draws_come_back_named_and_as_a_getdist_chain(tmp_path, settings, capsys
 
 def test_a_full_disk_leaves_the_earlier_file(tmp_path, monkeypatch):
     path = tmp_path / "arrays.npz"
-    rundir.write_arrays(path, a=np.arange(3))
+    artefacts.write_arrays(path, a=np.arange(3))
 
     def full(_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
-        rundir.write_arrays(path, a=np.arange(4))
+        artefacts.write_arrays(path, a=np.arange(4))
     assert read_arrays(path)["a"].size == 3
     assert [entry.name for entry in tmp_path.iterdir()] == ["arrays.npz"]
 

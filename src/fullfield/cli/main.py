@@ -5,7 +5,6 @@ Every command imports what it needs in its body, so that `fullfield --help` answ
 Exit codes: 0 done and calibrated; 2 the user can mend it (one line says how); 3 the calibration failed; 130 stopped by Ctrl-C.
 """
 
-import os
 import pathlib
 import shlex
 import sys
@@ -48,7 +47,7 @@ def run(
         str | None, typer.Option(metavar="smoke|laptop|paper", help="Preset of a recipe.", show_default="laptop")
     ] = None,
     observation: Annotated[
-        pathlib.Path | None,
+        str | None,
         typer.Option(metavar="FILE", help="Observed data (.npy); simulated if not given.", show_default=False),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.", show_default="0")] = None,
@@ -129,8 +128,7 @@ def main() -> None:
 
 
 def _given(**options: object) -> dict[str, object]:
-    plain = {key: str(value) if isinstance(value, os.PathLike) else value for key, value in options.items()}
-    return {key: value for key, value in plain.items() if value is not None}
+    return {key: value for key, value in options.items() if value is not None}
 
 
 def _command() -> str:

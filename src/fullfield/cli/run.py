@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import jax
 from rich.console import Console
+from rich.markup import escape
 
 from fullfield._core import ConfigurationError, nearest
 from fullfield.cli.progress import ProgressBars
@@ -65,20 +66,22 @@ def execute(
         The verdict, "pass", "warn" or "fail".
     """
     console = Console()
-    directory = _open(path, configuration, resume=resume, force=force)
     use_compilation_cache()
+    # Before anything is written: a wrong observation leaves no directory behind.
+    problem = recipe.build(configuration)
+    directory = _open(path, configuration, resume=resume, force=force)
     try:
         with ProgressBars(console) as progress:
             outcome = run_pipeline(
-                recipe.build(configuration), configuration, directory,
+                problem, configuration, directory,
                 progress=progress, command=command, summary=recipe.summary, citations=recipe.citations,
             )  # fmt: skip
     except KeyboardInterrupt:
         again = shlex.join(["fullfield", "run", str(path / "config.yaml"), "--resume"])
-        console.print(f"\nStopped; nothing is lost. Continue with: [bold]{again}[/]", highlight=False, soft_wrap=True)
+        console.print(f"\nStopped; nothing is lost. Continue with: [bold]{escape(again)}[/]", highlight=False, soft_wrap=True)
         raise
     console.print(report_table(outcome.report))
-    console.print(f"Report: [bold]{directory.page}[/]", highlight=False, soft_wrap=True)
+    console.print(f"Report: [bold]{escape(str(directory.page))}[/]", highlight=False, soft_wrap=True)
     return outcome.report.verdict
 
 
@@ -99,8 +102,9 @@ def _open(path: pathlib.Path, configuration: RunConfiguration, *, resume: bool, 
 
 
 def _absolute(given: Mapping[str, object]) -> dict[str, object]:
-    # A run may be continued from another working directory.
+    # A run may be continued from another working directory; what is no file may be a name that the recipe knows.
     settings = dict(given)
-    if "observation" in settings:
-        settings["observation"] = str(pathlib.Path(str(settings["observation"])).resolve())
+    file = pathlib.Path(str(settings.get("observation", "")))
+    if file.is_file():
+        settings["observation"] = str(file.resolve())
     return settings

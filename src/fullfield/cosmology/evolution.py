@@ -35,6 +35,7 @@ class History(eqx.Module):
         return self.distance(position), jnp.exp(self.log_growth(position)), self.rate(position)
 
 
+@jax.jit
 def history(cosmology: Cosmology) -> History:
     """Integrate distance and growth back to redshift 1100.
 

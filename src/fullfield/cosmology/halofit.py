@@ -167,6 +167,7 @@ def _takahashi(cosmology, linear, log_k, a, scale):
     return quasi_linear + one_halo / (decline * (1 + jnp.exp(log_nu) / y**2))
 
 
+@jax.jit
 def nonlinear_power(
     cosmology: Cosmology, k: Float[Array, " nk"], a: Float[Array, " na"], power: AbstractPower | None = None
 ) -> Float[Array, "nk na"]:

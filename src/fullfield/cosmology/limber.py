@@ -1,6 +1,7 @@
 """Angular power spectra of weak lensing in the Limber approximation."""
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -14,6 +15,7 @@ from fullfield.cosmology.intrinsic_alignment import NLA
 from fullfield.cosmology.redshift import RedshiftBins
 
 
+@jax.jit
 def lensing_spectra(
     cosmology: Cosmology,
     bins: RedshiftBins,

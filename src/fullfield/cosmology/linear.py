@@ -4,6 +4,7 @@ import abc
 import math
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -27,7 +28,7 @@ _FITS = (
 
 
 class AbstractTransfer(eqx.Module):
-    """Transfer function of matter."""
+    """Transfer function of matter; without array fields."""
 
     @abc.abstractmethod
     def __call__(self, log_k: Float[Array, "*n"], matter: Float[Array, ""], baryon: Float[Array, ""]) -> Float[Array, "*n"]:
@@ -143,17 +144,17 @@ class LinearSpectrum(eqx.Module):
 
 def linear_spectrum(cosmology: Cosmology, transfer: AbstractTransfer) -> LinearSpectrum:
     """Linear matter power today with the cosmology's σ8."""
-    log_k = jnp.asarray(np.linspace(*_LOG_K), float)
+    log_k = np.linspace(*_LOG_K)
     h = cosmology.h
     table = tabulate(
-        lambda log_h, matter, baryon: transfer(log_k + log_h, matter, baryon),
+        lambda log_h, matter, baryon: transfer(jnp.asarray(log_k, float) + log_h, matter, baryon),
         jnp.log(jnp.asarray(h, float)), cosmology.omega_m * h**2, cosmology.omega_b * h**2,
     )  # fmt: skip
     k = LinearSpectrum.nodes()
     measure = jnp.asarray(k**3 * math.log(k[1] / k[0]) / (2 * math.pi**2), float)
-    variance = measure * jnp.exp(cosmology.n_s * log_k[::2]) * table[::2] ** 2
+    variance = measure * jnp.exp(cosmology.n_s * jnp.asarray(log_k[::2], float)) * table[::2] ** 2
     amplitude = cosmology.sigma_8**2 / (variance @ _top_hat(jnp.asarray(8 * k, float)) ** 2)
-    slow = table * _decline(log_k)
+    slow = table * _decline(jnp.asarray(log_k, float))
     return LinearSpectrum(amplitude, cosmology.n_s, Cubics(slow, _slopes(slow)), amplitude * variance)
 
 
@@ -173,6 +174,7 @@ def _top_hat(x):
     return jnp.where(x < 0.1, 1 - x**2 / 10, 3 * (jnp.sin(safe) - safe * jnp.cos(safe)) / safe**3)
 
 
+@jax.jit
 def sigma(
     cosmology: Cosmology, radius: Float[Array, "*n"] | float, transfer: AbstractTransfer | None = None
 ) -> Float[Array, "*n"]:
@@ -185,6 +187,7 @@ def sigma(
     return jnp.sqrt(window**2 @ spectrum.variance)
 
 
+@jax.jit
 def linear_power(
     cosmology: Cosmology, k: Float[Array, " nk"], a: Float[Array, " na"], transfer: AbstractTransfer | None = None
 ) -> Float[Array, "nk na"]:

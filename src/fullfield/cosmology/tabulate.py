@@ -20,6 +20,10 @@ def tabulate(function: Callable[..., T], *numbers: Scalar) -> T:
     The fitting formulae of cosmology turn a few numbers into hundreds through dozens of scalars. Reverse-mode differentiation
     sums over all outputs once per scalar; pushing one tangent per number forward is several times cheaper, to run and to
     compile, and leaves the reverse pass one contraction. Both modes give the same derivatives.
+
+    Args:
+        function: makes the tables; what it closes over must not be JAX arrays, only NumPy's.
+        numbers: scalars, all that the tables depend on.
     """
 
     def primal(vector):

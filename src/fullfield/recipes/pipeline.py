@@ -14,11 +14,12 @@ from fullfield.inference import AbstractPosterior, EnsemblePosterior, FlowPoster
 from fullfield.networks import AbstractDensity
 from fullfield.parameters import ParameterSpace
 from fullfield.recipes import stages
+from fullfield.recipes.artefacts import write_arrays
 from fullfield.recipes.citations import bibliography
 from fullfield.recipes.configuration import RunConfiguration
 from fullfield.recipes.problem import Outcome, Problem, Result
 from fullfield.recipes.reporting import diagnose, illustrate, write_outputs
-from fullfield.recipes.rundir import create, RunDirectory, write_arrays
+from fullfield.recipes.rundir import create, RunDirectory
 
 
 def run_pipeline(

@@ -6,16 +6,12 @@ import hashlib
 import json
 import pathlib
 import shutil
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TypeVar
 
-import numpy as np
-from jaxtyping import Float
-
-from fullfield._core import ConfigurationError, DataError, write_atomically
-from fullfield.parameters import ParameterSpace
+from fullfield._core import ConfigurationError, write_atomically
+from fullfield.recipes.artefacts import write_json
 from fullfield.recipes.configuration import first_difference, load_settings, resolve, RunConfiguration
 
 
@@ -201,54 +197,6 @@ def read_citations(path: pathlib.Path) -> str:
     return RunDirectory(path).citations.read_text(encoding="utf-8")
 
 
-def write_draws(directory: RunDirectory, space: ParameterSpace, draws: Float[np.ndarray, "n p"],
-                log_prob: Float[np.ndarray, " n"]) -> list[pathlib.Path]:  # fmt: skip
-    """Write posterior draws as named arrays and as a GetDist chain.
-
-    Args:
-        directory: the run.
-        space: the parameters, whose names, labels and bounds are written.
-        draws: parameter draws (n, p).
-        log_prob: log posterior density of each draw; zero where it is not tractable.
-
-    Returns:
-        The files written.
-    """
-    columns = {name: draws[:, i] for i, name in enumerate(space.names)}
-    with write_atomically(directory.posterior) as file:
-        np.savez(file, **columns)  # pyright: ignore[reportArgumentType]
-    chain = np.column_stack((np.ones(len(draws)), -log_prob, draws))
-    names = "".join(f"{name} {label}\n" for name, label in zip(space.names, space.labels, strict=True))
-    bounds = "".join(
-        f"{name} {_bound(low)} {_bound(high)}\n" for name, (low, high) in zip(space.names, space.bounds, strict=True)
-    )
-    with write_atomically(directory.path / "posterior.txt") as file:
-        np.savetxt(file, chain, fmt="%.8e")
-    for suffix, text in ((".paramnames", names), (".ranges", bounds)):
-        with write_atomically(directory.path / f"posterior{suffix}") as file:
-            file.write(text.encode())
-    return [directory.posterior, *(directory.path / f"posterior{suffix}" for suffix in (".txt", ".paramnames", ".ranges"))]
-
-
-def write_arrays(path: pathlib.Path, **arrays: np.ndarray) -> None:
-    """Write named arrays, whole or not at all."""
-    with write_atomically(path) as file:
-        np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]
-
-
-def read_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
-    """Read named arrays that `write_arrays` wrote.
-
-    Raises:
-        DataError: the file is missing or of another format.
-    """
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise DataError(str(path), expected="arrays of a run", got=str(error), remedy="Delete it and use --resume.") from error
-
-
 def _prepare(path: pathlib.Path, configuration: RunConfiguration) -> RunDirectory:
     for folder in (path, path / "checkpoints", path / "figures"):
         folder.mkdir(parents=True, exist_ok=True)
@@ -279,18 +227,8 @@ def _has_files(entry: pathlib.Path) -> bool:
     return entry.is_dir() and any(entry.iterdir())
 
 
-def _bound(value: float) -> str:
-    return f"{value:.8g}" if np.isfinite(value) else "N"
-
-
 def _checksum(path: pathlib.Path) -> str | None:
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except (FileNotFoundError, IsADirectoryError):
         return None
-
-
-def write_json(path: pathlib.Path, value: object) -> None:
-    """Write JSON, whole or not at all."""
-    with write_atomically(path) as file:
-        file.write(json.dumps(value, indent=2).encode())

@@ -24,9 +24,10 @@ from fullfield.compression import Compressor, standardising, train_vmim
 from fullfield.datasets import OnlineSimulations, simulate_to_store, SimulationSet, StoredSimulations
 from fullfield.inference import AbstractPosterior, sample_many, train_npe
 from fullfield.networks import AbstractDensity, apply_many, DENSITIES, NETWORKS
+from fullfield.recipes.artefacts import read_arrays, write_arrays, write_draws, write_json
 from fullfield.recipes.configuration import CompressorSettings, RunConfiguration
 from fullfield.recipes.problem import HeldOut, Problem
-from fullfield.recipes.rundir import read_arrays, RunDirectory, StageRecord, write_arrays, write_draws, write_json
+from fullfield.recipes.rundir import RunDirectory, StageRecord
 from fullfield.report import peak_memory_gb
 from fullfield.simulators import AbstractForwardModel
 from fullfield.training import cosine_adam, History
@@ -218,7 +219,7 @@ def draw(
         theta = np.concatenate([draws, np.concatenate([truths, draws[count:, 0]])[:, None]], axis=1)
         densities = apply_many(LogProbs(posterior), theta, everything, batch_size=16, progress=run.progress, stage="weighing")
         at_observation = draws[count:].reshape(-1, space.size)[:wanted]
-        files = write_draws(run.directory, space, at_observation, densities[count:, :-1].reshape(-1)[:wanted])
+        files = write_draws(run.directory.path, space, at_observation, densities[count:, :-1].reshape(-1)[:wanted])
         write_arrays(file, draws=draws[:count], log_prob_draws=densities[:count, :-1], log_prob_truths=densities[:count, -1])
         return Work((*files, file))
 
