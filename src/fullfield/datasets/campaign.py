@@ -39,7 +39,7 @@ def simulate_to_store(
     fractions: Mapping[str, float] = FRACTIONS,
     score: bool = False,
     latents: bool = False,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     progress: Progress = silent,
 ) -> SimulationSet:
     """Bring the store at `path` to `n` finished simulations of `model`.
@@ -58,7 +58,7 @@ def simulate_to_store(
         fractions: share of each part of the split by name.
         score: whether to store the joint score too.
         latents: whether to store the latents too.
-        batch_size: simulations side by side.
+        batch_size: simulations side by side, `model.batch_size` if not given.
         progress: told about every chunk verified and simulated.
 
     Returns:
@@ -68,7 +68,8 @@ def simulate_to_store(
         ConfigurationError: the store is of another campaign; names the first difference. Or a setting is impossible.
         DataError: a simulation is not finite, or the disk is full; finished chunks are kept.
     """
-    check_positive(n=n, batch_size=batch_size, **({} if chunk is None else {"chunk": chunk}))
+    given = {"n": n, "batch_size": batch_size, "chunk": chunk}
+    check_positive(**{name: value for name, value in given.items() if value is not None})
     if (score or latents) and not isinstance(model, AbstractExplicitModel):
         raise ConfigurationError(
             "score, latents", expected="an explicit model", got=type(model).__name__, remedy="Leave them out."
@@ -104,7 +105,7 @@ def write_chunks(
     model: AbstractForwardModel,
     numbers: Iterable[int],
     *,
-    batch_size: int = 32,
+    batch_size: int | None = None,
     progress: Progress = silent,
 ) -> None:
     """Simulate chunks of a store by number; several processes may write different chunks at once.
@@ -113,7 +114,7 @@ def write_chunks(
         store: where to.
         model: the model that the store was made for.
         numbers: the chunks.
-        batch_size: simulations side by side.
+        batch_size: simulations side by side, `model.batch_size` if not given.
         progress: told about every chunk.
 
     Raises:
@@ -125,6 +126,7 @@ def write_chunks(
     group = zarr.open_group(store.path, mode="r+")
     _check_space(store, group, len(numbers))
     parent = stream(jax.random.key(store.facts["seed"]), "simulations")
+    batch_size = batch_size or model.batch_size
     # One chunk is written and checksummed while the next is simulated.
     with concurrent.futures.ThreadPoolExecutor(1) as writer:
         pending = None

@@ -10,7 +10,7 @@ from fullfield.fields.lognormal import (
     shift_of_skewness,
 )
 from fullfield.fields.pixels import AbstractPixelWindow, Lattice, PixelAveraged, PointSampled
-from fullfield.fields.random import materialised_normal, normal
+from fullfield.fields.random import normal
 from fullfield.fields.spectra import band_powers, banded, Bands, logarithmic_bands
 
 
@@ -31,7 +31,6 @@ __all__ = [
     "logarithmic_bands",
     "lognormal_field",
     "lognormal_skewness",
-    "materialised_normal",
     "normal",
     "pair_indices",
     "power_root",

@@ -104,14 +104,21 @@ class Lattice(eqx.Module):
 
     def power_of(self, correlation: Float[Array, "pairs m m"]) -> Float[Array, "pairs m m"]:
         """Lattice power (sr) of a correlation function, its inverse transform."""
-        # Reduced precision of matrix products on some accelerators would be visible in the small-scale power.
-        rows = jnp.matmul(self.cosines, correlation, precision="highest")
-        power = jnp.matmul(rows, self.cosines.T, precision="highest")
+        power = _halved_sum(self.cosines, _halved_sum(self.cosines, correlation).mT).mT
         return power * self.sky.side_radians**2 / self.sky.pixels**2
 
     def block_correlation(self, spectra: Float[Array, "pairs n_ell"]) -> Float[Array, "pairs f f"]:
         """Correlation function of the fine lattice at the separations inside one averaged block."""
         return jnp.einsum("pn,xyn->pxy", spectra, self.to_block_correlation, precision="highest")
+
+
+def _halved_sum(cosines, sequence):
+    """Product `cosines` @ `sequence` by half the work: cos(2π (N/2 - k) x / N) = (-1)^x cos(2π k x / N)."""
+    m = len(cosines)
+    half = (m + 1) // 2
+    # Reduced precision of matrix products on some accelerators would be visible in the small-scale power.
+    even, odd = (jnp.matmul(cosines[:half, i::2], sequence[..., i::2, :], precision="highest") for i in (0, 1))
+    return jnp.concatenate([even + odd, (even - odd)[..., m - half - 1 :: -1, :]], axis=-2)
 
 
 def _cosines(pixels: int) -> np.ndarray:

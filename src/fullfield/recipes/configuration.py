@@ -31,7 +31,9 @@ class SimulationSettings(Section):
     validation: PositiveInt = Field(default=500, description="held out, to stop training and keep the best weights")
     calibration: PositiveInt = Field(default=500, description="held out from everything, to test the posterior")
     chunk: PositiveInt = Field(default=250, description="simulations per stored chunk: what a writer owns and a crash costs")
-    batch: PositiveInt = Field(default=32, description="simulations that run side by side; changes speed and memory only")
+    batch: PositiveInt | None = Field(
+        default=None, description="simulations that run side by side, by the size of the data if not given; changes speed only"
+    )
 
 
 class TrainingSettings(Section):

@@ -235,7 +235,8 @@ def replicate(run: Run, draws: np.ndarray, statistic: Callable, inputs: str) -> 
     def work() -> Work:
         theta = draws[np.linspace(0, len(draws) - 1, m).astype(int)]
         simulate_statistic = Replicate(run.problem.model, statistic)
-        keys, batch = jax.random.split(run.key("replicas"), m), run.configuration.simulations.batch
+        keys = jax.random.split(run.key("replicas"), m)
+        batch = run.configuration.simulations.batch or run.problem.model.batch_size
         found = apply_many(simulate_statistic, keys, theta, batch_size=batch, progress=run.progress, stage="replicating")
         write_arrays(file, replicas=found)
         return Work((file,), m)

@@ -1,6 +1,7 @@
 """The forward model: the one abstraction that simulation, compression and inference hang on."""
 
 import abc
+import math
 from collections.abc import Callable
 
 import equinox as eqx
@@ -43,23 +44,29 @@ class AbstractForwardModel(eqx.Module):
         """Shape of one data set."""
         return eqx.filter_eval_shape(self.simulate_at, jax.random.key(0), self.parameters.fiducial).shape
 
-    def simulate(self, key: Key[Array, ""], n: int, *, batch_size: int = 32) -> Simulations:
+    @property
+    def batch_size(self) -> int:
+        """How many simulations run side by side best: many small ones, and no more than stay in the cache of a CPU core."""
+        numbers = 2**15 if jax.default_backend() == "cpu" else 2**23
+        return min(256, 2 ** max(0, math.floor(math.log2(numbers / max(1, math.prod(self.data_shape))))))
+
+    def simulate(self, key: Key[Array, ""], n: int, *, batch_size: int | None = None) -> Simulations:
         """Draw `n` parameter vectors from the prior and one data set at each.
 
         Args:
             key: scalar key.
             n: number of simulations.
-            batch_size: how many run side by side; changes speed and memory, not results.
+            batch_size: how many run side by side, `self.batch_size` if not given; changes speed and memory, not results.
         """
-        theta = self.parameters.sample(stream(key, "prior"), (n,))
-        keys = jax.random.split(stream(key, "simulations"), n)
-        data = _simulate_many(self, keys, theta, min(batch_size, n))
-        return Simulations(theta, data)
+        return _simulate(self, key, n, batch_size)
 
 
 @eqx.filter_jit
-def _simulate_many(model, keys, theta, batch_size):
-    return jax.lax.map(lambda pair: model.simulate_at(*pair), (keys, theta), batch_size=batch_size)
+def _simulate(model, key, n, batch_size):
+    theta = model.parameters.sample(stream(key, "prior"), (n,))
+    keys = jax.random.split(stream(key, "simulations"), n)
+    batch_size = min(batch_size or model.batch_size, n)
+    return Simulations(theta, jax.lax.map(lambda pair: model.simulate_at(*pair), (keys, theta), batch_size=batch_size))
 
 
 class AbstractExplicitModel(AbstractForwardModel):

@@ -5,7 +5,7 @@ import numpyro.distributions as dist
 from jaxtyping import Array, Bool, Float, Key
 from numpyro.distributions import constraints
 
-from fullfield.fields import materialised_normal, normal
+from fullfield.fields import normal
 
 
 class WhiteNoise(dist.Distribution):
@@ -28,7 +28,7 @@ class WhiteNoise(dist.Distribution):
 
     def sample(self, key: Key[Array, ""], sample_shape: tuple[int, ...] = ()) -> Float[Array, "..."]:
         """Draw a field."""
-        return materialised_normal(key, sample_shape + self.shape_)
+        return normal(key, sample_shape + self.shape_)
 
     def log_prob(self, value: Float[Array, "..."]) -> Float[Array, "..."]:
         """Log density, summed over the field."""
