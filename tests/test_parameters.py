@@ -75,3 +75,27 @@ def test_fiducial_and_labels(space):
     np.testing.assert_allclose(space.fiducial, [np.exp(0.125), 1, -1, 0], rtol=1e-5)
     assert space.labels == ("amplitude", "n", "w_0", "mask")
     assert space.bounds[2] == (pytest.approx(-2), pytest.approx(-0.3))
+
+
+@pytest.mark.parametrize("prior", [dist.Normal(2.1e-9, 1e-10), dist.Normal(0.0224, 1.5e-4), dist.Uniform(1e4, 1.0001e4)])
+def test_narrow_priors_have_unit_width_too(prior):
+    space = ParameterSpace({"narrow": Parameter(prior)})
+    draws = space.to_unconstrained(space.sample(jax.random.key(3), (20_000,)))
+    np.testing.assert_allclose(draws.mean(), 0, atol=0.1)
+    np.testing.assert_allclose(draws.std(), 1, atol=0.1)
+
+
+def test_a_prior_that_fixes_a_parameter_is_refused():
+    with pytest.raises(ParameterError, match="h: expected a prior that leaves it free"):
+        ParameterSpace({"h": Parameter(dist.Delta(0.7))})
+
+
+@pytest.mark.parametrize("prior", [dist.Uniform(-1.0, 1.0), dist.Uniform(0.1, 0.5), dist.LogNormal(0.0, 1.0)])
+def test_no_draw_lies_on_the_edge(prior, monkeypatch):
+    """A generator whose numbers reach both bounds: unconstrained coordinates stay finite."""
+    low, high = (max(float(bound), -9.0) for bound in (prior.support.lower_bound, getattr(prior.support, "upper_bound", 9.0)))
+    monkeypatch.setattr(type(prior), "sample", lambda self, key, shape=(): jnp.linspace(low, high, *shape))
+    space = ParameterSpace({"x": Parameter(prior)})
+    draws = space.sample(jax.random.key(0), (11,))
+    assert bool(jnp.all(jnp.isfinite(space.to_unconstrained(draws))))
+    assert bool(jnp.all(space.contains(draws)))

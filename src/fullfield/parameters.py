@@ -1,5 +1,7 @@
 """Names, priors and transforms of the parameters of a model; the only owner of their order."""
 
+import math
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -35,6 +37,9 @@ class ParameterSpace(eqx.Module):
     Args:
         entries: map from name to `Parameter`; its order is the order of every parameter vector in the package.
 
+    Raises:
+        ParameterError: there is no parameter, or the prior of one fixes it.
+
     The unconstrained coordinates are NumPyro's `biject_to` of each prior's support, moved and scaled so that the prior has
     about zero mean and unit variance in them. They are what flows and samplers see: no draw can leave the prior's support.
     """
@@ -49,7 +54,7 @@ class ParameterSpace(eqx.Module):
             raise ParameterError("entries", expected="at least one parameter", got="none")
         self.names = tuple(entries)
         self.entries = tuple(entries.values())
-        moments = [_unconstrained_moments(entry.prior) for entry in self.entries]
+        moments = [_unconstrained_moments(name, entry.prior) for name, entry in entries.items()]
         self.loc, self.scale = (tuple(column) for column in zip(*moments, strict=True))
 
     @property
@@ -101,9 +106,14 @@ class ParameterSpace(eqx.Module):
         return jnp.stack(jnp.broadcast_arrays(*(jnp.asarray(values[name], float) for name in self.names)), axis=-1)
 
     def sample(self, key: Key[Array, ""], shape: tuple[int, ...] = ()) -> Float[Array, "*shape p"]:
-        """Draw parameter vectors from the prior, shape (*shape, p)."""
+        """Draw parameter vectors from the prior, shape (*shape, p), none on the very edge of its support."""
         keys = jax.random.split(key, self.size)
-        return jnp.stack([entry.prior.sample(k, shape) for entry, k in zip(self.entries, keys, strict=True)], axis=-1)
+        draws = jnp.stack([entry.prior.sample(k, shape) for entry, k in zip(self.entries, keys, strict=True)], axis=-1)
+        # One draw of a uniform in ten million would be the bound itself, which lies at infinity in unconstrained space.
+        low, high = jnp.asarray(self.bounds, float).T
+        sizes = jnp.abs(jnp.stack([low, high, self.fiducial]))
+        margin = 2.0**-22 * jnp.max(jnp.where(jnp.isfinite(sizes), sizes, 0.0), axis=0)
+        return jnp.clip(draws, low + margin, high - margin)
 
     def log_prob(self, theta: Float[Array, "*batch p"]) -> Float[Array, "*batch"]:
         """Log density of the prior; minus infinity outside its support."""
@@ -162,13 +172,20 @@ class ParameterSpace(eqx.Module):
         return total
 
 
-def _unconstrained_moments(prior: dist.Distribution) -> tuple[float, float]:
+def _unconstrained_moments(name: str, prior: dist.Distribution) -> tuple[float, float]:
     with jax.ensure_compile_time_eval():
         draws = prior.sample(jax.random.key(0), (4096,))
         raw = dist.biject_to(prior.support).inv(draws)
         raw = raw[jnp.isfinite(raw)]
-        # Rounded, so that devices whose last digits differ agree on the coordinates.
-        return round(float(jnp.mean(raw)), 3), round(float(jnp.std(raw)), 3)
+        loc, scale = float(jnp.mean(raw)), float(jnp.std(raw))
+    if not scale > 1e-6 * abs(loc):
+        raise ParameterError(
+            name, expected="a prior that leaves it free", got=f"one of width {scale:g} about {loc:g}",
+            remedy="Take a fixed number out of the parameters.",
+        )  # fmt: skip
+    # Rounded to a thousandth of the width, so that devices whose last digits differ agree on the coordinates.
+    digits = 3 - math.floor(math.log10(scale))
+    return round(loc, digits), round(scale, digits)
 
 
 def _support_bounds(prior: dist.Distribution) -> tuple[float, float]:
