@@ -1,13 +1,16 @@
 """The lensing model: shifts, noise, the published mock from its seed, scores over the whole prior, averaged pixels."""
 
+import pathlib
+import re
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fullfield._core import ConfigurationError, DataError, ShapeError
-from fullfield.cosmology import Cosmology
+from fullfield._core import ConfigurationError, DataError, ParameterError, ShapeError
+from fullfield.cosmology import Cosmology, lensing_spectra, NLA
 from fullfield.fields import (
     block_average,
     FlatSky,
@@ -15,6 +18,7 @@ from fullfield.fields import (
     pair_indices,
     unrealised_fraction,
 )
+from fullfield.parameters import ParameterSpace
 from fullfield.simulators import (
     LegacyTabulatedShift,
     LensingModel,
@@ -25,6 +29,7 @@ from fullfield.simulators import (
     published_mock,
     sbi_lens_model,
     TabulatedShift,
+    wcdm_parameters,
 )
 
 
@@ -205,19 +210,56 @@ def test_masked_pixels_read_zero_and_carry_no_information():
 
 def test_wrong_maps_are_refused():
     survey, maps = lsst_y10(16), np.random.default_rng(0).normal(size=(16, 16, 5))
-    survey.check(maps)
+    survey.prepare(maps)
     with pytest.raises(ShapeError, match="block_average"):
-        survey.check(np.zeros((256, 256, 5)))
+        survey.prepare(np.zeros((256, 256, 5)))
     with pytest.raises(ShapeError):
-        survey.check(maps[..., :4])
+        survey.prepare(maps[..., :4])
     bad = maps.copy()
     bad[3, 2, 1] = np.nan
     with pytest.raises(DataError, match=r"\(3, 2, 1\)"):
-        survey.check(bad)
+        survey.prepare(bad)
     with pytest.raises(DataError, match="all masked"):
-        survey.check(np.zeros((16, 16, 5)))
+        survey.prepare(np.zeros((16, 16, 5)))
     with pytest.raises(DataError, match="at least one observed pixel"):
-        LensingSurvey(survey.sky, survey.bins, survey.density, 0.26, jnp.zeros((16, 16), bool))
+        LensingSurvey(survey.sky, survey.bins, survey.galaxies_per_arcmin2, 0.26, jnp.zeros((16, 16), bool))
+
+
+def test_unobserved_pixels_may_hold_anything():
+    maps = np.random.default_rng(0).normal(size=(16, 16, 5))
+    mask = np.ones((16, 16), bool)
+    mask[3, 2] = False
+    survey = eqx.tree_at(lambda s: s.mask, lsst_y10(16), jnp.asarray(mask), is_leaf=lambda x: x is None)
+    maps[3, 2] = np.nan
+    prepared = survey.prepare(maps)
+    assert np.all(prepared[3, 2] == 0)
+    np.testing.assert_array_equal(prepared[mask], maps[mask].astype(np.float32))
+
+
+def test_alignment_enters_the_spectra():
+    survey, shift = lsst_y10(16), TabulatedShift()
+    aligned = LensingModel(survey, shift, oversampling=16, alignment=NLA(1.0))
+    theta = aligned.parameters.fiducial
+    expected = lensing_spectra(aligned.cosmology(theta), survey.bins, aligned.lattice.multipoles, alignment=NLA(1.0))
+    np.testing.assert_allclose(aligned.spectra(theta), expected, rtol=1e-4)
+    assert np.all(aligned.spectra(theta)[0] < 0.9 * LensingModel(survey, shift, oversampling=16).spectra(theta)[0])
+
+
+def test_other_parameters_are_refused():
+    entries = dict(zip(("omega_c", "omega_b", "sigma8", "h_0", "n_s", "w_0"), wcdm_parameters().entries, strict=True))
+    with pytest.raises(ParameterError, match="sigma_8"):
+        LensingModel(lsst_y10(16), TabulatedShift(), oversampling=16, parameters=ParameterSpace(entries))
+
+
+def test_example_of_the_docs_runs():
+    text = (pathlib.Path(__file__).parents[2] / "docs" / "lensing.md").read_text()
+    code = re.search(r"<!-- example: own-survey -->\n```python\n(.*?)```", text, re.DOTALL)
+    assert code is not None
+    names = {}
+    exec(code[1], names)
+    assert names["data"].shape == (10, 64, 64, 2)
+    assert np.all(names["data"][:, :8] == 0)
+    assert np.isfinite(names["data"]).all()
 
 
 def test_a_table_for_other_pixels_is_refused():

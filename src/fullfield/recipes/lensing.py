@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from fullfield.recipes.configuration import RunConfiguration, Section
 from fullfield.recipes.recipe import Recipe, Scale
@@ -27,7 +27,16 @@ class LensingConfiguration(RunConfiguration):
     """Settings of the lensing recipe. `observation` is a file, or "published-mock"."""
 
     model: ModelSettings = ModelSettings()
-    averaged: int = Field(0, ge=0, description="256 x 256 simulations to average and infer from, as a test of coarser pixels")
+    averaged: int = Field(
+        0, ge=0, description="256 x 256 simulations to average and infer from, as a test of coarser pixels; 0, or 20 and more"
+    )
+
+    @field_validator("averaged")
+    @classmethod
+    def _enough_to_test(cls, value: int) -> int:
+        if 0 < value < 20:
+            raise ValueError("0, or at least 20, which the tests need")
+        return value
 
 
 def build(configuration: LensingConfiguration):
@@ -40,7 +49,7 @@ def build(configuration: LensingConfiguration):
     from fullfield.compression import SpectraAndMoments
     from fullfield.fields import band_powers, block_average, logarithmic_bands
     from fullfield.networks import ConvNet, Hybrid, ResNet18
-    from fullfield.recipes.lensing_checks import infer_from_averaged_maps, picture
+    from fullfield.recipes.lensing_checks import Averaged, picture
     from fullfield.recipes.problem import Problem, read_observation
     from fullfield.simulators import lsst_y10_model, published_mock, sbi_lens_model
 
@@ -63,7 +72,7 @@ def build(configuration: LensingConfiguration):
         finer, rest = divmod(observation.shape[0], settings.pixels) if observation.ndim == 3 else (1, 0)
         if finer > 1 and not rest and observation.shape[1] == observation.shape[0]:
             observation = block_average(observation, finer)
-        model.survey.check(observation)
+        observation = model.survey.prepare(observation)
 
     def network(outputs, key):
         statistic, channels = SpectraAndMoments(bands), 64
@@ -77,9 +86,9 @@ def build(configuration: LensingConfiguration):
             )
         return Hybrid(statistic, learned, channels, count, outputs, key=key)
 
-    def examine(outcome):
-        return infer_from_averaged_maps(outcome, models[settings.physics](FINE), configuration.averaged)
-
+    variants = {}
+    if configuration.averaged:
+        variants["averaged"] = Averaged(models[settings.physics](FINE), FINE // settings.pixels), configuration.averaged
     published = settings.pixels == FINE and configuration.observation == "published-mock"
     return Problem(
         model,
@@ -88,7 +97,7 @@ def build(configuration: LensingConfiguration):
         network=network,
         augment=turn_and_roll,
         statistic=lambda data: jax.numpy.ravel(band_powers(bands, data)),
-        examine=examine if configuration.averaged else None,
+        variants=variants,
         illustrate=lambda outcome: picture(outcome, bands),
         published_merit=PUBLISHED_MERIT if published else None,
     )
@@ -124,7 +133,7 @@ LENSING = Recipe(
         }, "about 2 min, 16 x 16 pixels"),
         "laptop": Scale({
             "model": {"pixels": 64},
-            "averaged": 200,
+            "averaged": 500,
             "simulations": {"training": 10_000, "inference": 12_000, "validation": 1000, "calibration": 500},
             "compressor": {"training": {"epochs": 9, "patience": 9, "batch": 64, "learning_rate": 2e-3}},
             "posterior": {

@@ -9,7 +9,7 @@ import numpyro.distributions as dist
 from jaxtyping import Array, Float
 
 from fullfield._core import ConfigurationError
-from fullfield.cosmology import Cosmology, lensing_spectra
+from fullfield.cosmology import Cosmology, lensing_spectra, NLA
 from fullfield.fields import (
     AbstractPixelWindow,
     averaged_skewness,
@@ -54,15 +54,18 @@ class LensingModel(AbstractExplicitModel):
         oversampling: fine pixels per side of a map pixel. The map then stands for the average of a fine map, simulated at the
             cost of the coarse one: its spectra are exactly those of the average, and its shift gives it the average's skewness.
         parameters: priors; the six of flat wCDM if not given. The names must be those of `wcdm_parameters`.
+        alignment: intrinsic alignment of the sources with the tidal field, none if not given.
 
     Raises:
         ConfigurationError: the shift does not describe the fine pixels.
+        ParameterError: a parameter is missing, or the model does not know it.
     """
 
     survey: LensingSurvey
     shift: AbstractShift
     lattice: Lattice
     parameters: ParameterSpace
+    alignment: NLA | None
 
     def __init__(
         self,
@@ -72,6 +75,7 @@ class LensingModel(AbstractExplicitModel):
         window: AbstractPixelWindow | None = None,
         oversampling: int = 1,
         parameters: ParameterSpace | None = None,
+        alignment: NLA | None = None,
     ):
         fine = survey.sky.pixel_arcmin / oversampling
         if not shift.valid_for(fine):
@@ -83,7 +87,10 @@ class LensingModel(AbstractExplicitModel):
             )
         self.survey, self.shift = survey, shift
         self.lattice = Lattice(survey.sky, PixelAveraged() if window is None else window, oversampling)
-        self.parameters = wcdm_parameters() if parameters is None else parameters
+        known = wcdm_parameters()
+        self.parameters = known if parameters is None else parameters
+        known.as_vector(self.parameters.as_dict(self.parameters.fiducial))  # refuses other names
+        self.alignment = alignment
 
     def cosmology(self, theta: Float[Array, " p"]) -> Cosmology:
         """Cosmology at a parameter vector."""
@@ -99,7 +106,7 @@ class LensingModel(AbstractExplicitModel):
 
     def spectra(self, theta: Float[Array, " p"]) -> Float[Array, "pairs n_ell"]:
         """Convergence spectra C_ℓ (sr) at the lattice's multipoles, no window and no noise."""
-        return lensing_spectra(self.cosmology(theta), self.survey.bins, self.lattice.multipoles)
+        return lensing_spectra(self.cosmology(theta), self.survey.bins, self.lattice.multipoles, alignment=self.alignment)
 
     def pixel_shift(self, theta: Float[Array, " p"], spectra: Float[Array, "pairs n_ell"]) -> Float[Array, " bins"]:
         """Shift λ (bins,) of the map's pixels."""

@@ -13,28 +13,34 @@ from fullfield.cosmology import RedshiftBins, smail_bins
 from fullfield.fields import FlatSky
 
 
+def _as_array(mask: np.ndarray | Bool[Array, "n n"] | None) -> Bool[Array, "n n"] | None:
+    return None if mask is None else jnp.asarray(mask, bool)
+
+
 class LensingSurvey(eqx.Module):
     """A tomographic weak-lensing survey of one flat patch.
 
     Args:
         sky: patch and pixels of the maps.
         bins: redshift distributions of the source bins.
-        density: galaxies per arcmin² in each bin.
+        galaxies_per_arcmin2: in each bin.
         ellipticity_scatter: shape noise σ_e of the convergence estimate of one galaxy.
         mask: True where a pixel is observed, (n, n); None observes all.
     """
 
     sky: FlatSky
     bins: RedshiftBins
-    density: tuple[float, ...] = eqx.field(static=True)
+    galaxies_per_arcmin2: tuple[float, ...] = eqx.field(static=True)
     ellipticity_scatter: float = eqx.field(static=True)
-    mask: Bool[Array, "n n"] | None = None
+    mask: Bool[Array, "n n"] | None = eqx.field(default=None, converter=_as_array)
 
     def __check_init__(self):
-        if len(self.density) != self.bins.density.shape[0]:
-            raise ConfigurationError("density", expected=f"{self.bins.density.shape[0]} numbers, one a bin", got=self.density)
-        if min(self.density) <= 0 or self.ellipticity_scatter <= 0:
-            raise ConfigurationError("density, ellipticity_scatter", expected="positive numbers", got="others")
+        given = self.galaxies_per_arcmin2
+        if len(given) != self.bins.size:
+            raise ConfigurationError("galaxies_per_arcmin2", expected=f"{self.bins.size} numbers, one a bin", got=given)
+        if not (min(given) > 0 and self.ellipticity_scatter > 0):
+            got = f"{given}, {self.ellipticity_scatter}"
+            raise ConfigurationError("galaxies_per_arcmin2, ellipticity_scatter", expected="positive numbers", got=got)
         if self.mask is None:
             return
         if self.mask.shape != (self.sky.pixels,) * 2:
@@ -45,16 +51,16 @@ class LensingSurvey(eqx.Module):
     @property
     def data_shape(self) -> tuple[int, int, int]:
         """Shape (n, n, bins) of the data."""
-        return self.sky.pixels, self.sky.pixels, len(self.density)
+        return self.sky.pixels, self.sky.pixels, self.bins.size
 
     @property
     def noise_scale(self) -> Float[Array, " bins"]:
         """Standard deviation σ_e / √(galaxies per pixel) of the noise in a pixel of each bin."""
-        galaxies = jnp.asarray(self.density) * self.sky.pixel_arcmin**2
+        galaxies = jnp.asarray(self.galaxies_per_arcmin2) * self.sky.pixel_arcmin**2
         return self.ellipticity_scatter / jnp.sqrt(galaxies)
 
-    def check(self, maps: Float[Array, "..."]) -> None:
-        """Refuse maps that this survey cannot have observed.
+    def prepare(self, maps: np.ndarray | Float[Array, "..."]) -> np.ndarray:
+        """Check observed maps (n, n, bins) and set unobserved pixels, whatever they hold, to zero as the model does.
 
         Raises:
             ShapeError: not (n, n, bins).
@@ -78,6 +84,7 @@ class LensingSurvey(eqx.Module):
             )
         if np.ptp(maps[observed], axis=0).max() == 0:
             raise DataError("maps", expected="maps that vary", got="constant maps", remedy="Is the field of view all masked?")
+        return np.where(observed[..., None], maps, 0.0).astype(np.float32)
 
 
 def lsst_y10(pixels: int = 256) -> LensingSurvey:
@@ -91,7 +98,7 @@ def lsst_y10(pixels: int = 256) -> LensingSurvey:
     return LensingSurvey(
         sky=FlatSky(pixels, 10.0),
         bins=smail_bins(5, alpha=2.0, beta=0.68, z_0=0.11, scatter=0.05),
-        density=(27 / 5,) * 5,
+        galaxies_per_arcmin2=(27 / 5,) * 5,
         ellipticity_scatter=0.26,
     )
 
