@@ -1,10 +1,20 @@
 import pathlib
+import typing
 
 import pytest
 import yaml
 
 from fullfield._core import ConfigurationError
-from fullfield.recipes.configuration import first_difference, load_settings, resolve, RunConfiguration
+from fullfield.networks import DENSITIES, NETWORKS
+from fullfield.recipes.configuration import (
+    CompressorSettings,
+    first_difference,
+    load_settings,
+    PosteriorSettings,
+    resolve,
+    RunConfiguration,
+)
+from fullfield.recipes.lensing import LensingConfiguration
 
 
 def test_later_layers_win_key_by_key():
@@ -51,7 +61,9 @@ def test_unknown_key_names_the_nearest(override, words):
     ("override", "words"),
     [
         ("simulations.validation=0", ["simulations.validation", "greater than 0", "got 0"]),
-        ("simulations.training=-5", ["simulations.training", "greater than 0", "-5"]),
+        ("simulations.training=-5", ["simulations.training", "greater than or equal to 20", "-5"]),
+        ("compressor.network=resnet", ["compressor.network", "Did you mean 'resnet18'?"]),
+        ("posterior.density=spline_flaw", ["posterior.density", "Did you mean 'spline_flow'?"]),
         ("simulations.training=many", ["simulations.training", "integer", "many"]),
         ("simulations.training=1.5", ["simulations.training", "integer", "1.5"]),
         ("posterior.training.learning_rate=.nan", ["posterior.training.learning_rate", "nan"]),
@@ -66,6 +78,29 @@ def test_impossible_value_is_one_clear_line(override, words):
         resolve(RunConfiguration, overrides=[override])
     assert all(word in str(caught.value) for word in words), str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "lowest"),
+    [
+        ("simulations.training", 20), ("simulations.inference", 20), ("simulations.calibration", 20),
+        ("posterior.draws", 80), ("calibration.draws", 20), ("calibration.replicas", 40), ("averaged", 20),
+    ],
+)  # fmt: skip
+def test_what_is_too_little_for_the_tests_at_the_end_is_refused_at_the_beginning(name, lowest):
+    resolve(LensingConfiguration, overrides=[f"{name}={lowest}"])
+    with pytest.raises(ConfigurationError, match=rf"{name}: expected .*{lowest}.*, got {lowest - 1}"):
+        resolve(LensingConfiguration, overrides=[f"{name}={lowest - 1}"])
+
+
+def test_no_averaged_maps_at_all_are_allowed():
+    assert resolve(LensingConfiguration, overrides=["averaged=0"]).averaged == 0
+
+
+def test_choices_are_those_of_the_registries():
+    assert {*typing.get_args(PosteriorSettings.model_fields["density"].annotation)} <= {*DENSITIES}
+    network = typing.get_args(CompressorSettings.model_fields["network"].annotation)[0]
+    assert {*typing.get_args(network)} == {*NETWORKS}
 
 
 @pytest.mark.parametrize("text", ["[1, 2", "- a\n- b", "", "\x00"])
@@ -84,7 +119,7 @@ def test_missing_file_is_refused():
 
 def test_first_difference_is_named_with_both_values():
     one = RunConfiguration()
-    other = resolve(RunConfiguration, overrides=["simulations.chunk=7", "posterior.draws=8"])
+    other = resolve(RunConfiguration, overrides=["simulations.chunk=7", "posterior.draws=800"])
     assert first_difference(one, one) is None
     difference = first_difference(one, other)
     assert difference is not None

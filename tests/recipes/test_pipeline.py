@@ -1,4 +1,6 @@
+import dataclasses
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,13 +12,17 @@ import numpyro
 import numpyro.distributions as dist
 import pytest
 
-from fullfield._core import DataError, ParameterError, ShapeError
+from fullfield._core import ConfigurationError, DataError, ParameterError, ShapeError
+from fullfield.compression import standardising
+from fullfield.networks import MLP
 from fullfield.parameters import Parameter, ParameterSpace
 from fullfield.recipes import Problem, run_pipeline, RunConfiguration
 from fullfield.recipes.artefacts import read_arrays
-from fullfield.recipes.configuration import resolve
+from fullfield.recipes.configuration import CompressorSettings, resolve
 from fullfield.recipes.problem import check_observation
+from fullfield.recipes.reporting import diagnose
 from fullfield.recipes.rundir import create, resume
+from fullfield.recipes.stages import make_network
 from fullfield.simulators import BlackBoxModel, NumPyroModel
 
 
@@ -27,8 +33,9 @@ SMALL = {
     "calibration": {"draws": 50, "replicas": 60},
 }
 MADE = 200 + 200 + 64 + 40 + 60  # stored, and drawn from the posterior
+TWINS = 30
 NOISE = 0.5
-STAGES = ("simulating", "compressor", "summarising", "posterior", "drawing", "weighing", "replicating")
+STAGES = ("simulating", "compressor", "summarising", "posterior", "drawing", "weighing", "replicating", "simulating twin")
 
 
 def line(key, theta):
@@ -46,9 +53,15 @@ def settings():
     return resolve(RunConfiguration, SMALL)
 
 
+def straight_line():
+    model = BlackBoxModel(line, space())
+    observation, truth = np.linspace(-0.5, 1.5, 8), np.array([0.5, 1.0])
+    return Problem(model, observation=observation, truth=truth, variants={"twin": (model, TWINS)})
+
+
 @pytest.fixture(scope="module")
 def problem():
-    return Problem(BlackBoxModel(line, space()), observation=np.linspace(-0.5, 1.5, 8), truth=np.array([0.5, 1.0]))
+    return straight_line()
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +95,7 @@ def test_a_run_killed_at_any_stage_continues_to_the_same_bits(problem, settings,
         run_pipeline(problem, settings, create(tmp_path / "run", settings), progress=killed_at(stage))
     assert not (tmp_path / "run" / "report.json").exists()
     result = run_pipeline(problem, settings, resume(tmp_path / "run", settings))
-    for name in ("posterior.npz", "posterior.txt", "checkpoints/calibration.npz", "checkpoints/replicas.npz"):
+    for name in ("posterior.npz", "posterior.txt", *(f"checkpoints/{it}.npz" for it in ("calibration", "replicas", "twin"))):
         assert (tmp_path / "run" / name).read_bytes() == (whole[0] / name).read_bytes(), name
     assert result.report.numbers == whole[1].report.numbers
 
@@ -90,23 +103,41 @@ def test_a_run_killed_at_any_stage_continues_to_the_same_bits(problem, settings,
 KILL_9 = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[1])
-from test_pipeline import line, Problem, BlackBoxModel, space, resolve, RunConfiguration, SMALL, run_pipeline, np
+from test_pipeline import resolve, run_pipeline, RunConfiguration, SMALL, straight_line
+moment, rename = sys.argv[3], os.replace
+def kill():
+    os.kill(os.getpid(), signal.SIGKILL)
 def progress(stage, done, total, **numbers):
-    if stage == "compressor" and done == 2:
-        os.kill(os.getpid(), signal.SIGKILL)
-problem = Problem(BlackBoxModel(line, space()), observation=np.linspace(-0.5, 1.5, 8), truth=np.array([0.5, 1.0]))
-run_pipeline(problem, resolve(RunConfiguration, SMALL), sys.argv[2], progress=progress)
+    if stage == moment and done >= min(2, total):
+        kill()
+def replace(old, new):
+    if os.path.basename(new) == moment:
+        kill()  # written beside its place, and not yet there
+    rename(old, new)
+os.replace = replace
+run_pipeline(straight_line(), resolve(RunConfiguration, SMALL), sys.argv[2], progress=progress)
 """
+FILES = (
+    "observation.npz", "compress.stage.json", "compressor.eqx", "summaries.npz", "posterior.eqx", "posterior.npz",
+    "posterior.txt", "calibration.npz", "replicas.npz", "twin.npz", "corner.png", "ranks.png", "citations.bib",
+    "report.html", "report.json",
+)  # fmt: skip
 
 
-def test_kill_9_in_another_process_loses_nothing(problem, settings, whole, tmp_path):
+@pytest.mark.parametrize(
+    "moment",
+    ["compressor", *(pytest.param(name, marks=pytest.mark.slow) for name in (*STAGES, *FILES) if name != "compressor")],
+)
+def test_kill_9_in_another_process_loses_nothing(problem, settings, whole, tmp_path, moment):
     here = os.path.dirname(__file__)
     environment = os.environ | {"PYTHONHASHSEED": "12345"}
-    done = subprocess.run([sys.executable, "-c", KILL_9, here, str(tmp_path / "run")], check=False, env=environment)
+    done = subprocess.run([sys.executable, "-c", KILL_9, here, str(tmp_path / "run"), moment], check=False, env=environment)
     assert done.returncode == -signal.SIGKILL
-    assert read_arrays(tmp_path / "run" / "observation.npz")["data"].shape == (8,)
-    run_pipeline(problem, settings, resume(tmp_path / "run", settings))
-    assert (tmp_path / "run" / "posterior.npz").read_bytes() == (whole[0] / "posterior.npz").read_bytes()
+    assert not (tmp_path / "run" / "report.json").exists()
+    result = run_pipeline(problem, settings, resume(tmp_path / "run", settings))
+    for name in ("posterior.npz", "checkpoints/calibration.npz", "checkpoints/replicas.npz", "checkpoints/twin.npz"):
+        assert (tmp_path / "run" / name).read_bytes() == (whole[0] / name).read_bytes(), name
+    assert result.report.numbers == whole[1].report.numbers
 
 
 def test_a_finished_run_is_not_done_again(problem, settings, whole):
@@ -118,8 +149,7 @@ def test_a_finished_run_is_not_done_again(problem, settings, whole):
 
 
 def test_a_damaged_artefact_is_made_again(problem, settings, whole, tmp_path):
-    path = tmp_path / "run"
-    run_pipeline(problem, settings, path)
+    path = shutil.copytree(whole[0], tmp_path / "run")
     for name in ("checkpoints/summaries.npz", "posterior.npz"):
         (path / name).write_bytes(b"damaged")
     chunk = next(file for file in (path / "simulations.zarr" / "data").rglob("c/*/*") if file.is_file())
@@ -132,13 +162,74 @@ def test_a_damaged_artefact_is_made_again(problem, settings, whole, tmp_path):
 
 def test_another_observation_needs_no_new_training(problem, settings, whole, tmp_path):
     told = []
-    path = tmp_path / "run"
-    run_pipeline(problem, settings, path)
+    path = shutil.copytree(whole[0], tmp_path / "run")
     other = Problem(problem.model, observation=np.linspace(0.5, -1.5, 8))
     run_pipeline(other, settings, resume(path, settings), progress=lambda stage, *_, **__: told.append(stage))
     assert "drawing" in told
     assert not {"compressor", "posterior", "simulating"} & set(told)
     assert read_arrays(path / "posterior.npz")["slope"].mean() < read_arrays(whole[0] / "posterior.npz")["slope"].mean()
+
+
+def test_simulations_of_another_model_are_tested_like_the_held_out_ones(whole):
+    report = whole[1].report
+    names = {number.name for number in report.numbers}
+    ours = {name for name in names if name.split("/")[0] in ("sbc", "coverage", "tarp", "mira")}
+    assert {name.removeprefix("twin/") for name in names if name.startswith("twin/")} == ours
+    assert report.cost.simulations == MADE + TWINS
+    assert report.cost.gradients == 0
+
+
+def test_one_false_alarm_budget_covers_the_whole_report(whole):
+    bars = {number.name: number.bar for number in whole[1].report.numbers}
+    # Four reports share it: the held-out simulations', the twin's, and these two of two p-values each.
+    for name in ("misspecification/mahalanobis", "misspecification/neighbours"):
+        assert bars[name] == ">= 0.000125"
+    for name in ("predictive/statistic/joint", "predictive/statistic/largest"):
+        assert bars[name] == ">= 0.000125"
+
+
+def test_draws_at_the_very_edge_of_the_prior_gain_nothing(whole, problem, settings):
+    outcome = whole[1].outcome
+    truths, draws = outcome.held_out.log_prob_truths.copy(), outcome.held_out.log_prob_draws.copy()
+    theta = outcome.held_out.draws.copy()
+    theta[0, 0, 0], draws[0, 0] = 2.0 + 1e-6, -np.inf
+    held_out = dataclasses.replace(outcome.held_out, draws=theta, log_prob_draws=draws, log_prob_truths=truths)
+    report, _ = diagnose(dataclasses.replace(outcome, held_out=held_out), jax.random.key(0))
+    assert np.isfinite(report["sbc/gain/deviation"].value)
+
+
+def test_a_named_network_comes_before_the_problems_own(problem):
+    own = dataclasses.replace(problem, network=lambda outputs, key: MLP((8,), outputs, key=key, width=5))
+    key = jax.random.key(0)
+
+    def width(settings):
+        return max(leaf.shape[0] for leaf in jax.tree.leaves(make_network(own, settings, key)) if hasattr(leaf, "shape"))
+
+    assert width(CompressorSettings()) == 5
+    assert width(CompressorSettings(network="mlp")) > 5
+
+
+def test_weights_of_another_network_are_never_taken(whole, problem, settings, tmp_path):
+    shutil.copytree(whole[0], tmp_path / "run")
+    own = dataclasses.replace(problem, network=lambda outputs, key: MLP((8,), outputs, key=key, width=5))
+    with pytest.raises(ConfigurationError, match="module"):
+        run_pipeline(own, settings, resume(tmp_path / "run", settings))
+
+
+def test_of_many_numbers_the_summary_is_compared_with_its_prediction():
+    few, many = (BlackBoxModel(lambda key, theta, n=n: theta[0] + jnp.zeros(n), space()) for n in (500, 501))
+    compressor = standardising(lambda data: data[:2], jnp.zeros((1, 501)))
+    assert Problem(few).measure(compressor) is jnp.ravel
+    assert Problem(many).measure(compressor) is compressor
+    assert Problem(many, statistic=jnp.sum).measure(compressor) is jnp.sum
+
+
+def test_variants_of_another_shape_or_too_few_are_refused(problem):
+    other = BlackBoxModel(lambda key, theta: theta[0] + jnp.zeros(9), space())
+    with pytest.raises(ShapeError, match="twin"):
+        Problem(problem.model, variants={"twin": (other, 100)})
+    with pytest.raises(ConfigurationError, match="at least 20"):
+        Problem(problem.model, variants={"twin": (problem.model, 19)})
 
 
 def test_the_posterior_finds_a_straight_line(whole):
@@ -172,7 +263,7 @@ def test_online_simulations_and_ensembles_are_settings(problem, tmp_path):
     result = run_pipeline(problem, settings, tmp_path / "run")
     assert set(result.outcome.histories) == {"compressor", "posterior-1", "posterior-2"}
     epochs = result.outcome.histories["compressor"].epochs
-    assert result.report.cost.simulations == MADE + epochs * 4 * 32
+    assert result.report.cost.simulations == MADE + TWINS + epochs * 4 * 32
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,17 @@ from pydantic import ValidationError
 
 from fullfield import report as room
 from fullfield._core import DataError
-from fullfield.report import Cost, fill_tables, format_value, NumberRecord, Picture, read_report, RunReport, write_report
+from fullfield.report import (
+    Cost,
+    fill_tables,
+    format_value,
+    markdown_table,
+    NumberRecord,
+    Picture,
+    read_report,
+    RunReport,
+    write_report,
+)
 
 
 KEYS = {"recipe", "scale", "seed", "verdict", "numbers", "cost", "versions", "revision", "hardware", "command"}
@@ -75,6 +85,13 @@ def test_the_sentence_tells_the_verdict():
     assert "with care" in warned
 
 
+def test_a_number_without_a_bar_that_is_nan_is_no_reason_for_trust():
+    broken = NumberRecord(name="fom/a-b", value=float("nan"), verdict="fail")
+    report = make_report(numbers=[*make_report().numbers, broken], verdict="fail")
+    assert report.sentence == "Do not trust this posterior: 1 (fom/a-b) of 2 tests failed."
+    assert "| fom/a-b | – | – | – | **FAIL** |" in markdown_table(report)
+
+
 @pytest.mark.parametrize(
     ("value", "uncertainty", "text"),
     [
@@ -90,7 +107,8 @@ def test_tables_are_generated_between_their_marks(tmp_path):
     write_report(tmp_path / "linear-gaussian-smoke.json", make_report())
     before = "intro\n<!-- results: linear-gaussian-smoke -->\nstale 0.9\n<!-- end results -->\noutro\n"
     after = fill_tables(before, tmp_path)
-    assert "| C2ST | 0.5070 ± 0.0040 | <= 0.52 |" in after
+    assert "| C2ST | 0.5070 ± 0.0040 | <= 0.52 | – | pass |" in after
+    assert "| figure of merit | 2431 | – | 2520 |  |" in after
     assert "stale" not in after
     assert after.startswith("intro\n")
     assert after.endswith("outro\n")

@@ -47,7 +47,7 @@ def report_table(report: RunReport) -> RenderableType:
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     for number in report.numbers:
-        mark = f"[{COLOURS[number.verdict]}]{number.verdict}[/]" if number.bar else ""
+        mark = f"[{COLOURS[number.verdict]}]{number.mark}[/]"
         cells = [number.name, format_value(number.value, number.uncertainty), (number.bar or "").removeprefix("in ")]
         cells += [format_value(number.published)] if published else []
         table.add_row(*map(escape, cells), mark)

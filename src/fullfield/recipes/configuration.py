@@ -24,12 +24,13 @@ class Section(BaseModel):
 class SimulationSettings(Section):
     """How many simulations are made and stored, and in which portions."""
 
-    training: PositiveInt = Field(default=4000, description="simulations to train the compressor on, unless it draws its own")
-    inference: PositiveInt = Field(
-        default=4000, description="simulations to train the posterior on; the compressor sees none of them"
+    # The lower bounds are those of the tests that every run ends with: refused now, and not after all the training.
+    training: int = Field(default=4000, ge=20, description="simulations to train the compressor on, unless it draws its own")
+    inference: int = Field(
+        default=4000, ge=20, description="simulations to train the posterior on; the compressor sees none of them"
     )
     validation: PositiveInt = Field(default=500, description="held out, to stop training and keep the best weights")
-    calibration: PositiveInt = Field(default=500, description="held out from everything, to test the posterior")
+    calibration: int = Field(default=500, ge=20, description="held out from everything, to test the posterior")
     chunk: PositiveInt = Field(default=250, description="simulations per stored chunk: what a writer owns and a crash costs")
     batch: PositiveInt | None = Field(
         default=None, description="simulations that run side by side, by the size of the data if not given; changes speed only"
@@ -50,8 +51,8 @@ class CompressorSettings(Section):
     """How data are compressed to summaries."""
 
     summaries: PositiveInt | None = Field(default=None, description="length of a summary; that of the parameters if not given")
-    network: str | None = Field(
-        default=None, description="a name in fullfield.networks.NETWORKS; by the data's shape if not given"
+    network: Literal["cnn", "mlp", "resnet18"] | None = Field(
+        default=None, description="a name in fullfield.networks.NETWORKS; the model's own, or by the data's shape, if not given"
     )
     simulations: Literal["stored", "online"] = Field(default="stored", description="stored ones, or fresh ones in every step")
     training: TrainingSettings = TrainingSettings()
@@ -64,7 +65,7 @@ class PosteriorSettings(Section):
     layers: PositiveInt = Field(default=4, description="transforms of the normalising flow")
     width: PositiveInt = Field(default=64, description="width of the networks inside the flow")
     ensemble: PositiveInt = Field(default=1, description="flows trained independently and mixed")
-    draws: PositiveInt = Field(default=20_000, description="draws at the observation")
+    draws: int = Field(default=20_000, ge=80, description="draws at the observation")
     training: TrainingSettings = TrainingSettings(learning_rate=3e-3, epochs=60, patience=15)
 
 
@@ -72,7 +73,7 @@ class CalibrationSettings(Section):
     """How the posterior is tested."""
 
     draws: int = Field(default=500, ge=20, description="draws at each held-out simulation")
-    replicas: int = Field(default=200, ge=20, description="data sets drawn from the posterior to compare the observation with")
+    replicas: int = Field(default=200, ge=40, description="data sets drawn from the posterior to compare the observation with")
 
 
 class RunConfiguration(Section):
@@ -180,7 +181,9 @@ def _explain(kind: type[BaseModel], error: ValidationError) -> ConfigurationErro
         known = _fields(kind, place[:-1])
         return ConfigurationError(name, expected="a known setting", got=repr(place[-1]), remedy=nearest(place[-1], known))
     message = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-    return ConfigurationError(name, expected=message, got=_one_line(repr(first["input"])))
+    known = re.findall(r"'([^']*)'", message) if first["type"] == "literal_error" else []
+    remedy = nearest(str(first["input"]), known) if known else ""
+    return ConfigurationError(name, expected=message, got=_one_line(repr(first["input"])), remedy=remedy)
 
 
 def _fields(kind: type[BaseModel], place: Sequence[str]) -> list[str]:

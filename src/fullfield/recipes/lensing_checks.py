@@ -1,53 +1,38 @@
 """What the lensing recipe looks at beyond the common tests: its maps, its spectra, and maps of finer pixels."""
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, Key
 
 from fullfield import plots
-from fullfield._core import stream
-from fullfield.compression import compress
-from fullfield.diagnostics import Budget, Number, ranks, regress, Report, tarp
 from fullfield.fields import band_powers, Bands, block_average
-from fullfield.inference import sample_many
+from fullfield.parameters import ParameterSpace
 from fullfield.recipes.problem import Illustration, Outcome
-from fullfield.simulators import LensingModel
+from fullfield.simulators import AbstractForwardModel, LensingModel
 
 
-def infer_from_averaged_maps(outcome: Outcome, fine: LensingModel, count: int) -> Report:
-    """Test the posterior on maps simulated with finer pixels and averaged to those it was trained on.
+class Averaged(AbstractForwardModel):
+    """Maps simulated with fine pixels and averaged to coarser ones.
 
-    If averaging is rightly part of the coarse model, the posterior is calibrated for them too.
+    If averaging is rightly part of the coarse model, a posterior that was trained on it is calibrated for these maps too.
 
     Args:
-        outcome: finished run.
-        fine: the same model on finer pixels.
-        count: number of maps.
+        fine: the model on fine pixels.
+        factor: fine pixels per side of a coarse one.
     """
-    coarse = outcome.problem.model
-    factor = fine.data_shape[0] // coarse.data_shape[0]
-    key = stream(jax.random.key(outcome.configuration.seed), "averaged")
 
-    @eqx.filter_jit
-    def simulate(keys, fine):
-        def one(key):
-            theta = fine.parameters.sample(stream(key, "prior"))
-            return theta, block_average(fine.simulate_at(stream(key, "maps"), theta), factor)
+    fine: LensingModel
+    factor: int = eqx.field(static=True)
 
-        return jax.lax.map(one, keys)
+    @property
+    def parameters(self) -> ParameterSpace:
+        """Those of the fine model."""
+        return self.fine.parameters
 
-    truths, maps = simulate(jax.random.split(stream(key, "simulations"), count), fine)
-    summaries = compress(outcome.compressor, maps)
-    draws = sample_many(outcome.posterior, stream(key, "draws"), maps, outcome.configuration.calibration.draws)
-    estimates = regress(outcome.training_theta, outcome.training_summaries, at=summaries)
-    budget, names = Budget().shared(6), coarse.parameters.names
-    reports = (
-        ranks(truths, draws, names=names, estimates=estimates, budget=budget, key=stream(key, "ranks")).report,
-        tarp(truths, draws, estimates=estimates, budget=budget, key=stream(key, "tarp")).report,
-    )
-    numbers = [number for report in reports for number in report.numbers]
-    return Report(tuple(Number(f"averaged/{n.name}", n.value, n.uncertainty, n.bar, n.published, n.verdict) for n in numbers))
+    def simulate_at(self, key: Key[Array, ""], theta: Float[Array, " p"]) -> Float[Array, "n n bins"]:
+        """Simulate fine maps at parameters `theta` (p,) and average them."""
+        return block_average(self.fine.simulate_at(key, theta), self.factor)
 
 
 def picture(outcome: Outcome, bands: Bands) -> list[Illustration]:

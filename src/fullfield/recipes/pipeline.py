@@ -86,13 +86,14 @@ def _infer(run: stages.Run) -> Outcome:
         observation=observation,
         truth=truth,
         draws=draws,
-        replicas=stages.replicate(run, draws, problem.measure, identity),
+        replicas=stages.replicate(run, draws, problem.measure(compressor), identity),
         compressor=compressor,
         posterior=_posterior(space, densities, compressor, problem.model.data_shape),
         histories={"compressor": history} | histories,
         training_theta=summaries["inference_theta"],
         training_summaries=summaries["inference_summary"],
         held_out=held_out,
+        variants={name: stages.vary(run, name, compressor, given_summary, identity) for name in problem.variants},
     )
 
 

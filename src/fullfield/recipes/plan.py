@@ -52,13 +52,14 @@ def plan(problem: Problem, configuration: RunConfiguration) -> dict[str, str]:
         return NPELoss(space)(posterior.density, theta, summary, key=key), posterior.sample(key, summary[0], BATCH)
 
     settings = configuration.posterior
-    jax.eval_shape(lambda key: problem.measure(model.simulate_at(key, space.fiducial)), key)
+    jax.eval_shape(lambda key: (problem.statistic or jnp.ravel)(model.simulate_at(key, space.fiducial)), key)
     pair = eqx.filter_eval_shape(compressor, key)
     size = pair.compressor.summary_size
     jax.eval_shape(jax.grad(lambda weight, *rest: weight * vmim(*rest)), 1.0, key, theta, data)
     jax.eval_shape(npe, key, theta, _abstract(BATCH, size))
     flow = eqx.filter_eval_shape(density, key, size)
-    return _describe(configuration, shape, size, _weights(pair.compressor), _weights(flow))
+    variants = {name: f"{count:,} data sets" for name, (_, count) in problem.variants.items()}
+    return _describe(configuration, shape, size, _weights(pair.compressor), _weights(flow)) | variants
 
 
 def _describe(configuration, shape, summaries, compressor_weights, flow_weights):

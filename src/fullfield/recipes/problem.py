@@ -1,14 +1,15 @@
 """What a run is about, and what it found."""
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 from matplotlib.figure import Figure
 
-from fullfield._core import DataError, ShapeError
+from fullfield._core import ConfigurationError, DataError, ShapeError
 from fullfield.compression import Compressor
 from fullfield.datasets import SimulationSet
 from fullfield.diagnostics import Report
@@ -21,6 +22,7 @@ from fullfield.training import History
 
 
 Numeric = Array | np.ndarray
+MOST_NUMBERS = 500
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,10 @@ class Outcome:
         compressor: `compressor(data) -> summary (s,)`.
         posterior: `sample(key, data, n) -> (n, p)`, `log_prob(theta, data)`.
         histories: training records by stage.
-        training_theta: parameters (n, p) of the stored training simulations.
-        training_summaries: their summaries (n, s).
+        training_theta: parameters (t, p) of the stored training simulations.
+        training_summaries: their summaries (t, s).
         held_out: draws at held-out simulations.
+        variants: draws at simulations of other models, by name.
     """
 
     problem: "Problem"
@@ -72,9 +75,10 @@ class Outcome:
     compressor: Compressor
     posterior: AbstractPosterior
     histories: Mapping[str, History]
-    training_theta: Float[np.ndarray, "n p"]
-    training_summaries: Float[np.ndarray, "n s"]
+    training_theta: Float[np.ndarray, "t p"]
+    training_summaries: Float[np.ndarray, "t s"]
     held_out: HeldOut
+    variants: Mapping[str, HeldOut]
 
     def store(self) -> SimulationSet:
         """The run's simulations."""
@@ -103,6 +107,8 @@ class Illustration:
 class Problem:
     """A forward model, what was observed, and what a recipe knows beyond that. Only the model is needed.
 
+    A network named in the configuration comes before `network`.
+
     Args:
         model: the forward model.
         observation: observed data; simulated at the model's fiducial parameters if not given.
@@ -110,11 +116,12 @@ class Problem:
         network: `(outputs, key) -> module`, a network from data to (outputs,) for the compressor; chosen by the shape of the
             data if not given.
         augment: `(key, theta, data) -> data`, applied to every training example (fresh noise, flips).
-        statistic: `data -> (k,)`, in which data drawn from the posterior are compared with the observation; the data
-            themselves if not given.
+        statistic: `data -> (k,)`, in which data drawn from the posterior are compared with the observation; if not given, the
+            data themselves, or their summary where they are more than 500 numbers.
+        variants: by name, other models of data of this shape and how many simulations of each the posterior is tested on.
         published_merit: figures of merit in the literature for this observation, by pair of parameters.
         exact: `(key, data, n) -> (n, p)`, draws of the exact posterior, where there is one.
-        examine: further numbers, such as the comparison of every stage with an exact answer.
+        examine: further numbers, such as the comparison of every stage with an exact answer; each is held to a bar of its own.
         illustrate: figures beyond those that every report has, and what replaces the plain picture of the data.
     """
 
@@ -124,21 +131,29 @@ class Problem:
     network: Callable[[int, Key[Array, ""]], Callable[..., Array]] | None = None
     augment: Callable | None = None
     statistic: Callable[[Array], Array] | None = None
+    variants: Mapping[str, tuple[AbstractForwardModel, int]] = field(default_factory=dict)
     published_merit: Mapping[tuple[str, str], float] | None = None
     exact: Callable[[Key[Array, ""], Array, int], Array] | None = None
     examine: Callable[[Outcome], Report] | None = None
     illustrate: Callable[[Outcome], list[Illustration]] | None = None
 
-    @property
-    def measure(self) -> Callable[[Array], Array]:
+    def measure(self, compressor: Compressor) -> Callable[[Array], Array]:
         """`statistic`, or what stands for it."""
-        return jnp.ravel if self.statistic is None else self.statistic
+        if self.statistic is not None:
+            return self.statistic
+        # The comparison inverts a covariance of the statistic: of raw maps, it would take hours and all memory.
+        return jnp.ravel if math.prod(self.model.data_shape) <= MOST_NUMBERS else compressor
 
     def __post_init__(self):
         if self.observation is not None:
             check_observation(self.observation, self.model.data_shape)
         if self.truth is not None:
             self.model.parameters.check(jnp.asarray(self.truth))
+        for name, (model, count) in self.variants.items():
+            if model.data_shape != self.model.data_shape or model.parameters.names != self.model.parameters.names:
+                raise ShapeError(name, expected="parameters and data as those of the model", got=f"data {model.data_shape}")
+            if count < 20:
+                raise ConfigurationError(name, expected="at least 20 simulations", got=count)
 
 
 def check_observation(data: Float[Numeric, "..."], shape: tuple[int, ...]) -> None:

@@ -16,11 +16,12 @@ from fullfield.diagnostics import (
     figure_of_merit,
     merge,
     misspecification,
+    Number,
     predictive,
     regress,
     Report,
 )
-from fullfield.recipes.problem import Illustration, Outcome
+from fullfield.recipes.problem import HeldOut, Illustration, Outcome
 from fullfield.report import (
     Cost,
     hardware,
@@ -41,36 +42,53 @@ SECTIONS = ("Observation", "Posterior", "Prediction", "Calibration", "Training")
 
 
 def diagnose(outcome: Outcome, key: Key[Array, ""]) -> tuple[Report, Calibration]:
-    """Test the posterior on held-out simulations, and at the observation."""
-    space, held_out = outcome.problem.model.parameters, outcome.held_out
-    theta, summaries = outcome.training_theta, outcome.training_summaries
+    """Test the posterior on held-out simulations, on those of other models, and at the observation."""
+    space, held_out, summaries = outcome.problem.model.parameters, outcome.held_out, outcome.training_summaries
     observed = np.asarray(outcome.compressor(jnp.asarray(outcome.observation)))
-    budget = Budget().shared(3)
-    log_prior = eqx.filter_jit(space.log_prob)
-    prior = [np.asarray(log_prior(jnp.asarray(values))) for values in (held_out.truths, held_out.draws)]
-    log_probs = (held_out.log_prob_truths, held_out.log_prob_draws)
-    calibration = calibrate(
-        held_out.truths, held_out.draws,
-        names=space.names,
-        estimates=regress(theta, summaries, at=held_out.summaries),
-        log_probs=log_probs,
-        # How much the data raised the density over the prior's.
-        quantities={"gain": (log_probs[0] - prior[0], log_probs[1] - prior[1])},
-        budget=budget, key=stream(key, "calibration"),
-    )  # fmt: skip
+    statistic = outcome.problem.measure(outcome.compressor)
+    budget = Budget().shared(3 + len(outcome.variants))
+    calibration = _calibrate(outcome, held_out, budget, stream(key, "calibration"))
     reports = [
         calibration.report,
         misspecification(observed, summaries, held_out.summaries, budget=budget).report,
         predictive(
-            np.asarray(outcome.problem.measure(jnp.asarray(outcome.observation))), outcome.replicas,
+            np.asarray(statistic(jnp.asarray(outcome.observation))), outcome.replicas,
             name="statistic", budget=budget, key=stream(key, "predictive"),
         ).report,
+        *(
+            _named(name, _calibrate(outcome, variant, budget, stream(key, name)).report)
+            for name, variant in outcome.variants.items()
+        ),
     ]  # fmt: skip
     if len(space.names) > 1:
         reports.append(figure_of_merit(outcome.draws, names=space.names, published=outcome.problem.published_merit))
     if outcome.problem.examine is not None:
         reports.append(outcome.problem.examine(outcome))
     return merge(reports), calibration
+
+
+def _calibrate(outcome: Outcome, held_out: HeldOut, budget: Budget, key: Key[Array, ""]) -> Calibration:
+    space = outcome.problem.model.parameters
+    log_prior = eqx.filter_jit(space.log_prob)
+    log_probs = (held_out.log_prob_truths, held_out.log_prob_draws)
+    # How much the data raised the density over the prior's. On the very edge of a prior both may be zero.
+    truths, draws = (
+        values - np.where(np.isneginf(values), 0, log_prior(jnp.asarray(theta)))
+        for theta, values in zip((held_out.truths, held_out.draws), log_probs, strict=True)
+    )
+    return calibrate(
+        held_out.truths, held_out.draws,
+        names=space.names,
+        estimates=regress(outcome.training_theta, outcome.training_summaries, at=held_out.summaries),
+        log_probs=log_probs,
+        quantities={"gain": (truths, draws)},
+        budget=budget, key=key,
+    )  # fmt: skip
+
+
+def _named(prefix: str, report: Report) -> Report:
+    numbers = (Number(f"{prefix}/{n.name}", n.value, n.uncertainty, n.bar, n.published, n.verdict) for n in report.numbers)
+    return Report(tuple(numbers))
 
 
 def illustrate(outcome: Outcome, calibration: Calibration, key: Key[Array, ""]) -> list[Illustration]:

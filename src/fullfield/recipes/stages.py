@@ -38,10 +38,13 @@ PARTS = ("train", "inference", "validation", "calibration")
 
 @dataclass(frozen=True)
 class Work:
-    """What a stage did: files written, simulations made beyond those stored before, and time if a clock cannot tell."""
+    """What a stage did: files written, simulations made beyond those stored before and gradients taken of the simulator, and
+    time if a clock cannot tell.
+    """
 
     files: tuple[pathlib.Path, ...]
     simulations: int = 0
+    gradients: int = 0
     seconds: float = 0.0
 
 
@@ -68,7 +71,7 @@ class Run:
             start = time.perf_counter()
             done = work()
             seconds = max(time.perf_counter() - start, done.seconds)
-            record = StageRecord(identity, seconds, done.simulations, 0, peak_memory_gb(), {})
+            record = StageRecord(identity, seconds, done.simulations, done.gradients, peak_memory_gb(), {})
             self.directory.finish(name, record, done.files)
         return identity
 
@@ -76,7 +79,8 @@ class Run:
 def simulate(run: Run) -> tuple[SimulationSet, str]:
     """Bring the store to the wanted number of simulations, split into the parts that compressor, posterior and tests use.
 
-    None is used twice: a posterior trained on summaries of the compressor's own training data would inherit its overfitting.
+    What a compressor or posterior was trained on serves nothing else: a posterior trained on summaries of the compressor's own
+    training data would inherit its overfitting. Only the validation part serves twice, to stop both trainings.
 
     The store verifies what it holds and simulates again what is missing or damaged, so it is called in every run.
     """
@@ -93,7 +97,7 @@ def simulate(run: Run) -> tuple[SimulationSet, str]:
     )  # fmt: skip
     seconds = time.perf_counter() - start
     facts = (run.problem.model, settings.model_dump(), run.configuration.seed)
-    identity = run.once("simulate", facts, lambda: Work((), total, seconds))
+    identity = run.once("simulate", facts, lambda: Work((), total, seconds=seconds))
     return store, identity
 
 
@@ -120,17 +124,17 @@ def compress(run: Run, store: SimulationSet, inputs: str) -> tuple[Compressor, H
         )  # fmt: skip
         save_module(file, compressor)
         write_json(history_file, history.to_dict())
-        return Work((file, history_file), source.cost(history.epochs) if online else 0, sum(history.seconds))
+        return Work((file, history_file), source.cost(history.epochs) if online else 0, seconds=sum(history.seconds))
 
-    identity = run.once("compress", (inputs, settings.model_dump(), problem.augment), work)
+    identity = run.once("compress", (inputs, settings.model_dump(), network, problem.augment), work)
     skeleton = standardising(network, jnp.zeros((1, *problem.model.data_shape)))
     return load_module(file, skeleton), read_history(history_file), identity
 
 
 def make_network(problem: Problem, settings: CompressorSettings, key: Key[Array, ""]) -> Callable[..., Array]:
-    """The untrained network from data to summary: the problem's own, the one named, or one that suits the data's shape."""
+    """The untrained network from data to summary: the one named, the problem's own, or one that suits the data's shape."""
     outputs, shape = settings.summaries or problem.model.parameters.size, problem.model.data_shape
-    if problem.network is not None:
+    if problem.network is not None and settings.network is None:
         return problem.network(outputs, key)
     return NETWORKS[settings.network or ("cnn" if len(shape) == 3 else "mlp")](shape, outputs, key=key)
 
@@ -226,6 +230,39 @@ def draw(
     run.once("draw", (inputs, observation, each, wanted), work)
     named = read_arrays(run.directory.posterior)
     return np.column_stack([named[name] for name in space.names]), HeldOut(truths, at, **read_arrays(file))
+
+
+def vary(run: Run, name: str, compressor: Compressor, posterior: AbstractPosterior, inputs: str) -> HeldOut:
+    """Draw the posterior at simulations of another model of the same data.
+
+    Args:
+        run: the run.
+        name: name of the variant in `Problem.variants`.
+        compressor: data to summary.
+        posterior: a posterior given summaries.
+        inputs: digest of what made both.
+    """
+    model, count = run.problem.variants[name]
+    file, key, each = run.directory.checkpoint(f"{name}.npz"), run.key(f"variants/{name}"), run.configuration.calibration.draws
+
+    def work() -> Work:
+        tell, batch = run.progress, run.configuration.simulations.batch or model.batch_size
+        truths = np.asarray(model.parameters.sample(stream(key, "prior"), (count,)))
+        keys = jax.random.split(stream(key, "simulations"), count)
+        summaries = apply_many(
+            Replicate(model, compressor), keys, truths, batch_size=batch, progress=tell, stage=f"simulating {name}"
+        )
+        draws = sample_many(
+            posterior, stream(key, "draws"), jnp.asarray(summaries), each, progress=tell, stage=f"drawing {name}"
+        )
+        theta = np.concatenate([draws, truths[:, None]], axis=1)
+        densities = apply_many(LogProbs(posterior), theta, summaries, batch_size=16, progress=tell, stage=f"weighing {name}")
+        log_probs = {"log_prob_draws": densities[:, :-1], "log_prob_truths": densities[:, -1]}
+        write_arrays(file, truths=truths, summaries=summaries, draws=draws, **log_probs)
+        return Work((file,), count)
+
+    run.once(f"vary.{name}", (inputs, model, count, each), work)
+    return HeldOut(**read_arrays(file))
 
 
 def replicate(run: Run, draws: np.ndarray, statistic: Callable, inputs: str) -> np.ndarray:

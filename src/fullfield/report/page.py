@@ -142,8 +142,7 @@ def _numbers(numbers: Sequence[NumberRecord]) -> str:
         group = test
         name = rest.replace("/", " · ") if test in TESTS else number.name
         cells = (name, format_value(number.value, number.uncertainty), number.bar or "–", format_value(number.published))
-        mark = number.verdict if number.bar is not None else ""
-        tail = f"<td><span class='mark {mark}'>{mark}</span></td>"
+        tail = f"<td><span class='mark {number.mark}'>{number.mark}</span></td>"
         rows.append("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + tail + "</tr>")
     head = "<th>number</th><th>value</th><th>bar</th><th>published</th><th>verdict</th>"
     return f"<h2>Numbers</h2>\n<table class='numbers'>\n<tr>{head}</tr>\n{_lines(rows)}</table>\n"

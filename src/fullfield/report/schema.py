@@ -36,6 +36,14 @@ class NumberRecord(_Record):
     published: Number = None
     verdict: Verdict = "pass"
 
+    @property
+    def mark(self) -> str:
+        """The verdict where there was something to judge, nothing for a number that only informs.
+
+        A number without a bar that is NaN fails all the same.
+        """
+        return self.verdict if self.bar is not None or self.verdict != "pass" else ""
+
 
 class Cost(_Record):
     """What a run cost: simulator calls, gradients of the simulator, seconds of each stage, memory."""
@@ -71,13 +79,12 @@ class RunReport(_Record):
     @property
     def sentence(self) -> str:
         """The verdict in one sentence."""
-        held = [number for number in self.numbers if number.bar is not None]
-        missed = [number.name for number in held if number.verdict == "fail"]
-        marginal = [number.name for number in held if number.verdict == "warn"]
-        if missed:
-            return f"Do not trust this posterior: {_listing(missed)} of {len(held)} tests failed."
-        if marginal:
-            return f"This posterior may be trusted with care: {_listing(marginal)} of {len(held)} tests deserve a look."
+        held = [number for number in self.numbers if number.mark]
+        found = _listing([number.name for number in held if number.verdict == self.verdict])
+        if self.verdict == "fail":
+            return f"Do not trust this posterior: {found} of {len(held)} tests failed."
+        if self.verdict == "warn":
+            return f"This posterior may be trusted with care: {found} of {len(held)} tests deserve a look."
         return f"This posterior can be trusted: it passes all {len(held)} of its tests."
 
 

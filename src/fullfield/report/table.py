@@ -21,7 +21,7 @@ from fullfield.report.schema import read_report, RunReport
 
 BLOCK = re.compile(r"(<!-- results: (?P<names>.*?) -->\n).*?(<!-- end results -->)", re.DOTALL)
 BENCHMARKS = re.compile(r"(<!-- benchmarks -->\n).*?(<!-- end benchmarks -->)", re.DOTALL)
-MARKS = {"pass": "pass", "warn": "**warn**", "fail": "**FAIL**"}
+MARKS = {"": "", "pass": "pass", "warn": "**warn**", "fail": "**FAIL**"}
 
 
 def format_value(value: float | None, uncertainty: float | None = None) -> str:
@@ -39,7 +39,7 @@ def markdown_table(report: RunReport) -> str:
     lines = ["| test | value | bar | published | verdict |", "|---|---|---|---|---|"]
     for number in report.numbers:
         value = format_value(number.value, number.uncertainty)
-        cells = (number.name, value, number.bar or "–", format_value(number.published), MARKS[number.verdict])
+        cells = (number.name, value, number.bar or "–", format_value(number.published), MARKS[number.mark])
         lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
     cost, hardware = report.cost, report.hardware
     lines += [
