@@ -5,7 +5,11 @@ import pathlib
 import subprocess
 import sys
 
+import jax.numpy as jnp
+import jaxtyping
 import pytest
+
+from fullfield.networks.convolution import average_pool
 
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -46,3 +50,8 @@ assert dict(os.environ) == environment, "the environment changed"
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_annotated_shapes_are_checked_in_the_tests():
+    with pytest.raises(jaxtyping.TypeCheckError, match="y x c"):
+        average_pool(jnp.zeros((4, 4)), 2)

@@ -31,7 +31,7 @@ def test_prior_density_is_the_product_of_scipys(space, key):
         + scipy.stats.truncnorm.logpdf(theta[:, 2], -1 / 0.9, 0.7 / 0.9, -1, 0.9)
         + np.log(0.5)
     )
-    np.testing.assert_allclose(space.log_prob(theta), expected, rtol=1e-4)
+    np.testing.assert_allclose(space.log_prob(jnp.asarray(theta)), expected, rtol=1e-4)
 
 
 def test_bijection_round_trip_and_jacobian(space, key):

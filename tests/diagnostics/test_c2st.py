@@ -29,6 +29,7 @@ def test_definitions_are_the_published_ones():
     assert SbibmC2ST().folds == LensingC2ST().folds == 5
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_unequal_numbers_are_refused(key):
     with pytest.raises(ShapeError, match="as many as the reference"):
         c2st(normal(0, 100), normal(1, 101), key=key)

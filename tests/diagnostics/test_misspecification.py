@@ -45,6 +45,7 @@ def test_outliers_in_the_reference_do_not_hide_a_stranger():
     assert misspecification(np.array([4.0, 0.0]), spoiled, HELD_OUT).report.verdict == "fail"
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_bad_input_is_named():
     with pytest.raises(ShapeError, match="held_out"):
         misspecification(np.zeros(2), REFERENCE, HELD_OUT[:, :1])

@@ -12,7 +12,7 @@ from fullfield.diagnostics import Budget, judge, merge, Number, Report
     [
         (0.54, "<= 0.54", "pass"),
         (0.55, "<= 0.54", "fail"),
-        (2520, ">= 2.4e3", "pass"),
+        (2520.0, ">= 2.4e3", "pass"),
         (0.1, "< .1", "fail"),
         (0.11, "> 1e-1", "pass"),
         (-0.2, "in [-0.1, 0.1]", "fail"),

@@ -78,6 +78,7 @@ def test_regression_gives_references_that_see_the_prior(world, key):
     assert tarp(theta[1000:], random.normal(size=(500, 200, 2)), estimates=estimates, key=key).report.verdict == "fail"
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_bad_input_is_named(world, key):
     sample = world.sample(50, 20, 28)
     with pytest.raises(ShapeError, match="blocks"):

@@ -23,7 +23,7 @@ def test_convolution_equals_scipy(key, stride):
     filters = filters_of(layer)
     full = [sum(correlate2d(x[..., i], filters[..., i, o], mode="same") for i in range(2)) for o in range(3)]
     expected = np.stack(full, axis=-1)[::stride, ::stride]
-    np.testing.assert_allclose(layer(x), expected, atol=2e-5)
+    np.testing.assert_allclose(layer(jnp.asarray(x)), expected, atol=2e-5)
 
 
 def test_white_noise_keeps_unit_variance(key):

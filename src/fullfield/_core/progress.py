@@ -1,8 +1,9 @@
 """What a long stage tells whoever watches it."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
+@runtime_checkable
 class Progress(Protocol):
     """Called by long stages; the command line draws a bar with an ETA, a test or a notebook may pass anything."""
 

@@ -3,6 +3,7 @@
 import abc
 import math
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -24,7 +25,7 @@ class AbstractPosterior(eqx.Module):
     data_shape: eqx.AbstractVar[tuple[int, ...]]
 
     @abc.abstractmethod
-    def sample(self, key: Key[Array, ""], observation: Float[Array, "..."], n: int) -> Float[Array, "n p"]:
+    def sample(self, key: Key[Array, ""], observation: Float[Array | np.ndarray, "..."], n: int) -> Float[Array, "n p"]:
         """Draw `n` parameter vectors.
 
         Raises:
@@ -33,7 +34,7 @@ class AbstractPosterior(eqx.Module):
         """
 
     @abc.abstractmethod
-    def log_prob(self, theta: Float[Array, " p"], observation: Float[Array, "..."]) -> Float[Array, ""]:
+    def log_prob(self, theta: Float[Array, " p"], observation: Float[Array | np.ndarray, "..."]) -> Float[Array, ""]:
         """Log density at `theta`; minus infinity outside the prior's support. Raises as `sample` does."""
 
 
@@ -58,12 +59,12 @@ class FlowPosterior(AbstractPosterior):
     def __init__(self, parameters: ParameterSpace, density: AbstractDensity, summarise: Callable, data_shape: tuple[int, ...]):
         self.parameters, self.density, self.summarise, self.data_shape = parameters, density, summarise, tuple(data_shape)
 
-    def sample(self, key: Key[Array, ""], observation: Float[Array, "..."], n: int) -> Float[Array, "n p"]:
+    def sample(self, key: Key[Array, ""], observation: Float[Array | np.ndarray, "..."], n: int) -> Float[Array, "n p"]:
         """Draw `n` parameter vectors; raises as the base class says."""
         check_observation(observation, self.data_shape)
         return _sample(self, key, jnp.asarray(observation), n)
 
-    def log_prob(self, theta: Float[Array, " p"], observation: Float[Array, "..."]) -> Float[Array, ""]:
+    def log_prob(self, theta: Float[Array, " p"], observation: Float[Array | np.ndarray, "..."]) -> Float[Array, ""]:
         """Log density at `theta`: log q(u | summary) + log |du / dtheta|; raises as the base class says."""
         check_observation(observation, self.data_shape)
         return _log_prob(self, theta, jnp.asarray(observation))
@@ -113,14 +114,14 @@ class EnsemblePosterior(AbstractPosterior):
         self.log_weights = jnp.log(jnp.asarray(weights, float) / sum(weights))
         self.parameters, self.data_shape = members[0].parameters, members[0].data_shape
 
-    def sample(self, key: Key[Array, ""], observation: Float[Array, "..."], n: int) -> Float[Array, "n p"]:
+    def sample(self, key: Key[Array, ""], observation: Float[Array | np.ndarray, "..."], n: int) -> Float[Array, "n p"]:
         """Draw `n` parameter vectors, each from a member drawn by weight."""
         keys = jax.random.split(stream(key, "members"), len(self.members))
         draws = jnp.stack([member.sample(k, observation, n) for member, k in zip(self.members, keys, strict=True)])
         choice = jax.random.categorical(stream(key, "choice"), self.log_weights, shape=(n,))
         return draws[choice, jnp.arange(n)]
 
-    def log_prob(self, theta: Float[Array, " p"], observation: Float[Array, "..."]) -> Float[Array, ""]:
+    def log_prob(self, theta: Float[Array, " p"], observation: Float[Array | np.ndarray, "..."]) -> Float[Array, ""]:
         """Log density of the mixture at `theta`."""
         values = jnp.stack([member.log_prob(theta, observation) for member in self.members])
         return jax.nn.logsumexp(values + self.log_weights)
@@ -129,7 +130,7 @@ class EnsemblePosterior(AbstractPosterior):
 def sample_many(
     posterior: AbstractPosterior,
     key: Key[Array, ""],
-    observations: Float[Array, "t ..."],
+    observations: Any,
     n: int,
     *,
     progress: Progress = silent,
@@ -140,7 +141,7 @@ def sample_many(
     Args:
         posterior: any posterior.
         key: scalar key.
-        observations: observations (t, ...), or a Zarr array of them.
+        observations: observations (t, ...): a JAX, NumPy or Zarr array.
         n: draws for each.
         progress: told after every batch of observations.
         stage: name for `progress`.
@@ -168,6 +169,6 @@ class Draw(eqx.Module):
     posterior: AbstractPosterior
     n: int = eqx.field(static=True)
 
-    def __call__(self, key: Key[Array, ""], observation: Float[Array, "..."]) -> Float[Array, "n p"]:
+    def __call__(self, key: Key[Array, ""], observation: Float[Array | np.ndarray, "..."]) -> Float[Array, "n p"]:
         """Draw parameter vectors (n, p)."""
         return self.posterior.sample(key, observation, self.n)

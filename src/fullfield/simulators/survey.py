@@ -44,7 +44,7 @@ class LensingSurvey(eqx.Module):
         if self.mask is None:
             return
         if self.mask.shape != (self.sky.pixels,) * 2:
-            raise ShapeError("mask", expected=(self.sky.pixels,) * 2, got=self.mask.shape)
+            raise ShapeError("mask", expected=str((self.sky.pixels,) * 2), got=self.mask.shape)
         if not isinstance(self.mask, jax.core.Tracer) and not np.any(self.mask):
             raise DataError("mask", expected="at least one observed pixel", got="none", remedy="True marks observed pixels.")
 
@@ -71,7 +71,7 @@ class LensingSurvey(eqx.Module):
             remedy = "Axes are (y, x, bin)."
             if maps.ndim == 3 and maps.shape[0] == maps.shape[1] and maps.shape[0] % self.sky.pixels == 0:
                 remedy += " Average finer maps with fullfield.fields.block_average."
-            raise ShapeError("maps", expected=self.data_shape, got=maps.shape, remedy=remedy)
+            raise ShapeError("maps", expected=str(self.data_shape), got=maps.shape, remedy=remedy)
         observed = np.ones(maps.shape[:2], bool) if self.mask is None else np.asarray(self.mask)
         bad = ~np.isfinite(maps) & observed[..., None]
         if bad.any():

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -16,6 +16,7 @@ from fullfield._core import stream
 from fullfield.datasets import AbstractShard, AbstractSimulations
 
 
+@runtime_checkable
 class Loss(Protocol):
     """What training minimises: a mean over the batch."""
 
