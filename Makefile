@@ -6,7 +6,9 @@ BIN := $(VENV)/bin
 .PHONY: demo test check types bench clean
 
 demo: $(VENV)/installed
-	$(BIN)/fullfield run lensing -o runs/demo $(if $(wildcard runs/demo),--resume)
+	$(BIN)/fullfield run lensing -o runs/demo $(if $(wildcard runs/demo),--resume) || { code=$$?; \
+	  test $$code -ne 2 || echo "If runs/demo is of an earlier version or of other settings: rm -r runs/demo, and make demo again." >&2; \
+	  exit $$code; }
 
 test: $(VENV)/tested
 	$(BIN)/python -m pytest -n 2

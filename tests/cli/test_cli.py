@@ -17,9 +17,9 @@ from fullfield.report import read_report, write_report
 def call(monkeypatch, capsys):
     """Call the command as the shell does: (exit code, what it printed, what it complained)."""
 
-    def run(*words):
+    def run(*words, columns=200):
         monkeypatch.setattr(sys, "argv", ["fullfield", *map(str, words)])
-        monkeypatch.setenv("COLUMNS", "200")
+        monkeypatch.setenv("COLUMNS", str(columns))
         with pytest.raises(SystemExit) as stopped:
             cli.main()
         out, err = capsys.readouterr()
@@ -97,6 +97,7 @@ def test_cite_prints_bibtex(finished, call):
     assert code == 0
     assert "@article{alsing2018," in out
     assert "@inproceedings{lemos2023," in out
+    assert "@inproceedings{durkan2019," in out
 
 
 def test_resume_of_another_configuration_names_the_first_difference(finished, call):
@@ -170,12 +171,12 @@ def test_observations_of_the_wrong_kind_are_refused_before_anything_runs(call, t
     assert call("run", "linear-gaussian", "--observation", "broken.npy")[0] == 2
 
 
-def test_list_names_every_recipe_and_its_scales(call):
-    code, out, _ = call("list")
+def test_list_gives_every_recipe_and_its_scales_a_line(call):
+    code, out, _ = call("list", columns=100)
     assert code == 0
     for recipe in RECIPES.values():
-        assert recipe.name in out
-        assert all(scale in out for scale in recipe.scales)
+        (line,) = (line for line in out.splitlines() if recipe.name in line)
+        assert all(f"{name} {scale.cost}" in line for name, scale in recipe.scales.items())
 
 
 def test_check_prints_the_plan_and_runs_nothing(call, tmp_path, monkeypatch):
@@ -183,8 +184,21 @@ def test_check_prints_the_plan_and_runs_nothing(call, tmp_path, monkeypatch):
     code, out, _ = call("check", "linear-gaussian", "--set", "simulations.training=12345")
     assert code == 0
     assert "34,845 data sets of 24" in out
-    assert "nothing was run" in out
+    assert "unknown: settings differ from the laptop scale of linear-gaussian" in out
+    assert "simulations.training is 500 there and 12345 here" in out
+    assert "Nothing was run" in out
     assert list(tmp_path.iterdir()) == []
+
+
+def test_check_takes_a_scale_and_tells_the_time_of_a_preset(call):
+    code, out, _ = call("check", "linear-gaussian", "--scale", "smoke", "--set", "seed=5")
+    assert code == 0
+    assert "2,800 data sets of 24" in out
+    assert f"if no device is named: {RECIPES['linear-gaussian'].scales['smoke'].cost}." in out
+
+
+def test_help_names_the_published_mock(call):
+    assert "published-mock" in call("run", "--help")[1]
 
 
 def test_check_reads_a_file(call, tmp_path):

@@ -1,9 +1,12 @@
 import re
+import typing
 
 import pytest
 
 from fullfield._core import ConfigurationError
-from fullfield.recipes.citations import bibliography, BIBTEX, METHODS
+from fullfield.recipes import RECIPES, RunConfiguration
+from fullfield.recipes.citations import bibliography, BIBTEX, DENSITIES, METHODS, methods
+from fullfield.recipes.configuration import PosteriorSettings
 
 
 @pytest.mark.parametrize("key", BIBTEX)
@@ -15,10 +18,22 @@ def test_entries_are_bibtex(key):
     assert "eprint = {" in entry or "url " in entry
 
 
-def test_keys_come_once_and_the_recipes_first():
-    keys = list(bibliography(("xavier2016", METHODS[0])))
-    assert keys[0] == "xavier2016"
-    assert len(keys) == len(set(keys)) == 1 + len(METHODS)
+def test_keys_come_once_and_in_order():
+    assert list(bibliography(("xavier2016", "dinh2017", "xavier2016"))) == ["xavier2016", "dinh2017"]
+
+
+def test_only_what_ran_is_cited():
+    spline, affine = (
+        {*methods(RunConfiguration(posterior=PosteriorSettings(density=density)))} for density in ("spline_flow", "real_nvp")
+    )
+    assert spline - affine == {"durkan2019"}
+    assert "dinh2017" in affine
+    assert {*typing.get_args(PosteriorSettings.model_fields["density"].annotation)} == {*DENSITIES}
+
+
+def test_every_entry_is_of_a_method_or_a_recipe():
+    used = {*METHODS, *(key for keys in DENSITIES.values() for key in keys)}
+    assert used.union(*(recipe.citations for recipe in RECIPES.values())) == {*BIBTEX}
 
 
 def test_unknown_key_is_refused():

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fullfield._core import ConfigurationError, FullfieldError, Registry, write_atomically
-from fullfield.report import format_value, hardware, revision, versions
+from fullfield.report import format_bar, format_value, hardware, revision, versions
 
 
 # Affinity is set before JAX is imported, because XLA counts its threads then; no compiled program is kept, because compile
@@ -99,5 +99,5 @@ def _table(name: str, rows: Sequence[dict]) -> Table:
         cells = [f"{format_value(row['ours'])} {unit}".strip()]
         cells.append(f"{format_value(row['peer'])} {unit}".strip() if row.get("peer") is not None else "not measured")
         cells.append(f"{row['ratio']:.3g}×" if row.get("ratio") is not None else "–")
-        table.add_row(*map(escape, (row["name"], *cells, row.get("bar") or "–", row.get("note") or "")))
+        table.add_row(*map(escape, (row["name"], *cells, format_bar(row), row.get("note") or "")))
     return table

@@ -25,6 +25,15 @@ app = typer.Typer(
 
 What = Annotated[str, typer.Argument(metavar="RECIPE|CONFIG.YAML", help="Name of a recipe, or a configuration file.")]
 Directory = Annotated[pathlib.Path, typer.Argument(metavar="DIR", help="Directory of a run.")]
+Scale = Annotated[str | None, typer.Option(metavar="smoke|laptop|paper", help="Preset of a recipe.", show_default="laptop")]
+Observation = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Observed data (.npy), or published-mock for that of the lensing recipe; simulated if not given.",
+        show_default=False,
+    ),
+]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting; may be repeated.")]
 
 
@@ -43,13 +52,8 @@ def run(
         pathlib.Path | None,
         typer.Option("-o", "--output", metavar="DIR", help="Run directory.  [default: runs/RECIPE-SCALE]", show_default=False),
     ] = None,
-    scale: Annotated[
-        str | None, typer.Option(metavar="smoke|laptop|paper", help="Preset of a recipe.", show_default="laptop")
-    ] = None,
-    observation: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="Observed data (.npy); simulated if not given.", show_default=False),
-    ] = None,
+    scale: Scale = None,
+    observation: Observation = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.", show_default="0")] = None,
     set_: Set = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in DIR.")] = False,
@@ -66,13 +70,13 @@ def run(
 
 
 @app.command()
-def check(what: What, set_: Set = None) -> None:
+def check(what: What, scale: Scale = None, observation: Observation = None, set_: Set = None) -> None:
     """Validate a configuration, build every stage on shapes alone, print what a run would cost; run nothing."""
     from fullfield.cli.run import configure
     from fullfield.cli.tables import plan_table
     from fullfield.recipes.plan import plan
 
-    recipe, configuration = configure(what, {}, set_ or [])
+    recipe, configuration = configure(what, _given(scale=scale, observation=observation), set_ or [])
     _print(plan_table(recipe, configuration, plan(recipe.build(configuration), configuration)))
 
 

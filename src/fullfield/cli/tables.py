@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fullfield.recipes import Recipe, RECIPES, RunConfiguration
+from fullfield.recipes.configuration import first_difference
 from fullfield.report import format_value, RunReport
 
 
@@ -17,13 +18,13 @@ COLOURS = {"pass": "green", "warn": "yellow", "fail": "red"}
 
 def recipes_table() -> RenderableType:
     """Recipes, one line each, with the cost of every scale."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("recipe", "what it does", "scales and rough cost"):
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for title in ("recipe", "what it does", "scales and rough time"):
         table.add_column(title)
     for recipe in RECIPES.values():
-        scales = "\n".join(f"[bold]{name}[/] {escape(scale.cost)}" for name, scale in recipe.scales.items())
-        table.add_row(f"[bold]{recipe.name}[/]", escape(recipe.summary), scales)
-    return Group(table, Text("Run one with: fullfield run RECIPE --scale SCALE", style="dim"))
+        scales = ", ".join(f"[bold]{name}[/] {escape(scale.cost)}" for name, scale in recipe.scales.items())
+        table.add_row(f"[bold]{recipe.name}[/]", escape(recipe.summary.partition(":")[0].rstrip(".")), scales)
+    return Group(table, Text("Times are for two cores. Run one with: fullfield run RECIPE --scale SCALE", style="dim"))
 
 
 def plan_table(recipe: Recipe, configuration: RunConfiguration, stages: Mapping[str, str]) -> RenderableType:
@@ -33,9 +34,17 @@ def plan_table(recipe: Recipe, configuration: RunConfiguration, stages: Mapping[
     table.add_column("what it would do")
     for stage, text in stages.items():
         table.add_row(stage, escape(text))
-    scale = recipe.scales[configuration.scale]
-    cost = f"Valid. The {configuration.scale} scale of {recipe.name} takes {scale.cost}; nothing was run."
-    return Group(table, Text(cost, style="green"))
+    return Group(table, Text(f"Valid. {_cost(recipe, configuration)} Nothing was run.", style="green"))
+
+
+def _cost(recipe: Recipe, configuration: RunConfiguration) -> str:
+    scale = f"the {configuration.scale} scale of {recipe.name}"
+    # Neither seed nor observation changes how long a run takes.
+    given = {name: getattr(configuration, name) for name in ("scale", "seed", "observation")}
+    difference = first_difference(recipe.configure(given), configuration)
+    if difference is None:
+        return f"The time of {scale}, on two cores if no device is named: {recipe.scales[configuration.scale].cost}."
+    return f"How long it takes is unknown: settings differ from {scale} ({difference})."
 
 
 def report_table(report: RunReport) -> RenderableType:

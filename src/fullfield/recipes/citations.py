@@ -3,9 +3,15 @@
 from collections.abc import Iterable
 
 from fullfield._core import ConfigurationError
+from fullfield.recipes.configuration import RunConfiguration
 
 
-METHODS = ("jeffrey2021", "papamakarios2016", "durkan2019", "talts2018", "lemos2023", "sharief2026", "lewis2019", "jax2018")
+# Real NVP is among them whatever the density: it is the compressor's companion in training.
+METHODS = (
+    "jeffrey2021", "dinh2017", "papamakarios2016", "talts2018", "modrak2023", "sailynoja2022", "hermans2022", "lemos2023",
+    "sharief2026", "ledoit2004", "lewis2019", "phan2019", "kidger2021", "ward2023", "jax2018",
+)  # fmt: skip
+DENSITIES = {"real_nvp": ("dinh2017",), "spline_flow": ("durkan2019",)}
 
 BIBTEX = {
     "alsing2018": """@article{alsing2018,
@@ -14,11 +20,29 @@ BIBTEX = {
   journal = {Monthly Notices of the Royal Astronomical Society: Letters},
   volume  = {476}, pages = {L60--L64}, year = {2018}, eprint = {1712.00012}, archiveprefix = {arXiv}
 }""",
+    "desc2018": """@misc{desc2018,
+  author = {{LSST Dark Energy Science Collaboration}},
+  title  = {The {LSST} {Dark Energy Science Collaboration} ({DESC}) science requirements document},
+  year   = {2018}, eprint = {1809.01669}, archiveprefix = {arXiv}
+}""",
+    "dinh2017": """@inproceedings{dinh2017,
+  author    = {Dinh, Laurent and Sohl-Dickstein, Jascha and Bengio, Samy},
+  title     = {Density estimation using {Real} {NVP}},
+  booktitle = {International Conference on Learning Representations},
+  year      = {2017}, eprint = {1605.08803}, archiveprefix = {arXiv}
+}""",
     "durkan2019": """@inproceedings{durkan2019,
   author    = {Durkan, Conor and Bekasov, Artur and Murray, Iain and Papamakarios, George},
   title     = {Neural spline flows},
   booktitle = {Advances in Neural Information Processing Systems},
   volume    = {32}, year = {2019}, eprint = {1906.04032}, archiveprefix = {arXiv}
+}""",
+    "hermans2022": """@article{hermans2022,
+  author  = {Hermans, Joeri and Delaunoy, Arnaud and Rozet, Fran{\\c c}ois and Wehenkel, Antoine and Begy, Volodimir and
+             Louppe, Gilles},
+  title   = {A trust crisis in simulation-based inference? {Your} posterior approximations can be unfaithful},
+  journal = {Transactions on Machine Learning Research},
+  year    = {2022}, eprint = {2110.06581}, archiveprefix = {arXiv}
 }""",
     "jax2018": """@software{jax2018,
   author = {Bradbury, James and Frostig, Roy and Hawkins, Peter and Johnson, Matthew James and Leary, Chris and
@@ -33,12 +57,23 @@ BIBTEX = {
   journal = {Monthly Notices of the Royal Astronomical Society},
   volume  = {501}, pages = {954--969}, year = {2021}, eprint = {2009.08459}, archiveprefix = {arXiv}
 }""",
+    "kidger2021": """@misc{kidger2021,
+  author = {Kidger, Patrick and Garcia, Cristian},
+  title  = {{Equinox}: neural networks in {JAX} via callable {PyTrees} and filtered transformations},
+  year   = {2021}, eprint = {2111.00254}, archiveprefix = {arXiv}
+}""",
     "lanzieri2025": """@article{lanzieri2025,
   author  = {Lanzieri, Denise and Zeghal, Justine and Makinen, T. Lucas and Boucaud, Alexandre and Starck, Jean-Luc and
              Lanusse, Fran{\\c c}ois},
   title   = {Optimal neural summarisation for full-field weak lensing cosmological implicit inference},
   journal = {Astronomy \\& Astrophysics},
   volume  = {697}, pages = {A162}, year = {2025}, eprint = {2407.10877}, archiveprefix = {arXiv}
+}""",
+    "ledoit2004": """@article{ledoit2004,
+  author  = {Ledoit, Olivier and Wolf, Michael},
+  title   = {A well-conditioned estimator for large-dimensional covariance matrices},
+  journal = {Journal of Multivariate Analysis},
+  volume  = {88}, pages = {365--411}, year = {2004}, url = {https://doi.org/10.1016/S0047-259X(03)00096-4}
 }""",
     "lemos2023": """@inproceedings{lemos2023,
   author    = {Lemos, Pablo and Coogan, Adam and Hezaveh, Yashar and Perreault-Levasseur, Laurence},
@@ -51,11 +86,28 @@ BIBTEX = {
   title  = {{GetDist}: a {Python} package for analysing {Monte Carlo} samples},
   year   = {2019}, eprint = {1910.13970}, archiveprefix = {arXiv}
 }""",
+    "lueckmann2021": """@inproceedings{lueckmann2021,
+  author    = {Lueckmann, Jan-Matthis and Boelts, Jan and Greenberg, David and Gon{\\c c}alves, Pedro and Macke, Jakob},
+  title     = {Benchmarking simulation-based inference},
+  booktitle = {International Conference on Artificial Intelligence and Statistics},
+  year      = {2021}, eprint = {2101.04653}, archiveprefix = {arXiv}
+}""",
+    "modrak2023": """@misc{modrak2023,
+  author = {Modr{\\'a}k, Martin and Moon, Angie H. and Kim, Shinyoung and B{\\"u}rkner, Paul-Christian and Huurre, Niko and
+            Faltejskov{\\'a}, Kate{\\v r}ina and Gelman, Andrew and Vehtari, Aki},
+  title  = {Simulation-based calibration checking for {Bayesian} computation: the choice of test quantities shapes sensitivity},
+  year   = {2022}, eprint = {2211.02383}, archiveprefix = {arXiv}
+}""",
     "papamakarios2016": """@inproceedings{papamakarios2016,
   author    = {Papamakarios, George and Murray, Iain},
   title     = {Fast $\\epsilon$-free inference of simulation models with {Bayesian} conditional density estimation},
   booktitle = {Advances in Neural Information Processing Systems},
   volume    = {29}, year = {2016}, eprint = {1605.06376}, archiveprefix = {arXiv}
+}""",
+    "phan2019": """@misc{phan2019,
+  author = {Phan, Du and Pradhan, Neeraj and Jankowiak, Martin},
+  title  = {Composable effects for flexible and accelerated probabilistic programming in {NumPyro}},
+  year   = {2019}, eprint = {1912.11554}, archiveprefix = {arXiv}
 }""",
     "sailynoja2022": """@article{sailynoja2022,
   author  = {S{\\"a}ilynoja, Teemu and B{\\"u}rkner, Paul-Christian and Vehtari, Aki},
@@ -69,6 +121,12 @@ BIBTEX = {
             Perreault-Levasseur, Laurence},
   title  = {{MIRA}: a score for conditional distribution accuracy and model comparison},
   year   = {2026}, eprint = {2605.02014}, archiveprefix = {arXiv}
+}""",
+    "smail1994": """@article{smail1994,
+  author  = {Smail, Ian and Ellis, Richard S. and Fitchett, Michael J.},
+  title   = {Gravitational lensing of distant field galaxies by rich clusters. {I.} {Faint} galaxy redshift distributions},
+  journal = {Monthly Notices of the Royal Astronomical Society},
+  volume  = {270}, pages = {245--270}, year = {1994}, url = {https://ui.adsabs.harvard.edu/abs/1994MNRAS.270..245S}
 }""",
     "takahashi2012": """@article{takahashi2012,
   author  = {Takahashi, Ryuichi and Sato, Masanori and Nishimichi, Takahiro and Taruya, Atsushi and Oguri, Masamune},
@@ -87,6 +145,11 @@ BIBTEX = {
   title  = {Validating {Bayesian} inference algorithms with simulation-based calibration},
   year   = {2018}, eprint = {1804.06788}, archiveprefix = {arXiv}
 }""",
+    "ward2023": """@software{ward2023,
+  author = {Ward, Daniel},
+  title  = {{FlowJAX}: distributions and normalizing flows in {JAX}},
+  url    = {https://github.com/danielward27/flowjax}, year = {2023}
+}""",
     "xavier2016": """@article{xavier2016,
   author  = {Xavier, Henrique S. and Abdalla, Filipe B. and Joachimi, Benjamin},
   title   = {Improving lognormal models for cosmological fields},
@@ -103,13 +166,18 @@ BIBTEX = {
 }
 
 
+def methods(configuration: RunConfiguration) -> tuple[str, ...]:
+    """Keys of the methods that every run with these settings uses, whatever its model."""
+    return (*DENSITIES[configuration.posterior.density], *METHODS)
+
+
 def bibliography(keys: Iterable[str]) -> dict[str, str]:
-    """BibTeX entries by key, of the pipeline's own methods and of `keys`, each once.
+    """BibTeX entries by key, each once.
 
     Raises:
         ConfigurationError: a key is unknown.
     """
-    wanted = dict.fromkeys((*keys, *METHODS))
+    wanted = dict.fromkeys(keys)
     unknown = [key for key in wanted if key not in BIBTEX]
     if unknown:
         raise ConfigurationError("citations", expected=f"keys among {', '.join(BIBTEX)}", got=unknown[0])

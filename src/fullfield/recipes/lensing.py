@@ -118,7 +118,7 @@ def turn_and_roll(key, theta, data):
 
 LENSING = Recipe(
     name="lensing",
-    summary="Cosmology from LSST-Y10-like convergence maps: lognormal forward model, VMIM summaries, neural posterior.",
+    summary="Cosmology from lensing maps: LSST-Y10-like survey, lognormal fields, VMIM summaries, neural posterior.",
     configuration=LensingConfiguration,
     scales={
         "smoke": Scale({
@@ -130,7 +130,7 @@ LENSING = Recipe(
                 "training": {"epochs": 40, "patience": 10, "learning_rate": 1e-3},
             },
             "calibration": {"draws": 200},
-        }, "about 2 min, 16 x 16 pixels"),
+        }, "~2 min"),
         "laptop": Scale({
             "model": {"pixels": 64},
             "averaged": 500,
@@ -140,14 +140,14 @@ LENSING = Recipe(
                 "density": "real_nvp", "width": 48, "ensemble": 3,
                 "training": {"epochs": 30, "batch": 256, "learning_rate": 2e-3},
             },
-        }, "under 10 min on 2 cores, 64 x 64 pixels"),
+        }, "<10 min"),
         "paper": Scale({
             "model": {"pixels": 256},
             "simulations": {"training": 500, "inference": 20_000, "validation": 2000, "calibration": 500, "chunk": 100},
             "compressor": {"simulations": "online", "training": {"epochs": 40, "steps": 500, "patience": 40, "batch": 128}},
             "posterior": {"width": 128, "draws": 100_000, "training": {"epochs": 200, "batch": 256}},
-        }, "about 10 min on one H200, 256 x 256 pixels"),
+        }, "~10 min (H200)"),
     },
     build=build,
-    citations=("zeghal2025", "lanzieri2025", "xavier2016", "takahashi2012", "eisenstein1998"),
+    citations=("zeghal2025", "lanzieri2025", "xavier2016", "takahashi2012", "eisenstein1998", "smail1994", "desc2018"),
 )  # fmt: skip

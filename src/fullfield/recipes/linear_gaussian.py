@@ -58,7 +58,7 @@ LINEAR_GAUSSIAN = Recipe(
     name="linear-gaussian",
     summary="A world known in closed form: every stage is compared with the exact answer.",
     configuration=LinearGaussianConfiguration,
-    scales={"smoke": Scale(SMOKE, "about 1 min"), "laptop": Scale(LAPTOP, "about 3 min")},
+    scales={"smoke": Scale(SMOKE, "~1 min"), "laptop": Scale(LAPTOP, "~3 min")},
     build=build,
-    citations=("alsing2018",),
+    citations=("alsing2018", "lueckmann2021"),
 )

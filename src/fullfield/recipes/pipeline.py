@@ -15,7 +15,7 @@ from fullfield.networks import AbstractDensity
 from fullfield.parameters import ParameterSpace
 from fullfield.recipes import stages
 from fullfield.recipes.artefacts import write_arrays
-from fullfield.recipes.citations import bibliography
+from fullfield.recipes.citations import bibliography, methods
 from fullfield.recipes.configuration import RunConfiguration
 from fullfield.recipes.problem import Outcome, Problem, Result
 from fullfield.recipes.reporting import diagnose, illustrate, write_outputs
@@ -60,7 +60,7 @@ def run_pipeline(
         start = time.perf_counter()
         numbers, calibration = diagnose(outcome, run.key("report"))
         pictures = illustrate(outcome, calibration, run.key("pictures"))
-        entries = bibliography(citations)
+        entries = bibliography((*citations, *methods(configuration)))
         with write_atomically(directory.citations) as file:
             file.write(("\n\n".join(entries.values()) + "\n").encode())
         report = write_outputs(

@@ -10,7 +10,7 @@ from fullfield.recipes.configuration import resolve, RunConfiguration
 
 @dataclass(frozen=True)
 class Scale:
-    """Settings that differ from the configuration's defaults, and what a run with them costs, in words."""
+    """Settings that differ from the configuration's defaults, and how long a run with them takes on two cores, in words."""
 
     settings: Mapping[str, Any]
     cost: str
@@ -22,7 +22,7 @@ class Recipe:
 
     Args:
         name: what users type.
-        summary: one line that says what it does.
+        summary: one line that says what it does; lists show what stands before its colon.
         configuration: class of its settings.
         scales: presets by name; "laptop" is the one taken when none is named.
         build: `(configuration) -> fullfield.recipes.Problem`. It imports what it needs in its body, so that listing recipes

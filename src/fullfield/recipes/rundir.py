@@ -156,7 +156,7 @@ def resume(path: pathlib.Path, configuration: RunConfiguration) -> RunDirectory:
     if difference:
         raise ConfigurationError(
             str(path), expected="a run of this configuration", got=f"one of another: {difference}",
-            remedy="Give the same settings, or choose another directory with -o.",
+            remedy="Give the same settings, replace the run with --force, or choose another directory with -o.",
         )  # fmt: skip
     return _prepare(path, configuration)
 
