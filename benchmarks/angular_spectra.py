@@ -31,6 +31,7 @@ def run() -> list[dict]:
             "ratio": None if peer is None else peer / forward,
             "unit": "ms",
             "bar": ">= 300x jax-cosmo 0.1",
+            "met": None if peer is None else peer / forward >= 300,
             "note": f"{what}; compiled in {forward_compile:.1f} s",
         },
         {
@@ -40,7 +41,18 @@ def run() -> list[dict]:
             "ratio": None,
             "unit": "ms",
             "bar": f"<= {6 * forward:.3g}",
-            "note": f"{gradient / forward:.1f}x the spectra; compiled in {gradient_compile:.1f} s (bar 10 s)",
+            "met": gradient <= 6 * forward,
+            "note": f"reverse mode, {gradient / forward:.1f}x the spectra",
+        },
+        {
+            "name": "compilation of that gradient",
+            "ours": gradient_compile,
+            "peer": None,
+            "ratio": None,
+            "unit": "s",
+            "bar": "<= 10",
+            "met": gradient_compile <= 10,
+            "note": "one core",
         },
     ]
 

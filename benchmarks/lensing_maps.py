@@ -8,8 +8,8 @@ import numpy as np
 from fullfield.simulators import lsst_y10_model
 
 
-# The earlier public code on one core of this class of machine; it is on no package index, so it is measured only where it was
-# installed by hand.
+# sbi_lens is on no package index, so it is measured only where it was installed by hand. These are its milliseconds a map,
+# spectra included, on one core of a 2.5 GHz Xeon, and how many times faster a map should be here.
 EARLIER = {256: (280.0, 25), 64: (69.0, 45)}
 BATCH = 8
 
@@ -29,7 +29,8 @@ def row(pixels: int) -> dict:
         "ratio": None if peer is None else peer / ours,
         "unit": "ms",
         "bar": f"<= {earlier / factor:.3g}",
-        "note": f"compiled in {compile_time:.1f} s; {earlier / ours:.0f}x faster than the {earlier:g} ms of sbi_lens",
+        "met": ours <= earlier / factor,
+        "note": f"compiled in {compile_time:.1f} s; sbi_lens: {earlier:g} ms on a 2.5 GHz Xeon, {earlier / ours:.0f}x",
     }
 
 

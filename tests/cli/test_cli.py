@@ -214,7 +214,7 @@ def test_check_reads_a_file(call, tmp_path):
 def test_bench_measures_and_says_what_it_could_not(call, tmp_path, monkeypatch):
     folder = tmp_path / "benchmarks"
     folder.mkdir()
-    row = '{"name": "maps", "ours": 1.5, "peer": None, "ratio": None, "unit": "ms", "note": "", "bar": ">= 25x"}'
+    row = '{"name": "maps", "ours": 1.5, "peer": None, "ratio": None, "unit": "ms", "note": "", "bar": ">= 25x", "met": False}'
     (folder / "maps.py").write_text(f"import os\ndef run():\n    return [{row} | {{'cores': len(os.sched_getaffinity(0))}}]\n")
     (folder / "broken.py").write_text("def run():\n    raise ValueError('no peer here')\n")
     monkeypatch.setattr("fullfield.cli.bench.__file__", str(tmp_path / "a" / "b" / "c" / "d.py"))
@@ -222,6 +222,7 @@ def test_bench_measures_and_says_what_it_could_not(call, tmp_path, monkeypatch):
     code, out, _ = call("bench", "maps", "-o", "rows.json")
     assert code == 0
     assert "not measured" in out
+    assert "✗" in out
     rows = json.loads(pathlib.Path("rows.json").read_text())["rows"]["maps"]
     assert rows[0]["ours"] == 1.5
     assert rows[0]["cores"] == 1

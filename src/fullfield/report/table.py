@@ -68,6 +68,12 @@ def fill_tables(text: str, results: pathlib.Path) -> str:
     return BENCHMARKS.sub(benchmarks, BLOCK.sub(block, text))
 
 
+def format_bar(row: dict) -> str:
+    """The bar that a row of a benchmark is held to, and whether it is met."""
+    met = {True: "✓", False: "✗", None: "–"}[row.get("met")]
+    return f"{row['bar']} {met}" if row.get("bar") else "–"
+
+
 def benchmark_table(record: dict) -> str:
     """Rows of `fullfield bench` as a Markdown table, with hardware and revision below."""
     lines = ["| what | ours | peer | ratio | bar | note |", "|---|---|---|---|---|---|"]
@@ -76,7 +82,7 @@ def benchmark_table(record: dict) -> str:
         ours, peer = (f"{format_value(row.get(side))} {unit}".strip() for side in ("ours", "peer"))
         ratio = "–" if row.get("ratio") is None else f"{row['ratio']:.3g}×"
         cells = (row["name"], ours, "not measured" if row.get("peer") is None else peer, ratio)
-        lines.append("| " + " | ".join((*cells, row.get("bar") or "–", row.get("note") or "")) + " |")
+        lines.append("| " + " | ".join((*cells, format_bar(row), row.get("note") or "")) + " |")
     hardware = record["hardware"]
     lines += [
         "",
