@@ -11,9 +11,10 @@ import numpy as np
 import numpyro
 from jaxtyping import Array, Float, Key
 from numpyro import handlers
+from numpyro.distributions import constraints
 from numpyro.infer.util import log_density
 
-from fullfield._core import ParameterError, ShapeError, stream
+from fullfield._core import ConfigurationError, DataError, ParameterError, ShapeError, stream
 from fullfield.parameters import Parameter, ParameterSpace
 
 
@@ -139,7 +140,7 @@ class NumPyroModel(AbstractExplicitModel):
         labels: LaTeX labels by name, optional.
 
     Raises:
-        ParameterError: a named site does not exist, or its prior depends on another site.
+        ParameterError: a named site does not exist, its prior depends on another site, or a latent is not real-valued.
         ShapeError: the program has no site called "data".
     """
 
@@ -164,6 +165,7 @@ class NumPyroModel(AbstractExplicitModel):
             entries[name] = Parameter(priors[0], label=(labels or {}).get(name, ""))
         if DATA not in traces[0]:
             raise ShapeError("function", expected='a sample site called "data"', got=f"sites {list(traces[0])}")
+        _check_latents({name: site for name, site in traces[0].items() if name not in (*names, DATA)})
         self.function = function
         self.parameters = ParameterSpace(entries)
 
@@ -172,15 +174,36 @@ class NumPyroModel(AbstractExplicitModel):
         self.function()
 
 
+def _check_latents(sites):
+    # `potential` has no Jacobian for latents, so that a constrained one would give a wrong density without a word.
+    for name, site in sites.items():
+        if site["type"] != "sample" or site["is_observed"]:
+            continue
+        support = site["fn"].support
+        while hasattr(support, "base_constraint"):
+            support = support.base_constraint
+        if not isinstance(support, type(constraints.real)):
+            raise ParameterError(
+                name,
+                expected="a latent whose support is the real numbers",
+                got=f"{type(site['fn']).__name__} with support {support}",
+                remedy="Reparametrise: draw a Normal latent and transform it, e.g. jnp.exp(z) for a LogNormal.",
+            )
+
+
 class BlackBoxModel(AbstractForwardModel):
     """Any callable `(key, theta) -> data` as a forward model: it simulates, and has no density.
 
     JAX functions are traced and compiled; anything else (NumPy, C, a subprocess) is called from the host, one simulation at a
-    time, with a NumPy `theta` and a key it may turn into a seed by `jax.random.key_data(key)`.
+    time, with a NumPy `theta` and a key it may turn into a seed by `jax.random.key_data(key)`. It is called twice at the
+    fiducial parameters to see that its randomness comes from the key alone.
 
     Args:
         simulator: the callable.
         parameters: the parameters, in the order of `theta`.
+
+    Raises:
+        DataError: two calls with one key and one `theta` differ.
     """
 
     simulator: Callable = eqx.field(static=True)
@@ -192,11 +215,19 @@ class BlackBoxModel(AbstractForwardModel):
         self.simulator, self.parameters = simulator, parameters
         key, theta = jax.random.key(0), parameters.fiducial
         try:
-            self.shape = jax.eval_shape(simulator, key, theta).shape
-            self.traceable = True
+            compiled = np.asarray(jax.jit(lambda key, theta: simulator(key, theta))(key, theta))
         except (TypeError, AttributeError, jax.errors.JAXTypeError, jax.errors.JAXIndexError):
-            self.shape = np.asarray(simulator(key, np.asarray(theta))).shape
-            self.traceable = False
+            compiled, theta = None, np.asarray(theta)
+        first, again = (np.asarray(simulator(key, theta)) for _ in range(2))
+        if not _equal_to_rounding(first, again):
+            raise DataError(
+                "simulator",
+                expected="equal data for an equal key and theta",
+                got="data that differ between two calls",
+                remedy="Draw all random numbers from `key`, e.g. np.random.default_rng(np.asarray(jax.random.key_data(key))).",
+            )
+        self.shape = first.shape
+        self.traceable = compiled is not None and _equal_to_rounding(first, compiled)
 
     def simulate_at(self, key: Key[Array, ""], theta: Float[Array, " p"]) -> Float[Array, "..."]:
         """Simulate one data set at parameters `theta` (p,)."""
@@ -208,3 +239,18 @@ class BlackBoxModel(AbstractForwardModel):
 
         result = jax.ShapeDtypeStruct(self.shape, jnp.float32)
         return jax.pure_callback(host, result, jax.random.key_data(key), theta, vmap_method="sequential")
+
+    def __getattr__(self, name: str):
+        if name in ("simulate_with_latents", "log_joint", "score", "potential"):
+            raise ConfigurationError(
+                name,
+                expected="an explicit model",
+                got="a BlackBoxModel, which simulates and has no density",
+                remedy="Write the model as a NumPyro program (NumPyroModel).",
+            )
+        raise AttributeError(f"{type(self).__name__} has no attribute {name}")
+
+
+def _equal_to_rounding(a, b):
+    scale = np.max(np.abs(a), where=np.isfinite(a), initial=0.0)
+    return a.shape == b.shape and np.allclose(a, b, rtol=1e-4, atol=1e-5 * scale, equal_nan=True)

@@ -65,7 +65,8 @@ class NoisyPixels(dist.Distribution):
 
     def log_prob(self, value: Float[Array, "..."]) -> Float[Array, "..."]:
         """Log density, summed over the observed pixels."""
-        pull = (value - self.loc) / self.scale
+        # Masked pixels are replaced before the arithmetic: a NaN there would pass through `where` into the gradient.
+        pull = (self._observed(value) - self._observed(self.loc)) / self.scale
         return jnp.sum(self._observed(-0.5 * pull**2 - jnp.log(self.scale) - _LOG_ROOT_2PI), axis=(-3, -2, -1))
 
 

@@ -1,0 +1,100 @@
+"""Users' own models: what is refused, and what stays right."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import pytest
+
+from fullfield._core import ConfigurationError, DataError, ParameterError
+from fullfield.parameters import Parameter, ParameterSpace
+from fullfield.simulators import BlackBoxModel, NumPyroModel
+from fullfield.simulators.sites import NoisyPixels
+
+
+SPACE = ParameterSpace({"mean": Parameter(dist.Normal(1.0, 1.0)), "scale": Parameter(dist.Uniform(0.5, 1.5))})
+
+
+def with_jax(key, theta):
+    return theta[0] + theta[1] * jax.random.normal(key, (5,))
+
+
+def with_numpy(key, theta):
+    random = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    return theta[0] + theta[1] * random.normal(size=5)
+
+
+@pytest.mark.parametrize(("simulator", "traceable"), [(with_jax, True), (with_numpy, False)])
+def test_black_box_simulates_as_its_callable_with_fresh_noise(simulator, traceable, key):
+    model = BlackBoxModel(simulator, SPACE)
+    assert model.traceable == traceable
+    assert model.data_shape == (5,)
+    theta = SPACE.fiducial
+    np.testing.assert_allclose(eqx.filter_jit(model.simulate_at)(key, theta), simulator(key, np.asarray(theta)), rtol=1e-5)
+    data = model.simulate(key, 4).data
+    assert len(np.unique(data)) == data.size
+
+
+def test_black_box_with_randomness_of_its_own_is_refused():
+    # JAX can trace it, and would compile the first draw of the noise in as a constant.
+    random = np.random.default_rng(0)
+    with pytest.raises(DataError, match=r"differ between two calls.*key_data\(key\)"):
+        BlackBoxModel(lambda key, theta: theta[0] + theta[1] * random.normal(size=5), SPACE)
+
+
+def test_black_box_may_be_deterministic_and_may_fail_at_the_fiducial_parameters():
+    assert BlackBoxModel(lambda key, theta: theta * jnp.array([1.0, jnp.nan]), SPACE).traceable
+
+
+def test_black_box_that_traces_to_something_else_is_called_from_the_host(key):
+    def simulator(key, theta):
+        return theta * (2.0 if isinstance(theta, jax.core.Tracer) else 1.0)
+
+    model = BlackBoxModel(simulator, SPACE)
+    assert not model.traceable
+    np.testing.assert_array_equal(eqx.filter_jit(model.simulate_at)(key, SPACE.fiducial), SPACE.fiducial)
+
+
+@pytest.mark.parametrize("name", ["simulate_with_latents", "log_joint", "score", "potential"])
+def test_black_box_says_that_it_has_no_density(name):
+    with pytest.raises(ConfigurationError, match=f"{name}: expected an explicit model"):
+        getattr(BlackBoxModel(with_jax, SPACE), name)
+
+
+def program_with(latent):
+    def program():
+        mean = numpyro.sample("mean", dist.Normal(0.0, 1.0))
+        numpyro.sample("data", dist.Normal(mean + jnp.sum(numpyro.sample("z", latent)), 1.0))
+
+    return program
+
+
+@pytest.mark.parametrize("latent", [dist.LogNormal(), dist.Uniform().expand([3]).to_event(1), dist.Poisson(3.0)])
+def test_latents_that_are_not_real_are_refused(latent):
+    with pytest.raises(ParameterError, match=r"z: expected a latent whose support is the real numbers.*Reparametrise"):
+        NumPyroModel(program_with(latent), ("mean",))
+
+
+@pytest.mark.parametrize(
+    "latent", [dist.Normal(), dist.Normal().expand([2, 3]).to_event(2), dist.MultivariateNormal(jnp.zeros(2), jnp.eye(2))]
+)
+def test_real_latents_are_accepted(latent):
+    assert NumPyroModel(program_with(latent), ("mean",)).parameters.names == ("mean",)
+
+
+def test_nan_under_the_mask_stays_out_of_density_and_gradient():
+    mask = jnp.array([[True, False], [True, True]])
+    scale = jnp.ones(1)
+    maps, loc = jnp.arange(4.0).reshape(2, 2, 1), jnp.full((2, 2, 1), 0.5)
+
+    def density(loc, maps):
+        return NoisyPixels(loc, scale, mask).log_prob(maps)
+
+    spoiled = maps.at[0, 1].set(jnp.nan)
+    value, gradients = jax.value_and_grad(density, (0, 1))(loc, spoiled)
+    expected = jax.grad(density, (0, 1))(loc, maps)
+    np.testing.assert_allclose(value, density(loc, maps))
+    np.testing.assert_array_equal(gradients, expected)
+    np.testing.assert_array_equal(gradients[0][0, 1], 0.0)
