@@ -1,4 +1,4 @@
-"""Errors, named key streams, registries and serialisation: what every room may lean on."""
+"""Errors, named key streams, registries, digests and serialisation: what every room may lean on."""
 
 from fullfield._core.errors import (
     ConfigurationError,
@@ -8,9 +8,10 @@ from fullfield._core.errors import (
     ParameterError,
     ShapeError,
 )
+from fullfield._core.identity import digest
 from fullfield._core.keys import stream
 from fullfield._core.registry import nearest, Registry
-from fullfield._core.serialise import digest, load_module, read_header, save_module, write_atomically
+from fullfield._core.serialise import load_module, read_header, save_module, write_atomically
 
 
 __all__ = [

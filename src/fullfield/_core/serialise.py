@@ -1,4 +1,4 @@
-"""Modules to disk and back without pickle, and a digest that names a configuration."""
+"""Modules to disk and back without pickle."""
 
 import contextlib
 import hashlib
@@ -12,7 +12,6 @@ from typing import Any, BinaryIO, TypeVar
 
 import equinox as eqx
 import jax
-import numpy as np
 from numpyro.distributions import Distribution
 
 from fullfield._core.errors import DamagedDataError, DataError
@@ -105,27 +104,6 @@ def _parse_first_line(path: str | os.PathLike, line: bytes) -> dict:
         raise DataError(str(path), expected="a file written by save_module", got="another format") from error
 
 
-def digest(*objects: object) -> str:
-    """Sixteen hexadecimal digits that name the content of pytrees, configurations and arrays.
-
-    Two objects share a digest when their arrays (values, shapes, types) and their static structure (types, names,
-    settings) agree; it is stable between processes.
-    """
-    objects = ordered(objects)
-    hasher = hashlib.sha256()
-    for path, leaf in jax.tree_util.tree_flatten_with_path(objects)[0]:
-        hasher.update(jax.tree_util.keystr(path).encode())
-        if eqx.is_array(leaf) or isinstance(leaf, np.ndarray | np.generic):
-            leaf = jax.random.key_data(leaf) if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
-            array = np.asarray(leaf)
-            hasher.update(f"{array.dtype}{array.shape}".encode())
-            hasher.update(np.ascontiguousarray(array).tobytes())
-        else:
-            hasher.update(_plain(leaf).encode())
-    hasher.update(_plain(jax.tree_util.tree_structure(objects)).encode())
-    return hasher.hexdigest()[:16]
-
-
 def ordered(tree: Any) -> Any:
     """Return the tree with each NumPyro distribution as a dictionary of its fields.
 
@@ -153,17 +131,3 @@ def _rebuilt(leaf: Any, loaded: Any) -> Any:
     names = leaf.gather_pytree_data_fields()
     values = tuple(jax.tree.map(_rebuilt, leaf.__dict__.get(name), loaded[name], is_leaf=_is_distribution) for name in names)
     return type(leaf).tree_unflatten(leaf.tree_flatten()[1], values)
-
-
-def _plain(value: object) -> str:
-    # A function's repr holds its address, which differs between processes.
-    if callable(value) and hasattr(value, "__qualname__"):
-        return f"{value.__module__}.{value.__qualname__}"
-    text = repr(value)
-    while " at 0x" in text:
-        start = text.index(" at 0x")
-        stop = start + len(" at 0x")
-        while stop < len(text) and text[stop] in "0123456789abcdef":
-            stop += 1
-        text = text[:start] + text[stop:]
-    return text

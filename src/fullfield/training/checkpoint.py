@@ -1,17 +1,13 @@
 """A training run on disk, from which it continues as if it had never stopped."""
 
-import functools
-import inspect
 import os
 import pathlib
 from typing import Any
 
 import equinox as eqx
-import jax
 from jaxtyping import PyTree
 
 from fullfield._core import ConfigurationError, DataError, digest, load_module, read_header, save_module
-from fullfield._core.serialise import ordered
 from fullfield.training.history import History
 
 
@@ -72,31 +68,5 @@ class Checkpoint(eqx.Module):
 
 
 def configuration_of(settings: dict[str, Any]) -> dict[str, str]:
-    """Digest of each setting by name; functions count with what they close over, such as a learning rate."""
-    return {name: digest(_facts(value, ())) for name, value in settings.items()}
-
-
-def _facts(thing: Any, seen: tuple[int, ...]) -> Any:
-    thing = ordered(thing)
-    if type(thing) is int:
-        return float(thing)  # optax's schedules turn integers that they close over into floats on first use
-    if isinstance(thing, functools.partial):
-        return ["partial", *(_facts(part, seen) for part in (thing.func, thing.args, thing.keywords))]
-    if inspect.ismethod(thing):
-        return ["method", _facts(thing.__func__, seen), _facts(thing.__self__, seen)]
-    if not inspect.isfunction(inspect.unwrap(thing) if callable(thing) else thing):
-        leaves, structure = jax.tree.flatten(thing)
-        return thing if leaves == [thing] else [[_facts(leaf, seen) for leaf in leaves], structure]
-    function = inspect.unwrap(thing)
-    if id(function) in seen:
-        return "recursion"
-    cells = [_facts(_content(cell), (*seen, id(function))) for cell in function.__closure__ or ()]
-    defaults = _facts([function.__defaults__, function.__kwdefaults__], (*seen, id(function)))
-    return [f"{function.__module__}.{function.__qualname__}", cells, defaults]
-
-
-def _content(cell: Any) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:
-        return "empty"
+    """Digest of each setting by name."""
+    return {name: digest(value) for name, value in settings.items()}
