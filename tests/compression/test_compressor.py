@@ -2,6 +2,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import paramax
 import pytest
 import zarr
 
@@ -26,6 +27,17 @@ def test_maps_are_standardised_per_bin_and_keep_their_pattern(key):
     np.testing.assert_allclose(seen.std((0, 1, 2)), 1, atol=1e-3)
     assert np.corrcoef(np.asarray(seen.mean(0))[..., 0].ravel(), pattern.ravel())[0, 1] > 0.99
     assert compressor.summary_size == 32
+
+
+@pytest.mark.parametrize(("shape", "moments"), [((), ()), ((3,), (3,)), ((4, 5), ()), ((4, 5, 2), (2,)), ((2, 4, 5, 3), (3,))])
+def test_moments_have_the_shape_that_the_data_call_for(shape, moments, key):
+    data = 2 + 3 * jax.random.normal(key, (400, *shape))
+    compressor = standardising(jnp.ravel, data)
+    loc, scale = paramax.unwrap((compressor.standardise.loc, compressor.standardise.scale))
+    assert loc.shape == scale.shape == moments
+    np.testing.assert_allclose(loc, 2, atol=1)
+    np.testing.assert_allclose(scale, 3, atol=0.5)
+    assert compressor(data[0]).shape == (data[0].size,)
 
 
 def test_a_constant_element_stays_finite():

@@ -1,3 +1,4 @@
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -58,3 +59,12 @@ def test_amplitude_survives(key):
 def test_odd_shapes_are_refused(network, key):
     with pytest.raises(ConfigurationError, match="multiples of"):
         network((60, 60, 5), 3, key=key)
+
+
+@pytest.mark.parametrize("network", [ConvNet, ResNet18])
+def test_the_global_mean_is_taken_of_an_activation(network, key):
+    # Of a linear map the mean would not see the pattern, and negated pixels would give the negated answer.
+    net = network((32, 32, 2), 3, key=key)
+    bare = eqx.tree_at(lambda net: (net.stem, net.blocks), net, (eqx.nn.Identity(), ()))
+    x = jax.random.normal(key, (4, 4, net.head.in_features))
+    assert float(jnp.abs(bare(x) + bare(-x) - 2 * net.head.bias).min()) > 1e-2

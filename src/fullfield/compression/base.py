@@ -41,10 +41,10 @@ class Compressor(eqx.Module):
 def standardising(network: Callable, examples: Float[Array, "n ..."]) -> Compressor:
     """A compressor whose input moments are measured on examples (n, ...).
 
-    Vectors (d,) are standardised element by element; maps (y, x, bins) per bin, since pixels are alike and their differences
-    are signal.
+    Numbers () and vectors (d,) are standardised element by element; maps (y, x) as a whole and maps (y, x, bins) per bin,
+    since pixels are alike and their differences are signal.
     """
-    axes = (0,) if examples.ndim == 2 else tuple(range(examples.ndim - 1))
+    axes = (0,) if examples.ndim < 3 else tuple(range(max(3, examples.ndim - 1)))
     return Compressor(moments(examples, axes=axes), network, examples.shape[1:])
 
 

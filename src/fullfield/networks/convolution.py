@@ -106,7 +106,7 @@ class ResidualBlock(eqx.Module):
 
     def __call__(self, x: Float[Array, "y x inputs"]) -> Float[Array, "v u outputs"]:
         """Apply the block to a map (y, x, inputs)."""
-        branch = self.second(_silu(self.first(_silu(x))))
+        branch = self.second(activate(self.first(activate(x))))
         if self.shortcut is not None:
             x = self.shortcut(average_pool(x, self.first.stride))
         return x + self.gain * branch
@@ -151,7 +151,7 @@ class ConvNet(eqx.Module):
         x = self.stem(x)
         for block in self.blocks:
             x = block(x)
-        return self.head(jnp.mean(_silu(x), axis=(0, 1)))
+        return self.head(jnp.mean(activate(x), axis=(0, 1)))
 
 
 def residual_stages(
@@ -190,6 +190,6 @@ def check_map_shape(shape: tuple[int, ...], multiple: int) -> None:
         )
 
 
-def _silu(x):
-    # The factor keeps unit variance for a unit normal input (arXiv:2101.08692, section 3).
+def activate(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Silu times a factor that keeps unit variance for a unit normal input (arXiv:2101.08692, section 3)."""
     return 1.7881 * jax.nn.silu(x)

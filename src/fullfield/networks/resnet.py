@@ -5,13 +5,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from fullfield._core import stream
-from fullfield.networks.convolution import average_pool, check_map_shape, Convolution, residual_stages, ResidualBlock
+from fullfield.networks.convolution import activate, average_pool, check_map_shape, Convolution, residual_stages, ResidualBlock
 
 
 class ResNet18(eqx.Module):
     """Eighteen-layer residual network (He et al. 2016, arXiv:1512.03385, table 1) without batch normalisation.
 
-    A 7 × 7 convolution of stride two, a 2 × 2 mean, then four stages of two residual blocks, a global mean and a dense layer.
+    A 7 × 7 convolution of stride two, a 2 × 2 mean, then four stages of two residual blocks, an activation, a global mean
+    and a dense layer.
     Weights are standardised in place of activations; `fullfield.networks.convolution` says why.
 
     Args:
@@ -46,4 +47,4 @@ class ResNet18(eqx.Module):
         x = average_pool(self.stem(x), 2)
         for block in self.blocks:
             x = block(x)
-        return self.head(jnp.mean(x, axis=(0, 1)))
+        return self.head(jnp.mean(activate(x), axis=(0, 1)))
