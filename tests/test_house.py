@@ -37,7 +37,8 @@ def test_file_keeps_the_rules(path):
 def test_import_has_no_side_effects():
     code = """
 import os, sys, warnings
-import jax, sklearn  # sklearn sets two variables of OpenMP; that is not ours
+# What the packages below do when they are imported is not ours: variables of OpenMP, filters of warnings.
+import jax, sklearn.covariance, sklearn.neural_network, flowjax.bijections, getdist, matplotlib.figure, numpyro, optax, zarr
 filters, environment = list(warnings.filters), dict(os.environ)
 settings = dict(jax.config.values)
 import importlib, pkgutil, fullfield
@@ -47,6 +48,7 @@ for module in pkgutil.walk_packages(fullfield.__path__, "fullfield."):
 assert not jax.live_arrays(), jax.live_arrays()
 assert dict(jax.config.values) == settings, "a JAX setting changed"
 assert dict(os.environ) == environment, "the environment changed"
+assert warnings.filters == filters, [entry for entry in warnings.filters if entry not in filters]
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""Tomographic bins against the reference sheet's numbers and closed forms."""
+"""Tomographic bins against closed forms and the numbers of Zeghal et al. 2025 (A&A 699, A327, section 3)."""
 
 import numpy as np
 import pytest

@@ -93,7 +93,7 @@ def test_spectra_stand_in_the_lower_triangle(random):
 
 def test_the_look_never_leaks(tmp_path, random):
     before = dict(matplotlib.rcParams)
-    figure = plots.predictive_bands(random.normal(size=9), random.normal(size=(40, 9)), label="data")
+    figure = plots.spectra_triangle(np.geomspace(100, 3000, 9), np.ones((1, 9)), random.uniform(size=(40, 1, 9)), 1)
     plots.save_figure(figure, tmp_path / "one.png")
     plots.save_figure(plots.data_vector(np.arange(5.0)), tmp_path / "two.png")
     assert dict(matplotlib.rcParams) == before

@@ -8,7 +8,6 @@ from fullfield._core import ConfigurationError
 from fullfield.networks import DENSITIES, NETWORKS
 from fullfield.recipes.configuration import (
     CompressorSettings,
-    first_difference,
     load_settings,
     PosteriorSettings,
     resolve,
@@ -115,15 +114,6 @@ def test_files_that_are_no_settings_are_refused(tmp_path, text):
 def test_missing_file_is_refused():
     with pytest.raises(ConfigurationError, match="no such file"):
         load_settings(pathlib.Path("nowhere.yaml"))
-
-
-def test_first_difference_is_named_with_both_values():
-    one = RunConfiguration()
-    other = resolve(RunConfiguration, overrides=["simulations.chunk=7", "posterior.draws=800"])
-    assert first_difference(one, one) is None
-    difference = first_difference(one, other)
-    assert difference is not None
-    assert "simulations.chunk is 250 there and 7 here" in difference
 
 
 def test_resolved_file_names_every_setting():

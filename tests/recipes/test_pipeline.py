@@ -19,7 +19,6 @@ from fullfield.parameters import Parameter, ParameterSpace
 from fullfield.recipes import Problem, run_pipeline, RunConfiguration
 from fullfield.recipes.artefacts import read_arrays
 from fullfield.recipes.configuration import CompressorSettings, resolve
-from fullfield.recipes.problem import check_observation
 from fullfield.recipes.reporting import diagnose
 from fullfield.recipes.rundir import create, resume
 from fullfield.recipes.stages import make_network
@@ -277,7 +276,7 @@ def test_online_simulations_and_ensembles_are_settings(problem, tmp_path):
 )
 def test_impossible_observations_are_refused(values, error, said):
     with pytest.raises(error, match=said):
-        check_observation(values, (4, 4, 8))
+        Problem(BlackBoxModel(lambda key, theta: theta[0] + jnp.zeros((4, 4, 8)), space()), observation=values)
 
 
 def test_a_truth_outside_the_prior_is_refused():

@@ -11,7 +11,7 @@ from fullfield.parameters import Parameter, ParameterSpace
 from fullfield.recipes import artefacts
 from fullfield.recipes.artefacts import read_arrays, write_draws
 from fullfield.recipes.configuration import resolve, RunConfiguration
-from fullfield.recipes.rundir import create, read_configuration, replace, resume, StageRecord
+from fullfield.recipes.rundir import create, read_configuration, replace, resume, StageRecord, tell_difference
 
 
 RECORD = StageRecord(inputs="abc", seconds=1.5, simulations=3, gradients=0, peak_memory_gb=0.1, files={})
@@ -43,6 +43,15 @@ def test_resume_of_another_configuration_names_the_first_difference(tmp_path, se
         resume(tmp_path, other)
     assert resume(tmp_path, settings).path == tmp_path
     assert read_configuration(tmp_path, RunConfiguration) == settings
+
+
+def test_first_difference_is_named_with_both_values():
+    one = RunConfiguration()
+    other = resolve(RunConfiguration, overrides=["simulations.chunk=7", "posterior.draws=800"])
+    assert tell_difference(one, one) is None
+    difference = tell_difference(one, other)
+    assert difference is not None
+    assert "simulations.chunk is 250 there and 7 here" in difference
 
 
 def test_resume_starts_what_never_started(tmp_path, settings):

@@ -46,7 +46,7 @@ def model():
 
 
 def test_shift_tables_reproduce_the_reference_values():
-    # lognormal-lensing reference sheet, section 2.4, fiducial cosmology.
+    # Both lookups of the table in github.com/DifferentiableUniverseInitiative/sbi_lens at its fiducial cosmology.
     correct = [0.00527, 0.01524, 0.02872, 0.04965, 0.09753]
     legacy = [0.00706, 0.02004, 0.03663, 0.06115, 0.11478]
     np.testing.assert_allclose(TabulatedShift()(FIDUCIAL), correct, atol=6e-6)

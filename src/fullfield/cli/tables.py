@@ -9,7 +9,6 @@ from rich.table import Table
 from rich.text import Text
 
 from fullfield.recipes import Recipe, RECIPES, RunConfiguration
-from fullfield.recipes.configuration import first_difference
 from fullfield.report import format_value, RunReport
 
 
@@ -38,10 +37,12 @@ def plan_table(recipe: Recipe, configuration: RunConfiguration, stages: Mapping[
 
 
 def _cost(recipe: Recipe, configuration: RunConfiguration) -> str:
+    from fullfield.recipes.rundir import tell_difference
+
     scale = f"the {configuration.scale} scale of {recipe.name}"
     # Neither seed nor observation changes how long a run takes.
     given = {name: getattr(configuration, name) for name in ("scale", "seed", "observation")}
-    difference = first_difference(recipe.configure(given), configuration)
+    difference = tell_difference(recipe.configure(given), configuration)
     if difference is None:
         return f"The time of {scale}, on two cores if no device is named: {recipe.scales[configuration.scale].cost}."
     return f"How long it takes is unknown: settings differ from {scale} ({difference})."

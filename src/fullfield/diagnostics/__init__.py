@@ -5,7 +5,7 @@ Every verdict has a stated false-alarm probability (`Budget`): an exact posterio
 """
 
 from fullfield.diagnostics.budget import Budget
-from fullfield.diagnostics.c2st import AbstractC2ST, c2st, LensingC2ST, SbibmC2ST
+from fullfield.diagnostics.c2st import c2st
 from fullfield.diagnostics.calibration import calibrate, Calibration
 from fullfield.diagnostics.coverage import Coverage, coverage
 from fullfield.diagnostics.merit import figure_of_merit
@@ -21,18 +21,15 @@ from fullfield.diagnostics.uniformity import Curves, simultaneous_band
 
 
 __all__ = [
-    "AbstractC2ST",
     "Budget",
     "Calibration",
     "Coverage",
     "Curves",
-    "LensingC2ST",
     "Misspecification",
     "Number",
     "Predictive",
     "Ranks",
     "Report",
-    "SbibmC2ST",
     "Tarp",
     "Typicality",
     "Verdict",

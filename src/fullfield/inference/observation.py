@@ -25,7 +25,9 @@ def check_observation(observation: Any, shape: tuple[int, ...], *, many: bool = 
     got = tuple(np.shape(observation))
     if (got[1:] if many else got) != tuple(shape) or (many and not got):
         expected = f"shape {('n', *shape) if many else tuple(shape)}, as simulated"
-        raise ShapeError("observation", expected=expected, got=got, remedy="Bring it to the simulations' pixels and bins.")
+        turned = sorted(got) == sorted(shape)
+        remedy = f"Move the axes into the order {tuple(shape)}." if turned else "Bring it to the simulations' pixels and bins."
+        raise ShapeError("observation", expected=expected, got=got, remedy=remedy)
     if isinstance(observation, Tracer):
         return
     bad = ~np.isfinite(np.asarray(observation))
@@ -34,6 +36,6 @@ def check_observation(observation: Any, shape: tuple[int, ...], *, many: bool = 
         raise DataError(
             "observation",
             expected="finite numbers",
-            got=f"{bad.sum()} of {bad.size} elements NaN or infinite, first at {first}",
-            remedy="Mask or repair these pixels as the simulations do.",
+            got=f"{bad.sum()} of {bad.size} elements that are NaN or infinite, first at {first}",
+            remedy="Set masked pixels to zero and give the model the mask.",
         )

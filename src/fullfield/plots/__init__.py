@@ -3,7 +3,7 @@
 from fullfield.plots.calibration import coverage_curve, rank_curves
 from fullfield.plots.corner import corner
 from fullfield.plots.maps import data_vector, map_row
-from fullfield.plots.predictive import predictive_bands, spectra_triangle
+from fullfield.plots.predictive import spectra_triangle
 from fullfield.plots.style import save_figure, style
 from fullfield.plots.training import loss_curves
 
@@ -14,7 +14,6 @@ __all__ = [
     "data_vector",
     "loss_curves",
     "map_row",
-    "predictive_bands",
     "rank_curves",
     "save_figure",
     "spectra_triangle",

@@ -36,7 +36,10 @@ def spectra_triangle(
         for number, (i, j) in enumerate(pairs):
             panel = panels[j, i]
             panel.set_visible(True)
-            _bands(panel, ell, bands[:, number])
+            low, lower, middle, upper, high = bands[:, number]
+            panel.fill_between(ell, low, high, color=BLUE, alpha=0.2, lw=0)
+            panel.fill_between(ell, lower, upper, color=BLUE, alpha=0.35, lw=0)
+            panel.plot(ell, middle, color=BLUE, lw=1.0)
             panel.plot(ell, observed[number] * factor, ".", color=INK, ms=4)
             panel.set_xscale("log")
             panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
@@ -48,30 +51,3 @@ def spectra_triangle(
                 panel.set_xlabel(r"$\ell$")
         figure.supylabel(r"$10^5\,\ell(\ell+1)\,C_\ell/2\pi$", fontsize=11)
     return figure
-
-
-def predictive_bands(observed: Float[np.ndarray, " k"], predicted: Float[np.ndarray, "n k"], *, label: str) -> Figure:
-    """Draw an observed statistic over the 68 % and 95 % bands of replicas drawn from the posterior.
-
-    Args:
-        observed: statistic of the observation.
-        predicted: the same of n replicas.
-        label: what the statistic is.
-    """
-    position = np.arange(observed.size)
-    with style():
-        figure = Figure(figsize=(6.5, 2.6), layout="constrained")
-        panel = figure.subplots()
-        _bands(panel, position, np.percentile(predicted, (2.5, 16, 50, 84, 97.5), axis=0))
-        panel.plot(position, observed, ".", color=INK, ms=6, label="observed")
-        panel.set_xlabel("element")
-        panel.set_ylabel(label)
-        panel.margins(x=0.02)
-        panel.legend(loc="best", ncols=3)
-    return figure
-
-
-def _bands(panel, x, bands):
-    panel.fill_between(x, bands[0], bands[4], color=BLUE, alpha=0.2, lw=0, label="95 % of replicas")
-    panel.fill_between(x, bands[1], bands[3], color=BLUE, alpha=0.35, lw=0, label="68 %")
-    panel.plot(x, bands[2], color=BLUE, lw=1.0)

@@ -134,15 +134,6 @@ def load_settings(path: pathlib.Path) -> dict[str, Any]:
     return settings
 
 
-def first_difference(old: RunConfiguration, new: RunConfiguration) -> str | None:
-    """Say which setting differs first between two configurations, or None if they are equal."""
-    before, after = _flatten(old.model_dump(mode="json")), _flatten(new.model_dump(mode="json"))
-    for key in dict.fromkeys((*before, *after)):
-        if before.get(key) != after.get(key):
-            return f"{key} is {before.get(key)} there and {after.get(key)} here"
-    return None
-
-
 def _merge(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(old)
     for key, value in new.items():
@@ -193,13 +184,6 @@ def _fields(kind: type[BaseModel], place: Sequence[str]) -> list[str]:
             break
         kind = annotation
     return list(kind.model_fields)
-
-
-def _flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat
 
 
 def _one_line(text: str) -> str:

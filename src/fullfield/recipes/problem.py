@@ -13,7 +13,7 @@ from fullfield._core import ConfigurationError, DataError, ShapeError
 from fullfield.compression import Compressor
 from fullfield.datasets import SimulationSet
 from fullfield.diagnostics import Report
-from fullfield.inference import AbstractPosterior
+from fullfield.inference import AbstractPosterior, check_observation
 from fullfield.recipes.configuration import RunConfiguration
 from fullfield.recipes.rundir import RunDirectory
 from fullfield.report import RunReport
@@ -147,6 +147,9 @@ class Problem:
     def __post_init__(self):
         if self.observation is not None:
             check_observation(self.observation, self.model.data_shape)
+            values = np.asarray(self.observation)
+            if values.size > 1 and values.min() == values.max():
+                raise DataError("observation", expected="data that vary", got=f"{values.size} times {values.flat[0]:g}")
         if self.truth is not None:
             self.model.parameters.check(jnp.asarray(self.truth))
         for name, (model, count) in self.variants.items():
@@ -154,28 +157,6 @@ class Problem:
                 raise ShapeError(name, expected="parameters and data as those of the model", got=f"data {model.data_shape}")
             if count < 20:
                 raise ConfigurationError(name, expected="at least 20 simulations", got=count)
-
-
-def check_observation(data: Float[Numeric, "..."], shape: tuple[int, ...]) -> None:
-    """Refuse observed data that the model cannot have made.
-
-    Raises:
-        ShapeError: the shape is not the model's; says if only the order of the axes is wrong.
-        DataError: a value is NaN or infinite, or all are equal (an empty or wholly masked map).
-    """
-    values = np.asarray(data)
-    if values.shape != shape:
-        turned = sorted(values.shape) == sorted(shape)
-        remedy = f"Move the axes into the order {shape}." if turned else "Choose settings of the model that fit the data."
-        raise ShapeError("observation", expected=f"shape {shape}", got=values.shape, remedy=remedy)
-    wrong = int(np.sum(~np.isfinite(values)))
-    if wrong:
-        raise DataError(
-            "observation", expected="finite numbers", got=f"{wrong} of {values.size} that are NaN or infinite",
-            remedy="Set masked pixels to zero and give the model the mask.",
-        )  # fmt: skip
-    if values.size > 1 and values.min() == values.max():
-        raise DataError("observation", expected="data that vary", got=f"{values.size} times {values.flat[0]:g}")
 
 
 def read_observation(path: str) -> Float[np.ndarray, "..."]:

@@ -11,8 +11,9 @@ from dataclasses import asdict, dataclass
 from typing import TypeVar
 
 from fullfield._core import ConfigurationError, write_atomically
+from fullfield.datasets.layout import first_difference
 from fullfield.recipes.artefacts import write_json
-from fullfield.recipes.configuration import first_difference, load_settings, resolve, RunConfiguration
+from fullfield.recipes.configuration import load_settings, resolve, RunConfiguration
 
 
 C = TypeVar("C", bound=RunConfiguration)
@@ -152,7 +153,7 @@ def resume(path: pathlib.Path, configuration: RunConfiguration) -> RunDirectory:
     """
     if not path.exists() or (path.is_dir() and _is_empty(path)):
         return _prepare(path, configuration)
-    difference = first_difference(read_configuration(path, type(configuration)), configuration)
+    difference = tell_difference(read_configuration(path, type(configuration)), configuration)
     if difference:
         raise ConfigurationError(
             str(path), expected="a run of this configuration", got=f"one of another: {difference}",
@@ -173,6 +174,12 @@ def replace(path: pathlib.Path, configuration: RunConfiguration) -> RunDirectory
             for artefact in filter(_is_ours, list(path.iterdir())):
                 shutil.rmtree(artefact) if artefact.is_dir() else artefact.unlink()
     return _prepare(path, configuration)
+
+
+def tell_difference(old: RunConfiguration, new: RunConfiguration) -> str | None:
+    """Say which setting differs first between two configurations, or None if they are equal."""
+    found = first_difference(old.model_dump(mode="json"), new.model_dump(mode="json"), "")
+    return None if found is None else f"{found[0].removeprefix('.')} is {found[1]} there and {found[2]} here"
 
 
 def read_configuration(path: pathlib.Path, kind: type[C]) -> C:
