@@ -14,7 +14,7 @@ import pytest
 import zarr
 
 from fullfield._core import ConfigurationError, DamagedDataError, DataError, ParameterError
-from fullfield.datasets import campaign, simulate_to_store, SimulationSet, write_chunks
+from fullfield.datasets import campaign, simulate_to_store, SimulationSet, split, write_chunks
 from fullfield.parameters import ParameterSpace
 from fullfield.simulators import BlackBoxModel, LinearGaussian
 
@@ -165,6 +165,36 @@ def test_growing_keeps_what_there_is(finished, copy):
     assert np.unique(grown.read("theta")).size == 180
     with pytest.raises(ConfigurationError, match="only grows"):
         simulate(copy.path, configuration={"survey": {"pixels": 64}})
+
+
+def test_damaged_description_is_refused_with_a_remedy(copy):
+    description = copy.path / "zarr.json"
+    description.write_bytes(description.read_bytes()[:-40])
+    with pytest.raises(DamagedDataError, match=r"zarr\.json.*JSON.*delete the store"):
+        SimulationSet.open(copy.path)
+
+
+@pytest.mark.parametrize("damage", ["swapped", "flipped", "lost", "of another seed"])
+def test_damaged_split_is_refused(copy, damage):
+    labels = zarr.open_group(copy.path, mode="r+")["split"]
+    file = next(file for file in (copy.path / "split" / "c").rglob("*") if file.is_file())
+    if damage == "swapped":
+        train, test = (copy.rows(part)[0] for part in ("train", "test"))
+        labels[train], labels[test] = labels[test], labels[train]
+    elif damage == "flipped":
+        flip_a_byte(file)
+    elif damage == "lost":
+        file.unlink()
+    else:
+        labels[:] = split(N, copy.facts["fractions"], SEED + 1)
+    with pytest.raises(DamagedDataError, match="split: expected the split that was made"):
+        SimulationSet.open(copy.path)
+
+
+def test_a_grown_store_opens_with_its_split(copy):
+    for n in (60, 90):
+        simulate(copy.path, n=n, configuration={"survey": {"pixels": 64}})
+    assert SimulationSet.open(copy.path).rows("train").size == 72
 
 
 @pytest.mark.parametrize(

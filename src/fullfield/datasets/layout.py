@@ -12,7 +12,7 @@ from zarr.codecs import Crc32cCodec
 
 from fullfield._core import ConfigurationError
 from fullfield.datasets.split import split
-from fullfield.datasets.store import array_of, CHECKSUM, FACTS, SimulationSet, SPLIT
+from fullfield.datasets.store import array_of, CHECKSUM, FACTS, SimulationSet, SPLIT, split_checksum
 
 
 def create_store(path: pathlib.Path, facts: dict[str, Any], layout: dict[str, jax.ShapeDtypeStruct]) -> SimulationSet:
@@ -36,8 +36,9 @@ def create_store(path: pathlib.Path, facts: dict[str, Any], layout: dict[str, ja
             )
         records = (len(layout), 32)
         group.create_array(CHECKSUM, shape=(-(-n // chunk), *records), chunks=(1, *records), dtype="uint8", compressors=None)
-        labels = group.create_array(SPLIT, shape=(n,), chunks=(2**16,), dtype="uint8")
-        labels[:] = split(n, facts["fractions"], facts["seed"])
+        labels = split(n, facts["fractions"], facts["seed"])
+        group.create_array(SPLIT, shape=(n,), chunks=(2**16,), dtype="uint8")[:] = labels
+        facts = facts | {"split": split_checksum(labels)}
         group.attrs[FACTS] = facts
         folder.chmod(0o755)
         folder.rename(path)
@@ -74,18 +75,18 @@ def grow_store(store: SimulationSet, facts: dict[str, Any], *, free_chunk: bool)
         raise ConfigurationError("n", expected=f"at least {old}, as in the store", got=n, remedy="A store only grows.")
     if n == old:
         return store
-    grown = SimulationSet(store.path, store.facts | {"n": n})
     group = zarr.open_group(store.path, mode="r+")
-    checksum, labels = array_of(group, CHECKSUM), array_of(group, SPLIT)
+    checksum, stored = array_of(group, CHECKSUM), array_of(group, SPLIT)
+    labels = split(n, facts["fractions"], facts["seed"], earlier=np.asarray(stored[:old]))
+    grown = SimulationSet(store.path, store.facts | {"n": n, "split": split_checksum(labels)})
     if old % store.chunk:
         checksum[old // store.chunk] = 0  # the last chunk was not full and is now another
     for name in store.facts["arrays"]:
         array = array_of(group, name)
         array.resize((n, *array.shape[1:]))
     checksum.resize((grown.chunks, *checksum.shape[1:]))
-    earlier = np.asarray(labels[:old])
-    labels.resize((n,))
-    labels[:] = split(n, facts["fractions"], facts["seed"], earlier=earlier)
+    stored.resize((n,))
+    stored[:] = labels
     group.attrs[FACTS] = grown.facts
     return grown
 

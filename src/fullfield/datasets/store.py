@@ -1,6 +1,7 @@
 """The store of a simulation campaign: one Zarr 3 group, checksummed chunk by chunk."""
 
 import hashlib
+import json
 import os
 import pathlib
 from collections.abc import Callable, Iterator
@@ -10,17 +11,18 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 import zarr
-from jaxtyping import Int, Shaped
+from jaxtyping import Int, Shaped, UInt8
 
 from fullfield._core import DamagedDataError, DataError, nearest, ParameterError
 from fullfield.datasets.stored import read_rows, StoredSimulations
 from fullfield.simulators import Simulations
 
 
-SCHEMA = 1
+SCHEMA = 2
 FACTS = "fullfield"
 CHECKSUM = "checksum"
 SPLIT = "split"
+BEYOND_REPAIR = "Restore it from a copy, or delete the store and simulate again."
 
 
 class SimulationSet(eqx.Module):
@@ -30,7 +32,7 @@ class SimulationSet(eqx.Module):
     `latents.<site>` (n, ...) are cut into chunks of the same simulations. `checksum` holds the SHA-256 of every array's
     chunk; it is written last, so a row of zeros means that the chunk is not finished. `split` (n,) holds the part that each
     simulation belongs to. The attribute "fullfield" holds schema version, configuration, model digest, parameter names,
-    seed and code revision.
+    seed, code revision and the SHA-256 of the split.
 
     Args:
         path: folder of the group.
@@ -46,16 +48,23 @@ class SimulationSet(eqx.Module):
 
         Raises:
             DataError: there is no such store.
+            DamagedDataError: its description cannot be read, or the split is not the one that was made.
         """
         path = pathlib.Path(path)
         try:
-            facts: Any = zarr.open_group(path, mode="r").attrs[FACTS]
+            group = zarr.open_group(path, mode="r")
+            facts: Any = group.attrs[FACTS]
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise DamagedDataError(
+                str(path / "zarr.json"), expected="the JSON that was written", got=str(error), remedy=BEYOND_REPAIR
+            ) from error
         except (FileNotFoundError, KeyError) as error:
             raise DataError(
                 str(path), expected="a store of simulations", got="another folder or none", remedy="Make it by simulating."
             ) from error
         if facts["schema"] != SCHEMA:
             raise DataError(str(path), expected=f"schema version {SCHEMA}", got=facts["schema"], remedy="Simulate again.")
+        _check_split(path, group, facts)
         return cls(path, facts)
 
     @property
@@ -190,6 +199,22 @@ def array_of(group: zarr.Group, name: str) -> zarr.Array:
     array = group[name]
     assert isinstance(array, zarr.Array)
     return array
+
+
+def split_checksum(labels: UInt8[np.ndarray, " n"]) -> str:
+    """SHA-256 of the split; it is recorded because a store that has grown cannot recompute its split from the seed alone."""
+    return hashlib.sha256(np.ascontiguousarray(labels).data).hexdigest()
+
+
+def _check_split(path: pathlib.Path, group: zarr.Group, facts: dict[str, Any]) -> None:
+    try:
+        sound = split_checksum(np.asarray(array_of(group, SPLIT)[: facts["n"]])) == facts["split"]
+    except (KeyError, ValueError, RuntimeError, OSError):
+        sound = False
+    if not sound:
+        raise DamagedDataError(
+            str(path / SPLIT), expected="the split that was made", got="another or none", remedy=BEYOND_REPAIR
+        )
 
 
 def checksums(arrays: dict[str, Shaped[np.ndarray, "rows ..."]]) -> Shaped[np.ndarray, "arrays 32"]:
