@@ -126,7 +126,7 @@ BIBTEX = {
   author  = {Smail, Ian and Ellis, Richard S. and Fitchett, Michael J.},
   title   = {Gravitational lensing of distant field galaxies by rich clusters. {I.} {Faint} galaxy redshift distributions},
   journal = {Monthly Notices of the Royal Astronomical Society},
-  volume  = {270}, pages = {245--270}, year = {1994}, url = {https://ui.adsabs.harvard.edu/abs/1994MNRAS.270..245S}
+  volume  = {270}, pages = {245}, year = {1994}, url = {https://ui.adsabs.harvard.edu/abs/1994MNRAS.270..245S}
 }""",
     "takahashi2012": """@article{takahashi2012,
   author  = {Takahashi, Ryuichi and Sato, Masanori and Nishimichi, Takahiro and Taruya, Atsushi and Oguri, Masamune},

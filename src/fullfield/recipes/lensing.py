@@ -17,9 +17,9 @@ FINE = 256
 class ModelSettings(Section):
     """Settings of the forward model."""
 
-    pixels: Literal[16, 32, 64, 128, 256] = Field(64, description="pixels on a side; finer observations are averaged")
+    pixels: Literal[16, 32, 64, 128, 256] = Field(default=64, description="pixels on a side; finer observations are averaged")
     physics: Literal["lsst_y10", "sbi_lens"] = Field(
-        "lsst_y10", description="ours, or that of sbi_lens, with its faulty shift lookup, for maps made with it"
+        default="lsst_y10", description="ours, or that of sbi_lens, with its faulty shift lookup, for maps made with it"
     )
 
 
@@ -28,7 +28,9 @@ class LensingConfiguration(RunConfiguration):
 
     model: ModelSettings = ModelSettings()
     averaged: int = Field(
-        0, ge=0, description="256 x 256 simulations to average and infer from, as a test of coarser pixels; 0, or 20 and more"
+        default=0,
+        ge=0,
+        description="256 x 256 simulations to average and infer from, as a test of coarser pixels: 0 or >= 20",
     )
 
     @field_validator("averaged")
@@ -98,7 +100,7 @@ def build(configuration: LensingConfiguration):
         augment=turn_and_roll,
         statistic=lambda data: jax.numpy.ravel(band_powers(bands, data)),
         variants=variants,
-        illustrate=lambda outcome: picture(outcome, bands),
+        illustrate=lambda outcome: picture(outcome, model.survey, bands),
         published_merit=PUBLISHED_MERIT if published else None,
     )
 

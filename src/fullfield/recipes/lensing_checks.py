@@ -9,7 +9,7 @@ from fullfield import plots
 from fullfield.fields import band_powers, Bands, block_average
 from fullfield.parameters import ParameterSpace
 from fullfield.recipes.problem import Illustration, Outcome
-from fullfield.simulators import AbstractForwardModel, LensingModel
+from fullfield.simulators import AbstractForwardModel, LensingModel, LensingSurvey
 
 
 class Averaged(AbstractForwardModel):
@@ -24,20 +24,18 @@ class Averaged(AbstractForwardModel):
 
     fine: LensingModel
     factor: int = eqx.field(static=True)
+    parameters: ParameterSpace
 
-    @property
-    def parameters(self) -> ParameterSpace:
-        """Those of the fine model."""
-        return self.fine.parameters
+    def __init__(self, fine: LensingModel, factor: int):
+        self.fine, self.factor, self.parameters = fine, factor, fine.parameters
 
     def simulate_at(self, key: Key[Array, ""], theta: Float[Array, " p"]) -> Float[Array, "n n bins"]:
         """Simulate fine maps at parameters `theta` (p,) and average them."""
         return block_average(self.fine.simulate_at(key, theta), self.factor)
 
 
-def picture(outcome: Outcome, bands: Bands) -> list[Illustration]:
+def picture(outcome: Outcome, survey: LensingSurvey, bands: Bands) -> list[Illustration]:
     """Draw the observed maps, and their spectra over those of the posterior's replicas."""
-    survey = outcome.problem.model.survey
     observed = np.where(True if survey.mask is None else np.asarray(survey.mask)[..., None], outcome.observation, np.nan)
     mean = np.trapezoid(survey.bins.density * survey.bins.z, survey.bins.z, axis=1)
     titles = [rf"bin {i + 1}, $\bar z$ = {z:.2f}" for i, z in enumerate(mean)]
