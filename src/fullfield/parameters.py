@@ -124,7 +124,7 @@ class ParameterSpace(eqx.Module):
 
     def contains(self, theta: Float[Array, "*batch p"]) -> Bool[Array, "*batch"]:
         """Whether all parameters lie in the support of the prior."""
-        inside = [entry.prior.support(theta[..., i]) for i, entry in enumerate(self.entries)]
+        inside = [_within(entry.prior, theta[..., i]) for i, entry in enumerate(self.entries)]
         return jnp.all(jnp.stack(inside, axis=-1), axis=-1)
 
     def check(self, theta: Float[Array, "*batch p"]) -> None:
@@ -138,7 +138,7 @@ class ParameterSpace(eqx.Module):
         if theta.ndim == 0 or theta.shape[-1] != self.size:
             raise ShapeError("theta", expected=f"last axis of {self.size} ({', '.join(self.names)})", got=theta.shape)
         for i, (name, entry) in enumerate(zip(self.names, self.entries, strict=True)):
-            inside = entry.prior.support(theta[..., i])
+            inside = _within(entry.prior, theta[..., i])
             if not bool(jnp.all(inside)):
                 low, high = self.bounds[i]
                 worst = float(theta[..., i].ravel()[jnp.argmin(inside.ravel())])
@@ -186,6 +186,10 @@ def _unconstrained_moments(name: str, prior: dist.Distribution) -> tuple[float, 
     # Rounded to a thousandth of the width, so that devices whose last digits differ agree on the coordinates.
     digits = 3 - math.floor(math.log10(scale))
     return round(loc, digits), round(scale, digits)
+
+
+def _within(prior: dist.Distribution, values: Float[Array, "*batch"]) -> Bool[Array, "*batch"]:
+    return jnp.asarray(prior.support(values))  # pyright: ignore[reportOptionalCall]
 
 
 def _support_bounds(prior: dist.Distribution) -> tuple[float, float]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 from numpyro.distributions import Distribution
 
@@ -74,7 +75,7 @@ def _cell(cell: types.CellType, seen: tuple[int, ...]) -> bytes:
 
 
 def _array(array: Any) -> bytes:
-    array = jax.random.key_data(array) if jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key) else array
+    array = jax.random.key_data(array) if jnp.issubdtype(array.dtype, jax.dtypes.prng_key) else array
     array = np.asarray(array)
     return _hash(f"{array.dtype}{array.shape}", np.ascontiguousarray(array).tobytes())
 

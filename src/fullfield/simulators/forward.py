@@ -107,7 +107,7 @@ class AbstractExplicitModel(AbstractForwardModel):
     ) -> Float[Array, ""]:
         """Log p(theta, latents, data), the prior included."""
         values = self.parameters.as_dict(theta) | latents | {DATA: data}
-        return log_density(self.program, (), {}, values)[0]
+        return jnp.asarray(log_density(self.program, (), {}, values)[0])
 
     def score(
         self, theta: Float[Array, " p"], latents: dict[str, Float[Array, "..."]], data: Float[Array, "..."]
@@ -128,7 +128,8 @@ class AbstractExplicitModel(AbstractForwardModel):
 
 def sample_parameters(space: ParameterSpace) -> dict[str, Float[Array, ""]]:
     """Open one NumPyro sample site per parameter of the space, with its prior."""
-    return {name: numpyro.sample(name, entry.prior) for name, entry in zip(space.names, space.entries, strict=True)}
+    sites = zip(space.names, space.entries, strict=True)
+    return {name: jnp.asarray(numpyro.sample(name, entry.prior)) for name, entry in sites}
 
 
 class NumPyroModel(AbstractExplicitModel):

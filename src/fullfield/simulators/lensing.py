@@ -4,6 +4,7 @@ The model of Zeghal et al. 2025 (A&A 699, A327), section 3, with its errors mend
 no power is replaced by its absolute value, spectra are normalised to the σ8 asked for, and pixels average what they cover.
 """
 
+import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
 from jaxtyping import Array, Float
@@ -126,7 +127,7 @@ class LensingModel(AbstractExplicitModel):
         """Run the NumPyro program: six parameters, white latents, noisy maps."""
         theta = self.parameters.as_vector(sample_parameters(self.parameters))
         n, _, bins = self.survey.data_shape
-        white = numpyro.sample("white", WhiteNoise((bins, n, n)))
+        white = jnp.asarray(numpyro.sample("white", WhiteNoise((bins, n, n))))
         numpyro.sample(DATA, NoisyPixels(self.convergence(theta, white), self.survey.noise_scale, self.survey.mask))
 
 

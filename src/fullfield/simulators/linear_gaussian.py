@@ -98,7 +98,7 @@ class LinearGaussian(AbstractExplicitModel):
     def log_evidence(self, data: Float[Array, " d"]) -> Float[Array, ""]:
         """Log p(data), parameters and latents integrated out."""
         covariance = self.covariance + self.response @ self.response.T
-        return jsp.stats.multivariate_normal.logpdf(data, jnp.zeros(self.n_data), covariance)
+        return jnp.asarray(jsp.stats.multivariate_normal.logpdf(data, jnp.zeros(self.n_data), covariance))
 
     def mutual_information(self) -> Float[Array, ""]:
         """Exact mutual information of data and parameters in nats, ½ log det(1 + F)."""

@@ -122,8 +122,8 @@ class PerturbativeShift(AbstractShift):
 def _read_table():
     file = importlib.resources.files("fullfield.simulators") / "data" / "lognormal_shifts_lsst_y10.npz"
     with file.open("rb") as handle, np.load(handle) as content:
-        nodes = tuple(jnp.asarray(content[name], jnp.float32) for name in ("sigma_8", "omega_m", "w_0"))
-        return nodes, jnp.asarray(content["shift"], jnp.float32)
+        sigma_8, omega_m, w_0 = (jnp.asarray(content[name], jnp.float32) for name in ("sigma_8", "omega_m", "w_0"))
+        return (sigma_8, omega_m, w_0), jnp.asarray(content["shift"], jnp.float32)
 
 
 def _fraction(value, nodes):

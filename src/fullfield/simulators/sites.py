@@ -26,11 +26,11 @@ class WhiteNoise(dist.Distribution):
         """Real arrays."""
         return constraints.independent(constraints.real, len(self.shape_))
 
-    def sample(self, key: Key[Array, ""], sample_shape: tuple[int, ...] = ()) -> Float[Array, "..."]:
+    def sample(self, key: Key[Array, ""], sample_shape: tuple[int, ...] = ()) -> Float[Array, "..."]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Draw a field."""
         return normal(key, sample_shape + self.shape_)
 
-    def log_prob(self, value: Float[Array, "..."]) -> Float[Array, "..."]:
+    def log_prob(self, value: Float[Array, "..."]) -> Float[Array, "..."]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Log density, summed over the field."""
         axes = tuple(range(-len(self.shape_), 0))
         return jnp.sum(-0.5 * value**2 - _LOG_ROOT_2PI, axis=axes)
@@ -42,13 +42,13 @@ class NoisyPixels(dist.Distribution):
     Args:
         loc: noiseless map (n, n, bins).
         scale: noise standard deviation of each bin (bins,).
-        mask: True where a pixel is observed (n, n), or None for all.
+        observed: True where a pixel is observed (n, n), or None for all.
     """
 
-    pytree_data_fields = ("loc", "scale", "mask")
+    pytree_data_fields = ("loc", "scale", "observed")
 
-    def __init__(self, loc: Float[Array, "n n bins"], scale: Float[Array, " bins"], mask: Bool[Array, "n n"] | None = None):
-        self.loc, self.scale, self.mask = loc, scale, mask
+    def __init__(self, loc: Float[Array, "n n bins"], scale: Float[Array, " bins"], observed: Bool[Array, "n n"] | None = None):
+        self.loc, self.scale, self.observed = loc, scale, observed
         super().__init__(event_shape=jnp.shape(loc))
 
     @property
@@ -56,18 +56,18 @@ class NoisyPixels(dist.Distribution):
         """Real arrays."""
         return constraints.independent(constraints.real, 3)
 
-    def _observed(self, value):
-        return value if self.mask is None else jnp.where(self.mask[..., None], value, 0.0)
+    def _masked(self, value):
+        return value if self.observed is None else jnp.where(self.observed[..., None], value, 0.0)
 
-    def sample(self, key: Key[Array, ""], sample_shape: tuple[int, ...] = ()) -> Float[Array, "..."]:
+    def sample(self, key: Key[Array, ""], sample_shape: tuple[int, ...] = ()) -> Float[Array, "..."]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Draw noisy maps."""
-        return self._observed(self.loc + self.scale * normal(key, sample_shape + self.event_shape))
+        return self._masked(self.loc + self.scale * normal(key, sample_shape + self.event_shape))
 
-    def log_prob(self, value: Float[Array, "..."]) -> Float[Array, "..."]:
+    def log_prob(self, value: Float[Array, "..."]) -> Float[Array, "..."]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Log density, summed over the observed pixels."""
         # Masked pixels are replaced before the arithmetic: a NaN there would pass through `where` into the gradient.
-        pull = (self._observed(value) - self._observed(self.loc)) / self.scale
-        return jnp.sum(self._observed(-0.5 * pull**2 - jnp.log(self.scale) - _LOG_ROOT_2PI), axis=(-3, -2, -1))
+        pull = (self._masked(value) - self._masked(self.loc)) / self.scale
+        return jnp.sum(self._masked(-0.5 * pull**2 - jnp.log(self.scale) - _LOG_ROOT_2PI), axis=(-3, -2, -1))
 
 
 _LOG_ROOT_2PI = 0.9189385332046727

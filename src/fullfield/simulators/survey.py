@@ -3,9 +3,9 @@
 import importlib.resources
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Float
 
 from fullfield._core import ConfigurationError, DataError, ShapeError
@@ -45,7 +45,7 @@ class LensingSurvey(eqx.Module):
             return
         if self.mask.shape != (self.sky.pixels,) * 2:
             raise ShapeError("mask", expected=str((self.sky.pixels,) * 2), got=self.mask.shape)
-        if not isinstance(self.mask, jax.core.Tracer) and not np.any(self.mask):
+        if not isinstance(self.mask, Tracer) and not np.any(self.mask):
             raise DataError("mask", expected="at least one observed pixel", got="none", remedy="True marks observed pixels.")
 
     @property
