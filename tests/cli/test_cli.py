@@ -1,3 +1,4 @@
+import io
 import json
 import pathlib
 import re
@@ -7,8 +8,10 @@ import sys
 import numpy as np
 import pytest
 import yaml
+from rich.console import Console
 
 from fullfield import cli
+from fullfield.cli.tables import verdict_table
 from fullfield.recipes import RECIPES
 from fullfield.report import read_report, write_report
 
@@ -244,3 +247,14 @@ def test_show_of_a_failed_run_is_red_and_plain(call, finished, tmp_path):
     code, out, _ = call("show", tmp_path)
     assert code == 0
     assert "Do not trust" in out
+
+
+def test_a_run_ends_with_its_tests_counted_and_the_failed_ones_named(finished):
+    report = read_report(finished[0] / "report.json")
+    held = [number for number in report.numbers if number.bar and number.name.startswith("sbc/")]
+    numbers = [number.model_copy(update={"verdict": "fail"}) if number is held[0] else number for number in report.numbers]
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(verdict_table(report.model_copy(update={"numbers": numbers, "verdict": "fail"})))
+    lines = console.export_text().splitlines()
+    assert f"{len(held) - 1} of {len(held)}" in next(line for line in lines if line.strip().startswith("sbc "))
+    assert [line.split()[0] for line in lines if line.rstrip().endswith("fail")] == [held[0].name]

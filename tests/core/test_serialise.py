@@ -96,3 +96,10 @@ print(digest(LinearGaussian(), wcdm_parameters()))
         w_0 = load_module(file, wcdm_parameters()).entries[5].prior
         np.testing.assert_allclose([w_0.base_dist.loc, w_0.base_dist.scale], [-1.0, 0.9], rtol=1e-6)
     assert len(set(digests)) == 1
+
+
+def test_files_are_as_readable_as_any_other(tmp_path):
+    (tmp_path / "plain").write_bytes(b"")
+    with write_atomically(tmp_path / "ours") as file:
+        file.write(b"x")
+    assert (tmp_path / "ours").stat().st_mode == (tmp_path / "plain").stat().st_mode

@@ -6,7 +6,7 @@ import io
 import json
 import os
 import pathlib
-import tempfile
+import secrets
 from collections.abc import Iterator
 from typing import Any, BinaryIO, TypeVar
 
@@ -31,9 +31,10 @@ def write_atomically(path: str | os.PathLike) -> Iterator[BinaryIO]:
         OSError: the disk is full or the folder is not writable; the neighbour is removed.
     """
     path = pathlib.Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    # Not by `tempfile`, whose files only their owner may read.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from fullfield._core import ConfigurationError, nearest
 from fullfield.cli.progress import ProgressBars
-from fullfield.cli.tables import report_table
+from fullfield.cli.tables import verdict_table
 from fullfield.recipes import Recipe, RECIPES, run_pipeline, RunConfiguration
 from fullfield.recipes.configuration import load_settings
 from fullfield.recipes.rundir import create, replace, resume as resume_run, RunDirectory
@@ -80,7 +80,8 @@ def execute(
         again = shlex.join(["fullfield", "run", str(path / "config.yaml"), "--resume"])
         console.print(f"\nStopped; nothing is lost. Continue with: [bold]{escape(again)}[/]", highlight=False, soft_wrap=True)
         raise
-    console.print(report_table(outcome.report))
+    console.print(verdict_table(outcome.report))
+    console.print(f"All numbers: [bold]fullfield show {escape(shlex.quote(str(path)))}[/]", highlight=False, soft_wrap=True)
     console.print(f"Report: [bold]{escape(str(directory.page))}[/]", highlight=False, soft_wrap=True)
     return outcome.report.verdict
 

@@ -1,6 +1,6 @@
 """What the commands print."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fullfield.recipes import Recipe, RECIPES, RunConfiguration
-from fullfield.report import format_value, RunReport
+from fullfield.report import format_value, NumberRecord, RunReport
 
 
 COLOURS = {"pass": "green", "warn": "yellow", "fail": "red"}
@@ -48,19 +48,48 @@ def _cost(recipe: Recipe, configuration: RunConfiguration) -> str:
     return f"How long it takes is unknown: settings differ from {scale} ({difference})."
 
 
+def verdict_table(report: RunReport) -> RenderableType:
+    """Verdict and cost of a run, its numbers counted by test; those that do not pass are listed one by one."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("tests")
+    table.add_column("passed", justify="right")
+    counts: dict[str, list[bool]] = {}
+    for number in report.numbers:
+        parts = number.name.split("/")
+        if number.mark:
+            counts.setdefault("/".join(parts[:-2]) or parts[0], []).append(number.verdict == "pass")
+    for test, passed in counts.items():
+        table.add_row(escape(test), f"{sum(passed)} of {len(passed)}")
+    doubtful = [number for number in report.numbers if number.verdict != "pass"]
+    details = [_numbers(doubtful)] if doubtful else []
+    return Group(_sentence(report), table, *details, _cost_line(report))
+
+
 def report_table(report: RunReport) -> RenderableType:
-    """Verdict, numbers and cost of a run."""
+    """Verdict, all numbers and cost of a run."""
+    return Group(_sentence(report), _numbers(report.numbers), _cost_line(report))
+
+
+def _numbers(numbers: Sequence[NumberRecord]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("number", no_wrap=True)
-    published = any(number.published is not None for number in report.numbers)
+    table.add_column("number", overflow="fold")
+    published = any(number.published is not None for number in numbers)
     for title in ("value", "bar", *(("published",) if published else ())):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
-    for number in report.numbers:
+    for number in numbers:
         mark = f"[{COLOURS[number.verdict]}]{number.mark}[/]"
         cells = [number.name, format_value(number.value, number.uncertainty), (number.bar or "").removeprefix("in ")]
         cells += [format_value(number.published)] if published else []
         table.add_row(*map(escape, cells), mark)
+    return table
+
+
+def _sentence(report: RunReport) -> Text:
+    return Text(report.sentence, style=f"bold {COLOURS[report.verdict]}")
+
+
+def _cost_line(report: RunReport) -> Text:
     cost = report.cost
     line = f"{cost.simulations:,} simulations, {report.total_seconds:.0f} s, {cost.peak_memory_gb:.1f} GB"
-    return Group(Text(report.sentence, style=f"bold {COLOURS[report.verdict]}"), table, Text(line, style="dim"))
+    return Text(line, style="dim")

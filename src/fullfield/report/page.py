@@ -135,16 +135,18 @@ def _section(name: str, pictures: Sequence[Picture]) -> str:
 
 def _numbers(numbers: Sequence[NumberRecord]) -> str:
     rows, group = [], ""
+    published = any(number.published is not None for number in numbers)
     for number in numbers:
         test, _, rest = number.name.partition("/")
         if test != group and test in TESTS:
             rows.append(f"<tr><td class='group' colspan='5'>{html.escape(TESTS[test])}</td></tr>")
         group = test
         name = rest.replace("/", " · ") if test in TESTS else number.name
-        cells = (name, format_value(number.value, number.uncertainty), number.bar or "–", format_value(number.published))
+        cells = [name, format_value(number.value, number.uncertainty), number.bar or "–"]
+        cells += [format_value(number.published)] if published else []
         tail = f"<td><span class='mark {number.mark}'>{number.mark}</span></td>"
         rows.append("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + tail + "</tr>")
-    head = "<th>number</th><th>value</th><th>bar</th><th>published</th><th>verdict</th>"
+    head = "<th>number</th><th>value</th><th>bar</th>" + ("<th>published</th>" if published else "") + "<th>verdict</th>"
     return f"<h2>Numbers</h2>\n<table class='numbers'>\n<tr>{head}</tr>\n{_lines(rows)}</table>\n"
 
 
