@@ -10,7 +10,7 @@ import pytest
 
 from fullfield._core import ConfigurationError, DataError, ParameterError
 from fullfield.parameters import Parameter, ParameterSpace
-from fullfield.simulators import BlackBoxModel, NumPyroModel
+from fullfield.simulators import BlackBoxModel, even_batch, NumPyroModel
 from fullfield.simulators.sites import NoisyPixels
 
 
@@ -98,3 +98,7 @@ def test_nan_under_the_mask_stays_out_of_density_and_gradient():
     np.testing.assert_allclose(value, density(loc, maps))
     np.testing.assert_array_equal(gradients, expected)
     np.testing.assert_array_equal(gradients[0][0, 1], 0.0)
+
+
+def test_batches_are_even_where_that_costs_little():
+    assert [even_batch(n, 16) for n in (250, 256, 5, 251, 1000)] == [10, 16, 5, 16, 10]

@@ -98,7 +98,8 @@ def nonlinear_scale(spectrum: LinearSpectrum, growth_factor: Float[Array, " na"]
     target = -2 * jnp.log(growth_factor)
     halfway = (table[0, 1:] + table[0, :-1]) / 2
     nearest = jnp.sum(halfway > target[:, None], axis=-1)
-    value, slope, second, third, fourth = table[:, nearest]
+    # A product with zeros and a one, not a look-up: its reverse derivative would be a scatter, slow to compile and to run.
+    value, slope, second, third, fourth = table @ (jnp.arange(n)[:, None] == nearest).astype(table.dtype)
 
     def gradient(t):
         return slope + t * (second + t * (third / 2 + t * fourth / 6))

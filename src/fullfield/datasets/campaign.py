@@ -22,7 +22,7 @@ from fullfield.datasets.layout import create_store, grow_store
 from fullfield.datasets.simulations import check_positive
 from fullfield.datasets.split import FRACTIONS
 from fullfield.datasets.store import array_of, CHECKSUM, checksums, SCHEMA, SimulationSet
-from fullfield.simulators import AbstractExplicitModel, AbstractForwardModel
+from fullfield.simulators import AbstractExplicitModel, AbstractForwardModel, even_batch
 
 
 CHUNK_BYTES = 16 * 2**20
@@ -146,7 +146,7 @@ def write_chunks(
 @eqx.filter_jit
 def _simulate_chunk(model, key, chunk, batch_size, score, latents):
     keys = jax.random.split(key, chunk)
-    return jax.lax.map(lambda key: _simulate_one(model, key, score, latents), keys, batch_size=min(batch_size, chunk))
+    return jax.lax.map(lambda key: _simulate_one(model, key, score, latents), keys, batch_size=even_batch(chunk, batch_size))
 
 
 def _simulate_one(model: Any, key: Key[Array, ""], score: bool, latents: bool) -> dict[str, Array]:

@@ -125,11 +125,11 @@ LENSING = Recipe(
     scales={
         "smoke": Scale({
             "model": {"pixels": 16},
-            "simulations": {"training": 1000, "inference": 1000, "validation": 250, "calibration": 150},
+            "simulations": {"training": 2000, "inference": 4000, "validation": 500, "calibration": 150},
             "compressor": {"training": {"epochs": 8, "patience": 8}},
             "posterior": {
-                "layers": 2, "width": 32, "draws": 5000,
-                "training": {"epochs": 40, "patience": 10, "learning_rate": 1e-3},
+                "density": "real_nvp", "layers": 2, "width": 32, "draws": 5000,
+                "training": {"epochs": 20, "patience": 5, "learning_rate": 1e-3},
             },
             "calibration": {"draws": 200},
         }, "~2 min"),

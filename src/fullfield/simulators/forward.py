@@ -66,8 +66,18 @@ class AbstractForwardModel(eqx.Module):
 def _simulate(model, key, n, batch_size):
     theta = model.parameters.sample(stream(key, "prior"), (n,))
     keys = jax.random.split(stream(key, "simulations"), n)
-    batch_size = min(batch_size or model.batch_size, n)
+    batch_size = even_batch(n, batch_size or model.batch_size)
     return Simulations(theta, jax.lax.map(lambda pair: model.simulate_at(*pair), (keys, theta), batch_size=batch_size))
+
+
+def even_batch(n: int, batch_size: int) -> int:
+    """Largest size of equal batches of `n` up to `batch_size`, for the rest of uneven ones is a program of its own to compile.
+
+    Where only batches of less than half the size would be equal, `batch_size` stays.
+    """
+    size = min(batch_size, n)
+    largest = next(divisor for divisor in range(size, 0, -1) if n % divisor == 0)
+    return largest if 2 * largest >= size else size
 
 
 class AbstractExplicitModel(AbstractForwardModel):
