@@ -30,6 +30,7 @@ class ProgressBars:
         self._tasks: dict[str, TaskID] = {}
         self._begun: dict[str, tuple[float, int]] = {}
         self._spoken: dict[str, float] = {}
+        self._latest: tuple[str, int, int] | None = None
         self._bars = Progress(
             SpinnerColumn(finished_text="[green]✓"),
             TextColumn("{task.description:<22}"),
@@ -65,6 +66,11 @@ class ProgressBars:
 
     def _say(self, stage: str, done: int, total: int, text: str) -> None:
         now = time.monotonic()
+        if self._latest and self._latest[0] != stage and self._latest[1] < self._latest[2]:
+            earlier, at, end = self._latest
+            seconds = now - self._begun[earlier][0]
+            self._console.print(f"{earlier}: {at}/{end}, stopped early, took {seconds:.0f} s", highlight=False)
+        self._latest = stage, done, total
         start, first = self._begun.setdefault(stage, (now, done))
         last = self._spoken.setdefault(stage, now)
         if done < total and now - last < SECONDS_BETWEEN_LINES:

@@ -9,7 +9,7 @@ import jax
 from rich.console import Console
 from rich.markup import escape
 
-from fullfield._core import ConfigurationError, nearest
+from fullfield._core import ConfigurationError, nearest, write_atomically
 from fullfield.cli.progress import ProgressBars
 from fullfield.cli.tables import verdict_table
 from fullfield.recipes import Recipe, RECIPES, run_pipeline, RunConfiguration
@@ -45,6 +45,11 @@ def configure(what: str, given: Mapping[str, object], overrides: Sequence[str]) 
         )  # fmt: skip
     if "recipe" not in settings:
         raise ConfigurationError(str(path), expected="a setting `recipe`", got="none", remedy=f"Known: {', '.join(RECIPES)}.")
+    if settings["recipe"] == "custom":
+        raise ConfigurationError(
+            "recipe", expected="one that the command knows", got="'custom', a run that was started from Python",
+            remedy="Continue it there: run_pipeline(problem, configuration, directory, resume=True).",
+        )  # fmt: skip
     recipe = RECIPES[str(settings["recipe"])]
     return recipe, recipe.configure({**settings, **_absolute(given)}, overrides)
 
@@ -69,12 +74,18 @@ def execute(
     use_compilation_cache()
     # Before anything is written: a wrong observation leaves no directory behind.
     problem = recipe.build(configuration)
+    if resume and not path.exists():
+        console.print(f"Nothing to resume in {escape(str(path))}: this run starts.", highlight=False)
     directory = _open(path, configuration, resume=resume, force=force)
+    first = directory.checkpoint("command.txt")
+    if not first.exists():
+        with write_atomically(first) as file:
+            file.write(command.encode())
     try:
         with ProgressBars(console) as progress:
             outcome = run_pipeline(
                 problem, configuration, directory,
-                progress=progress, command=command, summary=recipe.summary, citations=recipe.citations,
+                progress=progress, command=first.read_text(), summary=recipe.summary, citations=recipe.citations,
             )  # fmt: skip
     except KeyboardInterrupt:
         again = shlex.join(["fullfield", "run", str(path / "config.yaml"), "--resume"])

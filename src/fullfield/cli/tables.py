@@ -23,7 +23,8 @@ def recipes_table() -> RenderableType:
     for recipe in RECIPES.values():
         scales = ", ".join(f"[bold]{name}[/] {escape(scale.cost)}" for name, scale in recipe.scales.items())
         table.add_row(f"[bold]{recipe.name}[/]", escape(recipe.summary.partition(":")[0].rstrip(".")), scales)
-    return Group(table, Text("Times are for two cores. Run one with: fullfield run RECIPE --scale SCALE", style="dim"))
+    foot = "Times are for two cores unless a device is named. Run one with: fullfield run RECIPE --scale SCALE"
+    return Group(table, Text(foot, style="dim"))
 
 
 def plan_table(recipe: Recipe, configuration: RunConfiguration, stages: Mapping[str, str]) -> RenderableType:
@@ -44,7 +45,7 @@ def _cost(recipe: Recipe, configuration: RunConfiguration) -> str:
     given = {name: getattr(configuration, name) for name in ("scale", "seed", "observation")}
     difference = tell_difference(recipe.configure(given), configuration)
     if difference is None:
-        return f"The time of {scale}, on two cores if no device is named: {recipe.scales[configuration.scale].cost}."
+        return f"Rough time of {scale}: {recipe.scales[configuration.scale].cost}."
     return f"How long it takes is unknown: settings differ from {scale} ({difference})."
 
 

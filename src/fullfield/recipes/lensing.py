@@ -69,7 +69,7 @@ def build(configuration: LensingConfiguration):
             )  # fmt: skip
         observation, truth = published_mock(), np.asarray(model.parameters.fiducial)
     elif configuration.observation:
-        observation = read_observation(configuration.observation)
+        observation = read_observation(configuration.observation, known=("published-mock",))
     if observation is not None:
         finer, rest = divmod(observation.shape[0], settings.pixels) if observation.ndim == 3 else (1, 0)
         if finer > 1 and not rest and observation.shape[1] == observation.shape[0]:

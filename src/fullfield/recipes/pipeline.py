@@ -13,13 +13,13 @@ from fullfield._core.progress import Progress, silent
 from fullfield.inference import AbstractPosterior, EnsemblePosterior, FlowPosterior
 from fullfield.networks import AbstractDensity
 from fullfield.parameters import ParameterSpace
-from fullfield.recipes import stages
+from fullfield.recipes import rundir, stages
 from fullfield.recipes.artefacts import write_arrays
 from fullfield.recipes.citations import bibliography, methods
 from fullfield.recipes.configuration import RunConfiguration
 from fullfield.recipes.problem import Outcome, Problem, Result
 from fullfield.recipes.reporting import diagnose, illustrate, write_outputs
-from fullfield.recipes.rundir import create, RunDirectory
+from fullfield.recipes.rundir import RunDirectory
 
 
 def run_pipeline(
@@ -27,6 +27,7 @@ def run_pipeline(
     configuration: RunConfiguration,
     directory: RunDirectory | str | os.PathLike,
     *,
+    resume: bool = False,
     progress: Progress = silent,
     command: str = "fullfield.recipes.run_pipeline",
     summary: str = "",
@@ -40,6 +41,7 @@ def run_pipeline(
         problem: the forward model and the observation.
         configuration: settings.
         directory: path of a new directory, or one that `rundir.create`, `resume` or `replace` prepared.
+        resume: continue the run in the directory at this path, if there is one of the same configuration.
         progress: told about every long stage.
         command: what the user typed, for the report.
         summary: one line for the report that says what is done.
@@ -49,17 +51,21 @@ def run_pipeline(
         What was found, and the verdict.
 
     Raises:
-        ConfigurationError: the directory exists, or another process writes to it.
+        ConfigurationError: the directory exists and is not to be resumed, is of another configuration (names the first
+            difference), or another process writes to it.
         FullfieldError: an observation or a simulation is not what it must be.
     """
     if not isinstance(directory, RunDirectory):
-        directory = create(pathlib.Path(directory), configuration)
+        directory = (rundir.resume if resume else rundir.create)(pathlib.Path(directory), configuration)
     with directory.locked():
         run = stages.Run(problem, configuration, directory, progress)
         outcome = _infer(run)
         start = time.perf_counter()
+        progress("testing and drawing", 0, 3)
         numbers, calibration = diagnose(outcome, run.key("report"))
+        progress("testing and drawing", 1, 3)
         pictures = illustrate(outcome, calibration, run.key("pictures"))
+        progress("testing and drawing", 2, 3)
         entries = bibliography((*citations, *methods(configuration)))
         with write_atomically(directory.citations) as file:
             file.write(("\n\n".join(entries.values()) + "\n").encode())
@@ -67,6 +73,7 @@ def run_pipeline(
             outcome, numbers, pictures, command=command, summary=summary, citations=entries,
             seconds=lambda: time.perf_counter() - start,
         )  # fmt: skip
+        progress("testing and drawing", 3, 3)
     return Result(outcome, report)
 
 

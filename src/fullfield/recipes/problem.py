@@ -1,7 +1,7 @@
 """What a run is about, and what it found."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 from matplotlib.figure import Figure
 
-from fullfield._core import ConfigurationError, DataError, ShapeError
+from fullfield._core import ConfigurationError, DataError, nearest, ShapeError
 from fullfield.compression import Compressor
 from fullfield.datasets import SimulationSet
 from fullfield.diagnostics import Report
@@ -159,8 +159,12 @@ class Problem:
                 raise ConfigurationError(name, expected="at least 20 simulations", got=count)
 
 
-def read_observation(path: str) -> Float[np.ndarray, "..."]:
+def read_observation(path: str, known: Sequence[str] = ()) -> Float[np.ndarray, "..."]:
     """Read observed data from a NumPy file; single precision, as the models compute.
+
+    Args:
+        path: the file.
+        known: names that the recipe takes instead of a file, for the message.
 
     Raises:
         DataError: there is no such file, or it is no array of numbers.
@@ -169,9 +173,11 @@ def read_observation(path: str) -> Float[np.ndarray, "..."]:
         with open(path, "rb") as file:
             values = np.lib.format.read_array(file, allow_pickle=False)
     except FileNotFoundError:
-        raise DataError(path, expected="a file with the observed data", got="no such file") from None
+        remedy = nearest(path, known) if known else "Check the path."
+        raise DataError(path, expected="a file with the observed data", got="no such file", remedy=remedy) from None
     except (ValueError, OSError, EOFError) as error:
-        raise DataError(path, expected="one array as `numpy.save` writes it", got=str(error).splitlines()[0]) from error
+        remedy = "Save the array with numpy.save."
+        raise DataError(path, expected="a file of NumPy (.npy)", got="another format", remedy=remedy) from error
     if values.dtype.kind not in "fiu":
-        raise DataError(path, expected="real numbers", got=f"an array of {values.dtype}")
+        raise DataError(path, expected="real numbers", got=f"an array of {values.dtype}", remedy="Save it as float32.")
     return values.astype(np.float32)

@@ -131,7 +131,10 @@ def _calibration_pictures(calibration, space):
     band = np.stack([curves.low, curves.high]) - curves.alpha
     labels = [*space.labels, *(rf"\mathrm{{{name}}}" for name in curves.labels[space.size :])]
     figure = plots.rank_curves(curves.alpha, curves.values - curves.alpha, band, labels)
-    caption = "Ranks of the truth among the draws, per parameter and for the gain in density over the prior; grey: 95 % band."
+    caption = (
+        "Ranks of the truth among the draws, per parameter and for the gain in density over the prior. Grey: 95 % band of one "
+        "curve; the verdict judges all together, by wider bars."
+    )
     return [*pictures, Illustration("Calibration", "ranks", figure, caption)]
 
 

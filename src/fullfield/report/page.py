@@ -139,7 +139,7 @@ def _numbers(numbers: Sequence[NumberRecord]) -> str:
     for number in numbers:
         test, _, rest = number.name.partition("/")
         if test != group and test in TESTS:
-            rows.append(f"<tr><td class='group' colspan='5'>{html.escape(TESTS[test])}</td></tr>")
+            rows.append(f"<tr><td class='group' colspan='{4 + published}'>{html.escape(TESTS[test])}</td></tr>")
         group = test
         name = rest.replace("/", " · ") if test in TESTS else number.name
         cells = [name, format_value(number.value, number.uncertainty), number.bar or "–"]

@@ -36,10 +36,13 @@ def format_value(value: float | None, uncertainty: float | None = None) -> str:
 
 def markdown_table(report: RunReport) -> str:
     """Numbers of one run as a Markdown table, with its cost below."""
-    lines = ["| test | value | bar | published | verdict |", "|---|---|---|---|---|"]
+    published = any(number.published is not None for number in report.numbers)
+    titles = ("test", "value", "bar", *(("published",) if published else ()), "verdict")
+    lines = [report.sentence, "", f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
     for number in report.numbers:
-        value = format_value(number.value, number.uncertainty)
-        cells = (number.name, value, number.bar or "–", format_value(number.published), MARKS[number.mark])
+        cells = [number.name, format_value(number.value, number.uncertainty), number.bar or "–"]
+        cells += [format_value(number.published)] if published else []
+        cells.append(MARKS[number.mark])
         lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
     cost, hardware = report.cost, report.hardware
     lines += [

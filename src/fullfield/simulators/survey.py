@@ -69,6 +69,8 @@ class LensingSurvey(eqx.Module):
         maps = np.asarray(maps)
         if maps.shape != self.data_shape:
             remedy = "Axes are (y, x, bin)."
+            if sorted(maps.shape) == sorted(self.data_shape):
+                remedy += " numpy.moveaxis(maps, 0, -1) puts the bins last."
             if maps.ndim == 3 and maps.shape[0] == maps.shape[1] and maps.shape[0] % self.sky.pixels == 0:
                 remedy += " Average finer maps with fullfield.fields.block_average."
             raise ShapeError("maps", expected=str(self.data_shape), got=maps.shape, remedy=remedy)
@@ -80,7 +82,7 @@ class LensingSurvey(eqx.Module):
                 "maps",
                 expected="finite observed pixels",
                 got=f"{bad.sum()} NaN or infinite, the first at (y, x, bin) = {where}",
-                remedy="Mark such pixels as unobserved in the survey's mask.",
+                remedy="Mark such pixels as unobserved in the survey's mask: docs/lensing.md, Your own survey.",
             )
         if np.ptp(maps[observed], axis=0).max() == 0:
             raise DataError("maps", expected="maps that vary", got="constant maps", remedy="Is the field of view all masked?")
