@@ -128,6 +128,28 @@ def test_ctrl_c_says_how_to_go_on(call, monkeypatch, tmp_path):
     assert f"fullfield run '{tmp_path}/a b/config.yaml' --resume" in out
 
 
+def test_a_resumed_run_reports_the_command_that_started_it(call, monkeypatch, tmp_path):
+    told = []
+
+    def interrupted(*_, command, **__):
+        told.append(command)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fullfield.cli.run.run_pipeline", interrupted)
+    call("run", "linear-gaussian", "--scale", "smoke", "-o", tmp_path / "run")
+    call("run", tmp_path / "run" / "config.yaml", "--resume")
+    call("run", tmp_path / "run" / "config.yaml", "--force")
+    assert told[0] == told[1] == f"fullfield run linear-gaussian --scale smoke -o {tmp_path}/run"
+    assert told[2] == f"fullfield run {tmp_path}/run/config.yaml --force"
+
+
+def test_a_run_from_python_is_sent_back_there(call, tmp_path):
+    (tmp_path / "config.yaml").write_text("recipe: custom\n")
+    code, _, err = call("run", tmp_path / "config.yaml", "--resume")
+    assert code == 2
+    assert "resume=True" in err
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

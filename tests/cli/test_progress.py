@@ -30,6 +30,17 @@ def test_a_log_file_gets_a_line_now_and_then(monkeypatch):
     ]
 
 
+def test_a_log_file_tells_of_training_that_stopped_early(monkeypatch):
+    clock = iter([0.0, 5.0, 7.0])
+    monkeypatch.setattr(room.time, "monotonic", lambda: next(clock))
+    stream = io.StringIO()
+    with ProgressBars(Console(file=stream, force_terminal=False, width=120)) as progress:
+        progress("training", 1, 60)
+        progress("training", 2, 60)
+        progress("drawing", 1, 2)
+    assert stream.getvalue().splitlines() == ["training: 2/60, stopped early, took 7 s"]
+
+
 @pytest.mark.parametrize("total", [0, 1])
 def test_a_stage_with_nothing_to_do_is_done(total):
     stream = io.StringIO()

@@ -93,7 +93,7 @@ def test_a_run_killed_at_any_stage_continues_to_the_same_bits(problem, settings,
     with pytest.raises(Killed):
         run_pipeline(problem, settings, create(tmp_path / "run", settings), progress=killed_at(stage))
     assert not (tmp_path / "run" / "report.json").exists()
-    result = run_pipeline(problem, settings, resume(tmp_path / "run", settings))
+    result = run_pipeline(problem, settings, tmp_path / "run", resume=True)
     for name in ("posterior.npz", "posterior.txt", *(f"checkpoints/{it}.npz" for it in ("calibration", "replicas", "twin"))):
         assert (tmp_path / "run" / name).read_bytes() == (whole[0] / name).read_bytes(), name
     assert result.report.numbers == whole[1].report.numbers
