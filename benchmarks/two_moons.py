@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import io
+import tempfile
 import time
 
 import jax
@@ -113,9 +114,10 @@ def measure_sbi(theta: np.ndarray, data: np.ndarray) -> dict | None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     start = time.perf_counter()
-    trainer = NPE(BoxUniform(-torch.ones(2), torch.ones(2)))
-    trainer.append_simulations(torch.tensor(theta), torch.tensor(data))
-    with contextlib.redirect_stdout(io.StringIO()):
+    # It writes a log folder where it stands.
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()):
+        trainer = NPE(BoxUniform(-torch.ones(2), torch.ones(2)))
+        trainer.append_simulations(torch.tensor(theta), torch.tensor(data))
         trainer.train()
     posterior = trainer.build_posterior()
     draws = [

@@ -219,7 +219,7 @@ def test_check_takes_a_scale_and_tells_the_time_of_a_preset(call):
     code, out, _ = call("check", "linear-gaussian", "--scale", "smoke", "--set", "seed=5")
     assert code == 0
     assert "2,800 data sets of 24" in out
-    assert f"if no device is named: {RECIPES['linear-gaussian'].scales['smoke'].cost}." in out
+    assert f"Rough time of the smoke scale of linear-gaussian: {RECIPES['linear-gaussian'].scales['smoke'].cost}." in out
 
 
 def test_help_names_the_published_mock(call):
