@@ -132,7 +132,7 @@ LENSING = Recipe(
                 "training": {"epochs": 20, "patience": 5, "learning_rate": 1e-3},
             },
             "calibration": {"draws": 200},
-        }, "~2 min"),
+        }, "~3 min"),
         "laptop": Scale({
             "model": {"pixels": 64},
             "averaged": 500,
