@@ -10,6 +10,7 @@ from fullfield._core.errors import (
 )
 from fullfield._core.identity import digest
 from fullfield._core.keys import stream
+from fullfield._core.precision import full_precision
 from fullfield._core.registry import nearest, Registry
 from fullfield._core.serialise import load_module, read_header, save_module, write_atomically
 
@@ -23,6 +24,7 @@ __all__ = [
     "Registry",
     "ShapeError",
     "digest",
+    "full_precision",
     "load_module",
     "nearest",
     "read_header",

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from fullfield._core import full_precision
 from fullfield.cosmology.background import equation_of_state, expansion_rate, expansion_terms
 from fullfield.cosmology.constants import HUBBLE_DISTANCE
 from fullfield.cosmology.cosmology import Cosmology
@@ -64,6 +65,7 @@ def growth_rate(cosmology: Cosmology, a: Float[Array, "*n"]) -> Float[Array, "*n
     return history(cosmology).at(1 / a - 1)[2]
 
 
+@full_precision
 def _integrate(omega_m, omega_k, w_0, w_a):
     # In Mpc/h nothing else matters, nor does the share of baryons.
     cosmology = Cosmology(omega_m, 0.0, h=1.0, n_s=1.0, sigma_8=1.0, w_0=w_0, w_a=w_a, omega_k=omega_k)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from fullfield._core import full_precision
 from fullfield.cosmology.background import equation_of_state, expansion_terms
 from fullfield.cosmology.cosmology import Cosmology
 from fullfield.cosmology.evolution import growth_factor
@@ -85,6 +86,7 @@ class NonlinearScale(eqx.Module):
     weight: Float[Array, " na"]
 
 
+@full_precision
 def nonlinear_scale(spectrum: LinearSpectrum, growth_factor: Float[Array, " na"]) -> NonlinearScale:
     """Solve D²(a) σ²(R) = 1, σ²(R) = ∫ d ln k k³P(k)/(2π²) exp(−k²R²), for R; Takahashi et al. 2012, eqs. A4 and A5.
 
@@ -119,6 +121,7 @@ def nonlinear_scale(spectrum: LinearSpectrum, growth_factor: Float[Array, " na"]
     return NonlinearScale(log_radius, -3 - gradient(t), curvature, weight)
 
 
+@full_precision
 def _log_variance(spectrum):
     """ln σ² and its first four derivatives in ln R (5, radii), filtered with a Gaussian."""
     x = np.exp(2 * np.linspace(*_LOG_RADIUS))[:, None] * spectrum.nodes() ** 2

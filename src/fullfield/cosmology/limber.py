@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from fullfield._core import full_precision
 from fullfield.cosmology.background import curved_sine_and_cosine, expansion_rate
 from fullfield.cosmology.constants import HUBBLE_DISTANCE
 from fullfield.cosmology.cosmology import Cosmology
@@ -16,6 +17,7 @@ from fullfield.cosmology.redshift import RedshiftBins
 
 
 @jax.jit
+@full_precision
 def lensing_spectra(
     cosmology: Cosmology,
     bins: RedshiftBins,
@@ -70,6 +72,7 @@ class LensPlanes(eqx.Module):
     kernel: Float[Array, "bins n"]
 
 
+@full_precision
 def lens_planes(cosmology: Cosmology, bins: RedshiftBins, *, alignment: NLA | None = None) -> LensPlanes:
     """Compute the lensing kernels q_i of `lensing_spectra` on fixed quadrature nodes.
 

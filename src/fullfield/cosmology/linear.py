@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from fullfield._core import full_precision
 from fullfield.cosmology.constants import CMB_TEMPERATURE
 from fullfield.cosmology.cosmology import Cosmology, Scalar
 from fullfield.cosmology.evolution import growth_factor
@@ -142,6 +143,7 @@ class LinearSpectrum(eqx.Module):
         return np.exp(np.linspace(*_LOG_K)[::2])
 
 
+@full_precision
 def linear_spectrum(cosmology: Cosmology, transfer: AbstractTransfer) -> LinearSpectrum:
     """Linear matter power today with the cosmology's σ8."""
     log_k = np.linspace(*_LOG_K)
@@ -175,6 +177,7 @@ def _top_hat(x):
 
 
 @jax.jit
+@full_precision
 def sigma(
     cosmology: Cosmology, radius: Float[Array, "*n"] | float, transfer: AbstractTransfer | None = None
 ) -> Float[Array, "*n"]:

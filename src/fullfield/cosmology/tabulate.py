@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from fullfield._core import full_precision
 from fullfield.cosmology.cosmology import Scalar
 
 
@@ -32,6 +33,7 @@ def tabulate(function: Callable[..., T], *numbers: Scalar) -> T:
     evaluate = jax.custom_jvp(primal)
 
     @evaluate.defjvp
+    @full_precision
     def _(primals, tangents):
         jacobian, tables = jax.jacfwd(lambda vector: (primal(vector),) * 2, has_aux=True)(*primals)
         return tables, jax.tree.map(lambda columns: columns @ tangents[0], jacobian)

@@ -82,6 +82,6 @@ def averaged_skewness(
     eta = correlation[..., pairs[0], pairs[1]] / shift[..., None, None] ** 2
     mean = eta.mean(-1)
     chains = 3 * (mean**2).mean(-1)
-    loops = jnp.einsum("...ab,...bc,...ca->...", eta, eta, eta, precision="highest") / f**6
+    loops = jnp.einsum("...ab,...bc,...ca->...", eta, eta, eta, precision="highest") / float(f) ** 6
     variance = mean.mean(-1)
     return shift**2 * variance, (chains + loops) / variance**1.5

@@ -11,7 +11,7 @@ from flowjax.bijections import AbstractBijection, Chain, Invert, Permute, Scan
 from flowjax.distributions import StandardNormal, Transformed
 from jaxtyping import Array, Float, Key
 
-from fullfield._core import Registry, stream
+from fullfield._core import full_precision, Registry, stream
 from fullfield.networks.bijections import AbstractElement, AffineElement, Coupling, GaussianHead, SplineElement
 from fullfield.networks.standardise import moments, Standardise
 
@@ -73,17 +73,20 @@ class ConditionalFlow(AbstractDensity):
         standardised = self.standardise(condition)
         return standardised, slope @ standardised + offset, root
 
+    @full_precision
     def log_prob(self, x: Float[Array, " p"], condition: Float[Array, " s"]) -> Float[Array, ""]:
         """Log q(x | condition), normalised in x."""
         standardised, mean, root = self._regression(condition)
         return self.flow.log_prob(root @ (x - mean), standardised) + jnp.sum(jnp.log(jnp.diagonal(root)))
 
+    @full_precision
     def sample(self, key: Key[Array, ""], condition: Float[Array, " s"], n: int) -> Float[Array, "n p"]:
         """Draw `n` vectors from q(. | condition)."""
         standardised, mean, root = self._regression(condition)
         z = self.flow.sample(key, (n,), standardised)
         return mean + jax.scipy.linalg.solve_triangular(root, z.T, lower=True).T
 
+    @full_precision
     def fitted_to(self, x: Float[Array, "n p"], condition: Float[Array, "n s"]) -> "ConditionalFlow":
         """The same flow with condition moments and linear regression measured on training pairs (n > p + s)."""
         standardise = moments(condition)

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fullfield._core import stream
+from fullfield._core import full_precision, stream
 from fullfield.diagnostics import c2st, merge, Number, Report
 from fullfield.recipes.linear_gaussian import LinearGaussianConfiguration
 from fullfield.recipes.problem import Outcome, Problem, read_observation
@@ -55,6 +55,7 @@ def _score_error(model: LinearGaussian, key: jax.Array) -> float:
     simulations = model.simulate(stream(key, "score"), 64)
 
     @eqx.filter_jit
+    @full_precision
     def both(theta, data):
         mean = model.latent_scale * model.latent_root.T @ jnp.linalg.solve(model.covariance, data - model.response @ theta)
         return model.score(theta, {"z": mean}, data), model.marginal_score(theta, data)
@@ -95,6 +96,7 @@ def _evidence(model, outcome, bar):
     data, theta = jnp.asarray(outcome.observation), jnp.asarray(outcome.draws[:500])
 
     @eqx.filter_jit
+    @full_precision
     def estimate(theta, data, posterior):
         residual = data - model.response @ theta
         likelihood = jax.scipy.stats.multivariate_normal.logpdf(residual, jnp.zeros(model.n_data), model.covariance)

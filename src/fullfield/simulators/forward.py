@@ -14,7 +14,7 @@ from numpyro import handlers
 from numpyro.distributions import constraints
 from numpyro.infer.util import log_density
 
-from fullfield._core import ConfigurationError, DataError, ParameterError, ShapeError, stream
+from fullfield._core import ConfigurationError, DataError, full_precision, ParameterError, ShapeError, stream
 from fullfield.parameters import Parameter, ParameterSpace
 
 
@@ -63,6 +63,7 @@ class AbstractForwardModel(eqx.Module):
 
 
 @eqx.filter_jit
+@full_precision
 def _simulate(model, key, n, batch_size):
     theta = model.parameters.sample(stream(key, "prior"), (n,))
     keys = jax.random.split(stream(key, "simulations"), n)
@@ -91,6 +92,7 @@ class AbstractExplicitModel(AbstractForwardModel):
     def program(self) -> None:
         """Run the NumPyro program: parameter sites, latent sites, data site."""
 
+    @full_precision
     def _trace(self, theta, key=None, latents=None, data=None):
         values = self.parameters.as_dict(theta) | (latents or {}) | ({} if data is None else {DATA: data})
         program = handlers.substitute(self.program, data=values)
@@ -112,6 +114,7 @@ class AbstractExplicitModel(AbstractForwardModel):
         }
         return latents, trace[DATA]["value"]
 
+    @full_precision
     def log_joint(
         self, theta: Float[Array, " p"], latents: dict[str, Float[Array, "..."]], data: Float[Array, "..."]
     ) -> Float[Array, ""]:

@@ -14,7 +14,7 @@ import numpyro
 import numpyro.distributions as dist
 from jaxtyping import Array, Float
 
-from fullfield._core import ParameterError
+from fullfield._core import full_precision, ParameterError
 from fullfield.parameters import Parameter, ParameterSpace
 from fullfield.simulators.forward import AbstractExplicitModel, DATA, sample_parameters
 
@@ -78,23 +78,28 @@ class LinearGaussian(AbstractExplicitModel):
         mean = self.response @ theta + self.latent_scale * self.latent_root @ z
         numpyro.sample(DATA, dist.Normal(mean, self.noise_scale).to_event(1))
 
+    @full_precision
     def optimal_summary(self, data: Float[Array, " d"]) -> Float[Array, " p"]:
         """Sufficient statistic Aᵀ C⁻¹ x (p,): the marginal score at θ = 0."""
         return self.response.T @ jnp.linalg.solve(self.covariance, data)
 
+    @full_precision
     def marginal_score(self, theta: Float[Array, " p"], data: Float[Array, " d"]) -> Float[Array, " p"]:
         """∂ log p(data | theta) / ∂ theta (p,), latents integrated out."""
         return self.optimal_summary(data - self.response @ theta)
 
+    @full_precision
     def fisher(self, theta: Float[Array, " p"]) -> Float[Array, "p p"]:
         """Fisher matrix Aᵀ C⁻¹ A (p, p) of the data, the prior not included; the same at every theta."""
         return self.response.T @ jnp.linalg.solve(self.covariance, self.response)
 
+    @full_precision
     def posterior(self, data: Float[Array, " d"]) -> tuple[Float[Array, " p"], Float[Array, "p p"]]:
         """Mean (p,) and covariance (p, p) of the exact, Gaussian posterior."""
         covariance = jnp.linalg.inv(self.fisher(self.parameters.fiducial) + jnp.eye(self.parameters.size))
         return covariance @ self.optimal_summary(data), covariance
 
+    @full_precision
     def log_evidence(self, data: Float[Array, " d"]) -> Float[Array, ""]:
         """Log p(data), parameters and latents integrated out."""
         covariance = self.covariance + self.response @ self.response.T

@@ -10,6 +10,7 @@ import scipy.special
 from jax.scipy.ndimage import map_coordinates
 from jaxtyping import Array, Float
 
+from fullfield._core import full_precision
 from fullfield.cosmology import Cosmology, lens_planes, Linear, RedshiftBins
 from fullfield.fields import ARCMIN, shift_of_skewness
 
@@ -98,6 +99,7 @@ class PerturbativeShift(AbstractShift):
     bins: RedshiftBins
     pixel_arcmin: float = eqx.field(static=True)
 
+    @full_precision
     def __call__(self, cosmology: Cosmology) -> Float[Array, " bins"]:
         """Compute λ (bins,)."""
         planes = lens_planes(cosmology, self.bins)
