@@ -15,10 +15,12 @@ from fullfield.simulators.linear_gaussian import LinearGaussian
 from fullfield.simulators.shifts import AbstractShift, LegacyTabulatedShift, PerturbativeShift, TabulatedShift
 from fullfield.simulators.sites import NoisyPixels, WhiteNoise
 from fullfield.simulators.survey import LensingSurvey, lsst_y10, published_mock
+from fullfield.simulators.tasks import observation, reference, TASKS
 
 
 __all__ = [
     "DATA",
+    "TASKS",
     "AbstractExplicitModel",
     "AbstractForwardModel",
     "AbstractShift",
@@ -36,7 +38,9 @@ __all__ = [
     "even_batch",
     "lsst_y10",
     "lsst_y10_model",
+    "observation",
     "published_mock",
+    "reference",
     "sample_parameters",
     "sbi_lens_model",
     "wcdm_parameters",
