@@ -9,7 +9,13 @@ from fullfield.networks import DENSITIES, gaussian
 from fullfield.networks.bijections import SplineElement
 
 
-SETTINGS = {"gaussian": {"width": 16}, "real_nvp": {"width": 16}, "spline_flow": {"width": 16, "layers": 2}}
+SETTINGS = {
+    "gaussian": {"width": 16},
+    "mixture": {"width": 16, "components": 3},
+    "real_nvp": {"width": 16},
+    "smooth_flow": {"width": 16, "layers": 2},
+    "spline_flow": {"width": 16, "layers": 2},
+}
 
 
 def wild(name, size, key):
@@ -42,6 +48,8 @@ def test_integrates_to_one_and_draws_follow_it(name, key):
 
 
 def test_log_prob_is_the_change_of_variables(name, key):
+    if name == "mixture":
+        pytest.skip("a sum of Gaussians is no change of variables")
     density, condition = wild(name, 5, key), jnp.array([0.3, -1.2])
     x = jnp.array([0.5, -0.2, 1.0, -1.5, 0.1])
     bijection = density.flow.bijection

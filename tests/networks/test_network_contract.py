@@ -16,7 +16,13 @@ SMALL_NETWORKS = {
     "mlp": ((3, 4), {"width": 8}),
     "resnet18": ((32, 32, 2), {"widths": (4, 4, 8, 8)}),
 }
-SMALL_DENSITIES = {"gaussian": {"width": 8}, "real_nvp": {"width": 8}, "spline_flow": {"width": 8, "layers": 3}}
+SMALL_DENSITIES = {
+    "gaussian": {"width": 8},
+    "mixture": {"width": 8, "components": 3},
+    "real_nvp": {"width": 8},
+    "smooth_flow": {"width": 8, "layers": 3},
+    "spline_flow": {"width": 8, "layers": 3},
+}
 CASES = [*(("network", name) for name in NETWORKS), *(("density", name) for name in DENSITIES)]
 
 

@@ -3,11 +3,23 @@
 from fullfield._core import Registry
 from fullfield.networks.apply import apply_many
 from fullfield.networks.convolution import ConvNet
-from fullfield.networks.density import AbstractDensity, ConditionalFlow, DENSITIES, gaussian, real_nvp, spline_flow
+from fullfield.networks.density import (
+    AbstractDensity,
+    ConditionalFlow,
+    DENSITIES,
+    gaussian,
+    mixture,
+    real_nvp,
+    smooth_flow,
+    spline_flow,
+)
 from fullfield.networks.hybrid import Hybrid
 from fullfield.networks.mlp import MLP
+from fullfield.networks.ratio import RatioClassifier
+from fullfield.networks.residual import ResidualMLP
 from fullfield.networks.resnet import ResNet18
 from fullfield.networks.standardise import moments, Standardise
+from fullfield.networks.velocity import velocity_flow, VelocityFlow
 
 
 NETWORKS = Registry("network", {"cnn": ConvNet, "mlp": MLP, "resnet18": ResNet18})
@@ -20,11 +32,17 @@ __all__ = [
     "ConditionalFlow",
     "ConvNet",
     "Hybrid",
+    "RatioClassifier",
     "ResNet18",
+    "ResidualMLP",
     "Standardise",
+    "VelocityFlow",
     "apply_many",
     "gaussian",
+    "mixture",
     "moments",
     "real_nvp",
+    "smooth_flow",
     "spline_flow",
+    "velocity_flow",
 ]

@@ -8,11 +8,13 @@ import jax
 import jax.numpy as jnp
 import paramax
 from flowjax.bijections import AbstractBijection, Chain, Invert, Permute, Scan
-from flowjax.distributions import StandardNormal, Transformed
+from flowjax.distributions import AbstractDistribution, StandardNormal, Transformed
 from jaxtyping import Array, Float, Key
 
 from fullfield._core import full_precision, Registry, stream
 from fullfield.networks.bijections import AbstractElement, AffineElement, Coupling, GaussianHead, SplineElement
+from fullfield.networks.mixture import ConditionalMixture
+from fullfield.networks.ramps import RampElement
 from fullfield.networks.standardise import moments, Standardise
 
 
@@ -36,19 +38,19 @@ class AbstractDensity(eqx.Module):
 
 
 class ConditionalFlow(AbstractDensity):
-    """A normalising flow on top of a linear regression.
+    """A normalising flow (or any other conditional distribution) on top of a linear regression.
 
     x is first whitened by its linear regression on the condition, z = R (x - W c - m) with c the standardised condition; the
     flow then has only to learn how the density differs from that Gaussian. For a linear-Gaussian world the regression alone is
     exact. Regression and moments are measured, not trained.
 
     Args:
-        flow: flowjax distribution of z (p,) given c (s,).
+        flow: flowjax distribution of z (p,) given c (s,), a flow or any other.
         standardise: c from the raw condition.
         slope, offset, root: W (p, s), m (p,) and the lower-triangular R (p, p) above.
     """
 
-    flow: Transformed
+    flow: AbstractDistribution
     standardise: Standardise
     slope: paramax.NonTrainable | Float[Array, "p s"]
     offset: paramax.NonTrainable | Float[Array, " p"]
@@ -58,7 +60,7 @@ class ConditionalFlow(AbstractDensity):
 
     def __init__(
         self,
-        flow: Transformed,
+        flow: AbstractDistribution,
         standardise: Standardise,
         slope: Float[Array, "p s"],
         offset: Float[Array, " p"],
@@ -72,6 +74,12 @@ class ConditionalFlow(AbstractDensity):
         slope, offset, root = paramax.unwrap((self.slope, self.offset, self.root))
         standardised = self.standardise(condition)
         return standardised, slope @ standardised + offset, root
+
+    @full_precision
+    def whitened(self, x: Float[Array, " p"], condition: Float[Array, " s"]) -> tuple[Float[Array, " p"], Float[Array, " s"]]:
+        """What the flow sees: z (p,) and c (s,)."""
+        standardised, mean, root = self._regression(condition)
+        return root @ (x - mean), standardised
 
     @full_precision
     def log_prob(self, x: Float[Array, " p"], condition: Float[Array, " s"]) -> Float[Array, ""]:
@@ -105,8 +113,12 @@ class ConditionalFlow(AbstractDensity):
 RIDGE = 1e-5
 
 
-def _unfitted(size: int, condition_size: int, bijection: AbstractBijection) -> ConditionalFlow:
-    flow = Transformed(StandardNormal((size,)), Invert(bijection))
+def _bijected(size: int, condition_size: int, bijection: AbstractBijection) -> ConditionalFlow:
+    return unfitted(size, condition_size, Transformed(StandardNormal((size,)), Invert(bijection)))
+
+
+def unfitted(size: int, condition_size: int, flow: AbstractDistribution) -> ConditionalFlow:
+    """A conditional flow whose regression is still the identity."""
     standardise = Standardise(jnp.zeros(condition_size), jnp.ones(condition_size))
     return ConditionalFlow(flow, standardise, jnp.zeros((size, condition_size)), jnp.zeros(size), jnp.eye(size))
 
@@ -126,7 +138,7 @@ def real_nvp(
     """
     keys = jax.random.split(key, layers)
     couplings = _couplings(AffineElement(), size, condition_size, keys=keys, width=width, depth=depth)
-    return _unfitted(size, condition_size, couplings)
+    return _bijected(size, condition_size, couplings)
 
 
 def spline_flow(
@@ -153,12 +165,12 @@ def spline_flow(
     keys = jax.random.split(stream(key, "couplings"), layers)
     couplings = _couplings(SplineElement(bins=bins), size, condition_size, keys=keys, width=width, depth=depth)
     head = GaussianHead(size, condition_size, key=stream(key, "head"), width=width, depth=depth)
-    return _unfitted(size, condition_size, Chain([head, couplings]))
+    return _bijected(size, condition_size, Chain([head, couplings]))
 
 
 def gaussian(size: int, condition_size: int, *, key: Key[Array, ""], width: int = 64, depth: int = 2) -> ConditionalFlow:
     """Gaussian density with mean and full covariance read off the condition by one network."""
-    return _unfitted(size, condition_size, GaussianHead(size, condition_size, key=key, width=width, depth=depth))
+    return _bijected(size, condition_size, GaussianHead(size, condition_size, key=key, width=width, depth=depth))
 
 
 def _couplings(
@@ -176,4 +188,57 @@ def _couplings(
     return Scan(eqx.filter_vmap(build)(keys, orders))
 
 
-DENSITIES = Registry("density", {"gaussian": gaussian, "real_nvp": real_nvp, "spline_flow": spline_flow})
+def smooth_flow(
+    size: int,
+    condition_size: int,
+    *,
+    key: Key[Array, ""],
+    layers: int = 4,
+    width: int = 64,
+    depth: int = 2,
+    ramps: int = 8,
+) -> ConditionalFlow:
+    """Coupling flow of sigmoid ramps (arXiv:2110.00351) behind a Gaussian head: infinitely differentiable, for scores.
+
+    Args:
+        size: length p of the vectors.
+        condition_size: length s of the condition.
+        key: key of the initial weights.
+        layers: number of couplings.
+        width: hidden units of every network.
+        depth: hidden layers of every network.
+        ramps: ramps of each elementwise function.
+    """
+    keys = jax.random.split(stream(key, "couplings"), layers)
+    couplings = _couplings(RampElement(ramps=ramps), size, condition_size, keys=keys, width=width, depth=depth)
+    head = GaussianHead(size, condition_size, key=stream(key, "head"), width=width, depth=depth)
+    return _bijected(size, condition_size, Chain([head, couplings]))
+
+
+def mixture(
+    size: int, condition_size: int, *, key: Key[Array, ""], components: int = 8, width: int = 64, depth: int = 2
+) -> ConditionalFlow:
+    """Mixture density network (Bishop 1994) with full covariances.
+
+    Args:
+        size: length p of the vectors.
+        condition_size: length s of the condition.
+        key: key of the initial weights.
+        components: number of Gaussians.
+        width: hidden units of the network.
+        depth: hidden layers of the network.
+    """
+    gaussians = ConditionalMixture(size, condition_size, components=components, key=key, width=width, depth=depth)
+    return unfitted(size, condition_size, gaussians)
+
+
+DENSITIES = Registry(
+    "density",
+    {
+        "gaussian": gaussian,
+        "mixture": mixture,
+        "real_nvp": real_nvp,
+        "smooth_flow": smooth_flow,
+        "spline_flow": spline_flow,
+    },
+)

@@ -8,26 +8,24 @@ whose minimum over all densities is the posterior under the prior of the simulat
 arXiv:1605.06376, proposition 1). u are the unconstrained coordinates of `ParameterSpace`, in which the prior has no edges.
 """
 
-import math
 import os
 from collections.abc import Callable
 
 import equinox as eqx
-import jax
-import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Key
 
-from fullfield._core import stream
 from fullfield._core.progress import Progress, silent
-from fullfield.datasets import AbstractShard, AbstractSimulations
+from fullfield.datasets import AbstractSimulations
+from fullfield.inference.implicit.estimate import train_density
+from fullfield.inference.implicit.scores import AbstractDensityLoss, likelihood_gradient, prior_gradient
 from fullfield.inference.posterior import FlowPosterior
 from fullfield.networks import AbstractDensity, spline_flow
 from fullfield.parameters import ParameterSpace
-from fullfield.training import cosine_adam, fit, History
+from fullfield.training import History
 
 
-class NPELoss(eqx.Module):
+class NPELoss(AbstractDensityLoss):
     """Mean of -log q(u(theta) | summary) over a batch.
 
     Args:
@@ -36,11 +34,20 @@ class NPELoss(eqx.Module):
 
     parameters: ParameterSpace
 
-    def __call__(
-        self, module: AbstractDensity, theta: Float[Array, "b p"], data: Float[Array, "b s"], *, key: Key[Array, ""]
+    def log_density(
+        self, module: AbstractDensity, unconstrained: Float[Array, " p"], summary: Float[Array, " s"]
     ) -> Float[Array, ""]:
-        """Loss of a density on parameters (b, p) and summaries (b, s); `key` is ignored."""
-        return -jnp.mean(jax.vmap(module.log_prob)(self.parameters.to_unconstrained(theta), data))
+        """Log q(u | summary)."""
+        return module.log_prob(unconstrained, summary)
+
+    def target(self, unconstrained: Float[Array, " p"], score: Float[Array, " p"]) -> Float[Array, " p"]:
+        """Gradient (p,) of log posterior in u: that of the likelihood, whose gradient in theta is `score`, and of the prior."""
+        likelihood = likelihood_gradient(self.parameters, unconstrained, score)
+        return likelihood + prior_gradient(self.parameters, unconstrained)
+
+    def summary_size(self, module: AbstractDensity) -> int:
+        """Length of the summaries that a density was built for."""
+        return module.condition_size
 
 
 def train_npe(
@@ -50,9 +57,11 @@ def train_npe(
     *,
     key: Key[Array, ""],
     density: Callable[..., AbstractDensity] = spline_flow,
+    score_weight: float | None = None,
     optimiser: optax.GradientTransformation | None = None,
     max_epochs: int = 60,
     patience: int = 15,
+    average: float = 0.0,
     checkpoint: str | os.PathLike | None = None,
     progress: Progress = silent,
     stage: str = "posterior",
@@ -65,44 +74,35 @@ def train_npe(
         validation: held-out pairs, for early stopping.
         key: scalar key.
         density: `(size, condition_size, *, key) -> density`, an entry of `fullfield.networks.DENSITIES` or a partial of one.
+        score_weight: if given, rows of both sources carry summary and simulator score (p,) side by side, and the score term is
+            added with this weight (`fullfield.inference.implicit.scores`); `smooth_flow` is the density for it.
         optimiser: optax transformation; `cosine_adam(3e-3, all steps)` if not given.
         max_epochs: most epochs.
-        patience: stop after this many epochs without a lower held-out loss.
+        patience: stop after this many epochs without a lower held-out loss, which never contains the score term.
+        average: decay per step of a running average of the weights, 0 for none.
         checkpoint: file to continue from.
         progress: told about every epoch.
         stage: name for `progress`.
 
     Returns:
         The posterior given a summary, and the training history. Its loss is that of the unconstrained parameters.
+
+    Raises:
+        DataError: there are fewer simulations than the flow's linear regression needs.
     """
-    shard = next(simulations.shards(stream(key, "examples")))
-    batches = min(int(shard.steps), math.ceil(EXAMPLES / simulations.batch_size))
-    built = _build(density, parameters, shard, batches, key)
-    fitted, history = fit(
-        built,
+    fitted, history = train_density(
         NPELoss(parameters),
+        lambda u, summary, key: density(u.shape[-1], summary.shape[-1], key=key).fitted_to(u, summary),
         simulations,
-        validation=validation,
-        key=stream(key, "training"),
-        optimiser=optimiser or cosine_adam(3e-3, max_epochs * simulations.steps_per_epoch),
+        validation,
+        key=key,
+        score_weight=score_weight,
+        optimiser=optimiser,
         max_epochs=max_epochs,
         patience=patience,
+        average=average,
         checkpoint=checkpoint,
         progress=progress,
         stage=stage,
     )
-    return FlowPosterior(parameters, fitted, eqx.nn.Identity(), (built.condition_size,)), history
-
-
-EXAMPLES = 8192
-
-
-@eqx.filter_jit
-def _build(density, parameters: ParameterSpace, shard: AbstractShard, batches: int, key: Key[Array, ""]) -> AbstractDensity:
-    """The untrained density, standardised by some batches of examples; in one program, since eager steps compile one by one."""
-    examples_key = stream(key, "examples")
-    draw = lambda i: shard.draw(jax.random.fold_in(examples_key, i), i)  # noqa: E731
-    theta, summary = jax.lax.map(draw, jnp.arange(batches, dtype=jnp.int32))
-    theta, summary = theta.reshape(-1, theta.shape[-1]), summary.reshape(-1, summary.shape[-1])
-    built = density(parameters.size, summary.shape[-1], key=stream(key, "weights"))
-    return built.fitted_to(parameters.to_unconstrained(theta), summary)
+    return FlowPosterior(parameters, fitted, eqx.nn.Identity(), (fitted.condition_size,)), history
