@@ -7,16 +7,19 @@ import jaxtyping
 import pytest
 
 
-os.environ.setdefault("JAX_PLATFORMS", "cpu")  # for child processes
+# In the environment for child processes, where another run of the same program then costs no compilation.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(pathlib.Path(tempfile.gettempdir()) / "fullfield-jax-cache"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+# Nearly all the time of the tests is compilation, of programs that run once; unoptimised they compile in half the time.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 jax.config.update("jax_platforms", os.environ["JAX_PLATFORMS"])
+jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
+jax.config.update("jax_persistent_cache_min_compile_time_secs", float(os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"]))
+jax.config.update("jax_numpy_dtype_promotion", "standard")
 
 # Not as a context: the rooms are imported by the tests, long after this file.
 jaxtyping.install_import_hook("fullfield", "beartype.beartype")
-
-cache = os.environ.get("JAX_COMPILATION_CACHE_DIR", str(pathlib.Path(tempfile.gettempdir()) / "fullfield-jax-cache"))
-jax.config.update("jax_compilation_cache_dir", cache)
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
-jax.config.update("jax_numpy_dtype_promotion", "standard")
 
 
 @pytest.fixture

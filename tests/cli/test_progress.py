@@ -47,3 +47,25 @@ def test_a_stage_with_nothing_to_do_is_done(total):
     with ProgressBars(Console(file=stream, force_terminal=False, width=120)) as progress:
         progress("verifying", total, total)
     assert f"verifying: {total}/{total}" in stream.getvalue()
+
+
+def test_a_stage_that_begins_with_nothing_done_encloses_others(monkeypatch):
+    clock = iter([0.0, 1.0, 3.0, 10.0, 20.0, 21.0, 24.0, 30.0])
+    monkeypatch.setattr(room.time, "monotonic", lambda: next(clock))
+    stream = io.StringIO()
+    told = [("measuring", 0, 2), ("training", 1, 3), ("drawing", 1, 1), ("measuring", 1, 2)]
+    told += [("training", 1, 3), ("training", 2, 3), ("drawing", 1, 1), ("measuring", 2, 2)]
+    with ProgressBars(Console(file=stream, force_terminal=False, width=120)) as progress:
+        for stage in told:
+            progress(*stage)
+    assert stream.getvalue().splitlines() == [
+        "training: 1/3, stopped early, took 2 s",
+        "drawing: 1/1, took 0 s",
+        "training: 2/3, stopped early, took 4 s",
+        "drawing: 1/1, took 0 s",
+        "measuring: 2/2, took 30 s",
+    ]
+    with ProgressBars(Console(file=stream, force_terminal=True, width=120)) as bars:
+        for stage in told[:3]:
+            bars(*stage)
+        assert [task.finished for task in bars._bars.tasks] == [False, True, True]

@@ -88,7 +88,7 @@ save_module(sys.argv[1], wcdm_parameters())
 print(digest(LinearGaussian(), wcdm_parameters()))
 """
     digests = []
-    for seed in ("1", "2", "3", "5"):
+    for seed in ("1", "9"):
         file = tmp_path / seed
         environment = os.environ | {"PYTHONHASHSEED": seed}
         done = subprocess.run([sys.executable, "-c", code, file], capture_output=True, text=True, check=True, env=environment)

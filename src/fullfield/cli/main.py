@@ -74,10 +74,12 @@ def check(what: What, scale: Scale = None, observation: Observation = None, set_
     """Validate a configuration, build every stage on shapes alone, print what a run would cost; run nothing."""
     from fullfield.cli.run import configure
     from fullfield.cli.tables import plan_table
+    from fullfield.recipes import Study
     from fullfield.recipes.plan import plan
 
     recipe, configuration = configure(what, _given(scale=scale, observation=observation), set_ or [])
-    _print(plan_table(recipe, configuration, plan(recipe.build(configuration), configuration)))
+    built = recipe.build(configuration)
+    _print(plan_table(recipe, configuration, built.plan() if isinstance(built, Study) else plan(built, configuration)))
 
 
 @app.command()

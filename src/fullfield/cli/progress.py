@@ -22,7 +22,7 @@ SECONDS_BETWEEN_LINES = 15.0
 class ProgressBars:
     """Draws a bar per stage; in a log file, writes a line per stage now and then instead.
 
-    It is a `fullfield._core.progress.Progress`, and a context in which the bars live.
+    A stage first told of with nothing done encloses the stages that follow, until it is done. It is a `fullfield._core.progress.Progress`, and a context in which the bars live.
     """
 
     def __init__(self, console: Console):
@@ -31,6 +31,7 @@ class ProgressBars:
         self._begun: dict[str, tuple[float, int]] = {}
         self._spoken: dict[str, float] = {}
         self._latest: tuple[str, int, int] | None = None
+        self._enclosing: set[str] = set()
         self._bars = Progress(
             SpinnerColumn(finished_text="[green]✓"),
             TextColumn("{task.description:<22}"),
@@ -53,12 +54,15 @@ class ProgressBars:
 
     def __call__(self, stage: str, done: int, total: int, **numbers: float) -> None:
         """Show that `done` of `total` units of `stage` are finished."""
+        if done == 0:
+            self._enclosing.add(stage)
         text = "  ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in numbers.items())
         if self._console.is_terminal:
             if stage not in self._tasks:
                 # Training that stopped early is finished too.
-                for task in self._bars.tasks:
-                    self._bars.update(task.id, total=task.completed)
+                for name, task in self._tasks.items():
+                    if name not in self._enclosing:
+                        self._bars.update(task, total=self._bars.tasks[task].completed)
                 self._tasks[stage] = self._bars.add_task(stage, total=total, numbers="")
             self._bars.update(self._tasks[stage], completed=done, total=total, numbers=text)
         else:
@@ -66,16 +70,22 @@ class ProgressBars:
 
     def _say(self, stage: str, done: int, total: int, text: str) -> None:
         now = time.monotonic()
-        if self._latest and self._latest[0] != stage and self._latest[1] < self._latest[2]:
-            earlier, at, end = self._latest
-            seconds = now - self._begun[earlier][0]
-            self._console.print(f"{earlier}: {at}/{end}, stopped early, took {seconds:.0f} s", highlight=False)
+        earlier, at, end = self._latest or (stage, done, total)
+        if earlier != stage and at < end and earlier not in self._enclosing:
+            self._console.print(f"{earlier}: {at}/{end}, stopped early, took {self._end(earlier, now):.0f} s", highlight=False)
         self._latest = stage, done, total
         start, first = self._begun.setdefault(stage, (now, done))
         last = self._spoken.setdefault(stage, now)
-        if done < total and now - last < SECONDS_BETWEEN_LINES:
+        if done < total and (done == first or now - last < SECONDS_BETWEEN_LINES):
             return
         self._spoken[stage] = now
-        remaining = (now - start) * (total - done) / (done - first) if done > first else float("nan")
-        clock = f"took {now - start:.0f} s" if done >= total else f"ETA {remaining:.0f} s"
+        if done >= total:
+            clock = f"took {self._end(stage, now):.0f} s"
+        else:
+            clock = f"ETA {(now - start) * (total - done) / (done - first):.0f} s"
         self._console.print(f"{stage}: {done}/{total}, {clock}  {text}".rstrip(), highlight=False)
+
+    def _end(self, stage: str, now: float) -> float:
+        """How long a stage took; whoever tells of it again begins anew."""
+        del self._spoken[stage]
+        return now - self._begun.pop(stage)[0]

@@ -12,12 +12,12 @@ from rich.markup import escape
 from fullfield._core import ConfigurationError, nearest, write_atomically
 from fullfield.cli.progress import ProgressBars
 from fullfield.cli.tables import verdict_table
-from fullfield.recipes import Recipe, RECIPES, run_pipeline, RunConfiguration
-from fullfield.recipes.configuration import load_settings
+from fullfield.recipes import Recipe, RECIPES, run_pipeline, run_study, Study
+from fullfield.recipes.configuration import Configuration, load_settings
 from fullfield.recipes.rundir import create, replace, resume as resume_run, RunDirectory
 
 
-def configure(what: str, given: Mapping[str, object], overrides: Sequence[str]) -> tuple[Recipe, RunConfiguration]:
+def configure(what: str, given: Mapping[str, object], overrides: Sequence[str]) -> tuple[Recipe, Configuration]:
     """Resolve what the user typed: the name of a recipe, or a configuration file.
 
     Args:
@@ -54,7 +54,7 @@ def configure(what: str, given: Mapping[str, object], overrides: Sequence[str]) 
     return recipe, recipe.configure({**settings, **_absolute(given)}, overrides)
 
 
-def default_directory(what: str, configuration: RunConfiguration) -> pathlib.Path:
+def default_directory(what: str, configuration: Configuration) -> pathlib.Path:
     """Where a run goes if the user does not say: the directory that its configuration file lies in if that is a run."""
     parent = pathlib.Path(what) if pathlib.Path(what).is_dir() else pathlib.Path(what).parent
     if what not in RECIPES and (parent / "checkpoints").is_dir():
@@ -63,7 +63,7 @@ def default_directory(what: str, configuration: RunConfiguration) -> pathlib.Pat
 
 
 def execute(
-    recipe: Recipe, configuration: RunConfiguration, path: pathlib.Path, *, resume: bool, force: bool, command: str
+    recipe: Recipe, configuration: Configuration, path: pathlib.Path, *, resume: bool, force: bool, command: str
 ) -> str:
     """Run a recipe and print its verdict.
 
@@ -83,18 +83,19 @@ def execute(
             file.write(command.encode())
     try:
         with ProgressBars(console) as progress:
-            outcome = run_pipeline(
-                problem, configuration, directory,
-                progress=progress, command=first.read_text(), summary=recipe.summary, citations=recipe.citations,
-            )  # fmt: skip
+            told = {"command": first.read_text(), "summary": recipe.summary, "citations": recipe.citations}
+            if isinstance(problem, Study):
+                report = run_study(problem, configuration, directory, progress=progress, **told)
+            else:
+                report = run_pipeline(problem, configuration, directory, progress=progress, **told).report
     except KeyboardInterrupt:
         again = shlex.join(["fullfield", "run", str(path / "config.yaml"), "--resume"])
         console.print(f"\nStopped; nothing is lost. Continue with: [bold]{escape(again)}[/]", highlight=False, soft_wrap=True)
         raise
-    console.print(verdict_table(outcome.report))
+    console.print(verdict_table(report))
     console.print(f"All numbers: [bold]fullfield show {escape(shlex.quote(str(path)))}[/]", highlight=False, soft_wrap=True)
     console.print(f"Report: [bold]{escape(str(directory.page))}[/]", highlight=False, soft_wrap=True)
-    return outcome.report.verdict
+    return report.verdict
 
 
 def use_compilation_cache() -> None:
@@ -105,7 +106,7 @@ def use_compilation_cache() -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
-def _open(path: pathlib.Path, configuration: RunConfiguration, *, resume: bool, force: bool) -> RunDirectory:
+def _open(path: pathlib.Path, configuration: Configuration, *, resume: bool, force: bool) -> RunDirectory:
     if resume and force:
         raise ConfigurationError("--resume, --force", expected="one of them", got="both")
     if resume:

@@ -8,7 +8,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from fullfield.recipes import Recipe, RECIPES, RunConfiguration
+from fullfield.recipes import Recipe, RECIPES
+from fullfield.recipes.configuration import Configuration
 from fullfield.report import format_value, NumberRecord, RunReport
 
 
@@ -27,7 +28,7 @@ def recipes_table() -> RenderableType:
     return Group(table, Text(foot, style="dim"))
 
 
-def plan_table(recipe: Recipe, configuration: RunConfiguration, stages: Mapping[str, str]) -> RenderableType:
+def plan_table(recipe: Recipe, configuration: Configuration, stages: Mapping[str, str]) -> RenderableType:
     """Stages of a valid configuration with their shapes and sizes, and what a run would cost."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("stage", style="bold")
@@ -37,12 +38,12 @@ def plan_table(recipe: Recipe, configuration: RunConfiguration, stages: Mapping[
     return Group(table, Text(f"Valid. {_cost(recipe, configuration)} Nothing was run.", style="green"))
 
 
-def _cost(recipe: Recipe, configuration: RunConfiguration) -> str:
+def _cost(recipe: Recipe, configuration: Configuration) -> str:
     from fullfield.recipes.rundir import tell_difference
 
     scale = f"the {configuration.scale} scale of {recipe.name}"
     # Neither seed nor observation changes how long a run takes.
-    given = {name: getattr(configuration, name) for name in ("scale", "seed", "observation")}
+    given = {name: getattr(configuration, name) for name in ("scale", "seed", "observation") if hasattr(configuration, name)}
     difference = tell_difference(recipe.configure(given), configuration)
     if difference is None:
         return f"Rough time of {scale}: {recipe.scales[configuration.scale].cost}."

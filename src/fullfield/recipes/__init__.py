@@ -1,32 +1,34 @@
 """Results and jobs: configuration in, folder of artefacts out."""
 
+import importlib
 from typing import TYPE_CHECKING
 
 from fullfield._core import Registry
-from fullfield.recipes.configuration import RunConfiguration, Section
+from fullfield.recipes.configuration import Configuration, RunConfiguration, Section
 from fullfield.recipes.lensing import LENSING
 from fullfield.recipes.linear_gaussian import LINEAR_GAUSSIAN
 from fullfield.recipes.recipe import Recipe, Scale
+from fullfield.recipes.sbi_benchmark import SBI_BENCHMARK
 
 
 if TYPE_CHECKING:
     from fullfield.recipes.pipeline import run_pipeline
     from fullfield.recipes.problem import Problem
+    from fullfield.recipes.study import run_study, Study
 
 
-RECIPES = Registry("recipe", {recipe.name: recipe for recipe in (LENSING, LINEAR_GAUSSIAN)})
+RECIPES = Registry("recipe", {recipe.name: recipe for recipe in (LENSING, LINEAR_GAUSSIAN, SBI_BENCHMARK)})
 
-__all__ = ["RECIPES", "Problem", "Recipe", "RunConfiguration", "Scale", "Section", "run_pipeline"]
+__all__ = [
+    "RECIPES", "Configuration", "Problem", "Recipe", "RunConfiguration", "Scale", "Section", "Study", "run_pipeline",
+    "run_study",
+]  # fmt: skip
+
+# What needs every other room; whoever only lists recipes does not wait for it.
+LATER = {"Problem": "problem", "run_pipeline": "pipeline", "Study": "study", "run_study": "study"}
 
 
 def __getattr__(name: str) -> object:
-    # These two need every other room; whoever only lists recipes does not wait for them.
-    if name == "Problem":
-        from fullfield.recipes.problem import Problem
-
-        return Problem
-    if name == "run_pipeline":
-        from fullfield.recipes.pipeline import run_pipeline
-
-        return run_pipeline
+    if name in LATER:
+        return getattr(importlib.import_module(f"fullfield.recipes.{LATER[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,7 +1,8 @@
 """Settings of a run: validated, fully resolved, written beside every result.
 
-A recipe's configuration class extends `RunConfiguration` with sections of its own. A run's configuration is resolved from,
-later over earlier: the defaults of the class, the preset of the scale, a file or the command line, `--set key=value`.
+A recipe's configuration class extends `RunConfiguration`, or the bare `Configuration`, with sections of its own. A run's
+configuration is resolved from, later over earlier: the defaults of the class, the preset of the scale, a file or the command
+line, `--set key=value`.
 """
 
 import pathlib
@@ -76,24 +77,29 @@ class CalibrationSettings(Section):
     replicas: int = Field(default=200, ge=40, description="data sets drawn from the posterior to compare the observation with")
 
 
-class RunConfiguration(Section):
-    """Everything that decides a run's result, and nothing else."""
+class Configuration(Section):
+    """What decides a result, and nothing else: the settings that every recipe has."""
 
     recipe: str = "custom"
     scale: str = "custom"
     seed: int = Field(default=0, ge=0, lt=2**32)
-    observation: str | None = Field(default=None, description="file with the observed data (.npy); simulated if not given")
-    simulations: SimulationSettings = SimulationSettings()
-    compressor: CompressorSettings = CompressorSettings()
-    posterior: PosteriorSettings = PosteriorSettings()
-    calibration: CalibrationSettings = CalibrationSettings()
 
     def to_yaml(self) -> str:
         """Every setting, in YAML."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-C = TypeVar("C", bound=RunConfiguration)
+class RunConfiguration(Configuration):
+    """Settings of the way from a forward model to a tested posterior."""
+
+    observation: str | None = Field(default=None, description="file with the observed data (.npy); simulated if not given")
+    simulations: SimulationSettings = SimulationSettings()
+    compressor: CompressorSettings = CompressorSettings()
+    posterior: PosteriorSettings = PosteriorSettings()
+    calibration: CalibrationSettings = CalibrationSettings()
+
+
+C = TypeVar("C", bound=Configuration)
 
 
 def resolve(kind: type[C], *layers: Mapping[str, Any], overrides: Sequence[str] = ()) -> C:

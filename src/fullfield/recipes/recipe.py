@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fullfield._core import ConfigurationError, nearest
-from fullfield.recipes.configuration import resolve, RunConfiguration
+from fullfield.recipes.configuration import Configuration, resolve
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,12 @@ class Recipe:
 
     name: str
     summary: str
-    configuration: type[RunConfiguration]
+    configuration: type[Configuration]
     scales: Mapping[str, Scale]
     build: Callable[[Any], Any]
     citations: tuple[str, ...] = ()
 
-    def configure(self, settings: Mapping[str, Any], overrides: Sequence[str] = ()) -> RunConfiguration:
+    def configure(self, settings: Mapping[str, Any], overrides: Sequence[str] = ()) -> Configuration:
         """Resolve a configuration of this recipe.
 
         Args:

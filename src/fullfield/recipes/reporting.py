@@ -21,7 +21,9 @@ from fullfield.diagnostics import (
     regress,
     Report,
 )
+from fullfield.recipes.configuration import Configuration
 from fullfield.recipes.problem import HeldOut, Illustration, Outcome
+from fullfield.recipes.rundir import RunDirectory
 from fullfield.report import (
     Cost,
     hardware,
@@ -152,24 +154,7 @@ def write_outputs(
     directory, configuration, space = outcome.directory, outcome.configuration, outcome.problem.model.parameters
     for picture in pictures:
         plots.save_figure(picture.figure, directory.figure(picture.name))
-    stages = directory.stages()
-    report = RunReport(
-        recipe=configuration.recipe,
-        scale=configuration.scale,
-        seed=configuration.seed,
-        verdict=numbers.verdict,
-        numbers=[NumberRecord.model_validate(number.to_dict()) for number in numbers.numbers],
-        cost=Cost(
-            simulations=sum(record.simulations for record in stages.values()),
-            gradients=sum(record.gradients for record in stages.values()),
-            seconds={name: record.seconds for name, record in stages.items()} | {"report": seconds()},
-            peak_memory_gb=max([peak_memory_gb(), *(record.peak_memory_gb for record in stages.values())]),
-        ),
-        versions=versions(),
-        revision=revision(),
-        hardware=hardware(),
-        command=command,
-    )
+    report = record(configuration, directory, numbers, command=command, seconds=seconds())
     columns = zip(space.names, outcome.draws.T, strict=True)
     truth = [None] * space.size if outcome.truth is None else [float(value) for value in outcome.truth]
     intervals = [Interval(n, float(x.mean()), float(x.std()), t) for (n, x), t in zip(columns, truth, strict=True)]
@@ -181,3 +166,35 @@ def write_outputs(
     # Last, for its presence says that the run is finished.
     write_report(directory.report, report)
     return report
+
+
+def record(
+    configuration: Configuration, directory: RunDirectory, numbers: Report, *, command: str, seconds: float
+) -> RunReport:
+    """The record of a finished run: its numbers, what all its stages cost, and with what it was made.
+
+    Args:
+        configuration: settings.
+        directory: where the stages left their records.
+        numbers: what was found.
+        command: what the user typed.
+        seconds: how long testing and drawing took.
+    """
+    stages = directory.stages()
+    return RunReport(
+        recipe=configuration.recipe,
+        scale=configuration.scale,
+        seed=configuration.seed,
+        verdict=numbers.verdict,
+        numbers=[NumberRecord.model_validate(number.to_dict()) for number in numbers.numbers],
+        cost=Cost(
+            simulations=sum(stage.simulations for stage in stages.values()),
+            gradients=sum(stage.gradients for stage in stages.values()),
+            seconds={name: stage.seconds for name, stage in stages.items()} | {"report": seconds},
+            peak_memory_gb=max([peak_memory_gb(), *(stage.peak_memory_gb for stage in stages.values())]),
+        ),
+        versions=versions(),
+        revision=revision(),
+        hardware=hardware(),
+        command=command,
+    )

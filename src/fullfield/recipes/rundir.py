@@ -6,17 +6,19 @@ import hashlib
 import json
 import pathlib
 import shutil
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TypeVar
 
-from fullfield._core import ConfigurationError, write_atomically
+from fullfield._core import ConfigurationError, digest, write_atomically
 from fullfield.datasets.layout import first_difference
 from fullfield.recipes.artefacts import write_json
-from fullfield.recipes.configuration import load_settings, resolve, RunConfiguration
+from fullfield.recipes.configuration import Configuration, load_settings, resolve
+from fullfield.report import peak_memory_gb
 
 
-C = TypeVar("C", bound=RunConfiguration)
+C = TypeVar("C", bound=Configuration)
 ARTEFACTS = (
     "config.yaml", "simulations.zarr", "checkpoints", "figures", "observation.npz", "posterior.npz",
     "posterior.txt", "posterior.paramnames", "posterior.ranges", "citations.bib", "report.json", "report.html", ".lock",
@@ -33,6 +35,18 @@ class StageRecord:
     gradients: int
     peak_memory_gb: float
     files: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a stage did: files written, simulations made beyond those stored before and gradients taken of the simulator, and
+    time if a clock cannot tell.
+    """
+
+    files: tuple[pathlib.Path, ...]
+    simulations: int = 0
+    gradients: int = 0
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -125,13 +139,27 @@ class RunDirectory:
             and all(_checksum(self.path / file) == expected for file, expected in record.files.items())
         )
 
+    def once(self, name: str, inputs: object, work: Callable[[], Work]) -> str:
+        """Do a stage's work unless it is finished, and return the digest that later stages name as their input.
+
+        Seconds are those of the attempt that finished the stage; for training, of all its epochs.
+        """
+        identity = digest(name, inputs)
+        if not self.finished(name, identity):
+            start = time.perf_counter()
+            done = work()
+            seconds = max(time.perf_counter() - start, done.seconds)
+            record = StageRecord(identity, seconds, done.simulations, done.gradients, peak_memory_gb(), {})
+            self.finish(name, record, done.files)
+        return identity
+
     def finish(self, name: str, record: StageRecord, files: Sequence[pathlib.Path] = ()) -> None:
         """Mark a stage as finished: the last thing that it writes."""
         checksums = {str(file.relative_to(self.path)): _checksum(file) for file in files}
         write_json(self.checkpoint(f"{name}.stage.json"), asdict(record) | {"files": checksums})
 
 
-def create(path: pathlib.Path, configuration: RunConfiguration) -> RunDirectory:
+def create(path: pathlib.Path, configuration: Configuration) -> RunDirectory:
     """Start a run in a new or empty directory.
 
     Raises:
@@ -145,7 +173,7 @@ def create(path: pathlib.Path, configuration: RunConfiguration) -> RunDirectory:
     return _prepare(path, configuration)
 
 
-def resume(path: pathlib.Path, configuration: RunConfiguration) -> RunDirectory:
+def resume(path: pathlib.Path, configuration: Configuration) -> RunDirectory:
     """Continue a run; one that never came to start, starts.
 
     Raises:
@@ -162,7 +190,7 @@ def resume(path: pathlib.Path, configuration: RunConfiguration) -> RunDirectory:
     return _prepare(path, configuration)
 
 
-def replace(path: pathlib.Path, configuration: RunConfiguration) -> RunDirectory:
+def replace(path: pathlib.Path, configuration: Configuration) -> RunDirectory:
     """Start a run over: delete the artefacts of an earlier run, and nothing else that lies in its directory.
 
     Raises:
@@ -176,7 +204,7 @@ def replace(path: pathlib.Path, configuration: RunConfiguration) -> RunDirectory
     return _prepare(path, configuration)
 
 
-def tell_difference(old: RunConfiguration, new: RunConfiguration) -> str | None:
+def tell_difference(old: Configuration, new: Configuration) -> str | None:
     """Say which setting differs first between two configurations, or None if they are equal."""
     found = first_difference(old.model_dump(mode="json"), new.model_dump(mode="json"), "")
     return None if found is None else f"{found[0].removeprefix('.')} is {found[1]} there and {found[2]} here"
@@ -204,7 +232,7 @@ def read_citations(path: pathlib.Path) -> str:
     return RunDirectory(path).citations.read_text(encoding="utf-8")
 
 
-def _prepare(path: pathlib.Path, configuration: RunConfiguration) -> RunDirectory:
+def _prepare(path: pathlib.Path, configuration: Configuration) -> RunDirectory:
     for folder in (path, path / "checkpoints", path / "figures"):
         folder.mkdir(parents=True, exist_ok=True)
     with write_atomically(path / "config.yaml") as file:

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from fullfield import compression
-from fullfield._core import digest, load_module, save_module, stream
+from fullfield._core import load_module, save_module, stream
 from fullfield._core.progress import Progress
 from fullfield.compression import Compressor, standardising, train_vmim
 from fullfield.datasets import OnlineSimulations, simulate_to_store, SimulationSet, StoredSimulations
@@ -27,25 +27,12 @@ from fullfield.networks import AbstractDensity, apply_many, DENSITIES, NETWORKS
 from fullfield.recipes.artefacts import read_arrays, write_arrays, write_draws, write_json
 from fullfield.recipes.configuration import CompressorSettings, RunConfiguration
 from fullfield.recipes.problem import HeldOut, Problem
-from fullfield.recipes.rundir import RunDirectory, StageRecord
-from fullfield.report import peak_memory_gb
+from fullfield.recipes.rundir import RunDirectory, Work
 from fullfield.simulators import AbstractForwardModel
 from fullfield.training import cosine_adam, History
 
 
 PARTS = ("train", "inference", "validation", "calibration")
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a stage did: files written, simulations made beyond those stored before and gradients taken of the simulator, and
-    time if a clock cannot tell.
-    """
-
-    files: tuple[pathlib.Path, ...]
-    simulations: int = 0
-    gradients: int = 0
-    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -60,20 +47,6 @@ class Run:
     def key(self, name: str) -> Key[Array, ""]:
         """Key of the stream called `name`."""
         return stream(jax.random.key(self.configuration.seed), name)
-
-    def once(self, name: str, inputs: object, work: Callable[[], Work]) -> str:
-        """Do a stage's work unless it is finished, and return the digest that later stages name as their input.
-
-        Seconds are those of the attempt that finished the stage; for training, of all its epochs.
-        """
-        identity = digest(name, inputs)
-        if not self.directory.finished(name, identity):
-            start = time.perf_counter()
-            done = work()
-            seconds = max(time.perf_counter() - start, done.seconds)
-            record = StageRecord(identity, seconds, done.simulations, done.gradients, peak_memory_gb(), {})
-            self.directory.finish(name, record, done.files)
-        return identity
 
 
 def simulate(run: Run) -> tuple[SimulationSet, str]:
@@ -97,7 +70,7 @@ def simulate(run: Run) -> tuple[SimulationSet, str]:
     )  # fmt: skip
     seconds = time.perf_counter() - start
     facts = (run.problem.model, settings.model_dump(), run.configuration.seed)
-    identity = run.once("simulate", facts, lambda: Work((), total, seconds=seconds))
+    identity = run.directory.once("simulate", facts, lambda: Work((), total, seconds=seconds))
     return store, identity
 
 
@@ -126,7 +99,7 @@ def compress(run: Run, store: SimulationSet, inputs: str) -> tuple[Compressor, H
         write_json(history_file, history.to_dict())
         return Work((file, history_file), source.cost(history.epochs) if online else 0, seconds=sum(history.seconds))
 
-    identity = run.once("compress", (inputs, settings.model_dump(), network, problem.augment), work)
+    identity = run.directory.once("compress", (inputs, settings.model_dump(), network, problem.augment), work)
     skeleton = standardising(network, jnp.zeros((1, *problem.model.data_shape)))
     return load_module(file, skeleton), read_history(history_file), identity
 
@@ -150,7 +123,7 @@ def summarise(run: Run, store: SimulationSet, compressor: Compressor, inputs: st
         write_arrays(file, **arrays, **{f"{part}_summary": summaries[chosen] for part, chosen in rows.items()})
         return Work((file,))
 
-    identity = run.once("summarise", inputs, work)
+    identity = run.directory.once("summarise", inputs, work)
     return read_arrays(file), identity
 
 
@@ -183,7 +156,7 @@ def infer(
             write_json(history_file, history.to_dict())
             return Work((file, history_file), seconds=sum(history.seconds))
 
-        identity = run.once(f"infer.{name}", (identity, settings.model_dump()), work)
+        identity = run.directory.once(f"infer.{name}", (identity, settings.model_dump()), work)
         members.append(load_module(file, make(space.size, size, key=run.key(name))))
         histories[name] = read_history(history_file)
     return tuple(members), histories, identity
@@ -227,7 +200,7 @@ def draw(
         write_arrays(file, draws=draws[:count], log_prob_draws=densities[:count, :-1], log_prob_truths=densities[:count, -1])
         return Work((*files, file))
 
-    run.once("draw", (inputs, observation, each, wanted), work)
+    run.directory.once("draw", (inputs, observation, each, wanted), work)
     named = read_arrays(run.directory.posterior)
     return np.column_stack([named[name] for name in space.names]), HeldOut(truths, at, **read_arrays(file))
 
@@ -261,7 +234,7 @@ def vary(run: Run, name: str, compressor: Compressor, posterior: AbstractPosteri
         write_arrays(file, truths=truths, summaries=summaries, draws=draws, **log_probs)
         return Work((file,), count)
 
-    run.once(f"vary.{name}", (inputs, model, count, each), work)
+    run.directory.once(f"vary.{name}", (inputs, model, count, each), work)
     return HeldOut(**read_arrays(file))
 
 
@@ -278,7 +251,7 @@ def replicate(run: Run, draws: np.ndarray, statistic: Callable, inputs: str) -> 
         write_arrays(file, replicas=found)
         return Work((file,), m)
 
-    run.once("replicate", (inputs, draws, statistic, m), work)
+    run.directory.once("replicate", (inputs, draws, statistic, m), work)
     return read_arrays(file)["replicas"]
 
 

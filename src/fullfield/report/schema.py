@@ -12,6 +12,8 @@ from fullfield._core import DataError, write_atomically
 
 
 Verdict = Literal["pass", "warn", "fail"]
+OF_ONE_POSTERIOR = ("sbc", "coverage", "tarp", "mira", "fom")
+"""Tests of a single posterior. A report without any is of a study, in which there is no one posterior to trust."""
 
 
 def _finite_or_none(value: object) -> object:
@@ -81,6 +83,11 @@ class RunReport(_Record):
         """The verdict in one sentence."""
         held = [number for number in self.numbers if number.mark]
         found = _listing([number.name for number in held if number.verdict == self.verdict])
+        if not any(number.name.split("/")[0].lower() in OF_ONE_POSTERIOR for number in self.numbers):
+            bars = "bar is" if len(held) == 1 else "bars are"
+            if self.verdict == "pass":
+                return f"Every bar is met: {len(held)} of {len(held)}." if held else "Measured; no number is held to a bar."
+            return f"{found} of {len(held)} {bars} {'missed' if self.verdict == 'fail' else 'barely met'}."
         if self.verdict == "fail":
             return f"Do not trust this posterior: {found} of {len(held)} tests failed."
         if self.verdict == "warn":

@@ -1,0 +1,137 @@
+"""Studies: many measurements of the same kind, each resumable by itself, judged together."""
+
+import json
+import pathlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from fullfield import plots
+from fullfield._core import write_atomically
+from fullfield._core.progress import Progress, silent
+from fullfield.diagnostics import Report
+from fullfield.recipes.artefacts import write_json
+from fullfield.recipes.citations import bibliography
+from fullfield.recipes.configuration import Configuration
+from fullfield.recipes.problem import Illustration
+from fullfield.recipes.reporting import record
+from fullfield.recipes.rundir import RunDirectory, Work
+from fullfield.report import Picture, RunReport, write_page, write_report
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one cell found, and what that cost.
+
+    Args:
+        values: numbers by name.
+        simulations: simulator calls.
+        gradients: gradients of the simulator.
+    """
+
+    values: Mapping[str, float]
+    simulations: int = 0
+    gradients: int = 0
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One measurement of a study.
+
+    Args:
+        name: path such as "two_moons/npe/1000", unique in the study; what stands before the last slash names its group.
+        inputs: what decides its result; a finished cell with other inputs is measured again.
+        measure: what measures it, given a folder for its own checkpoints, which need not exist, and whom to tell of progress.
+    """
+
+    name: str
+    inputs: object
+    measure: Callable[[pathlib.Path, Progress], Measured]
+
+
+@dataclass(frozen=True)
+class Study:
+    """Measurements in the order in which they are made, and what they say together.
+
+    Args:
+        cells: the measurements.
+        judge: numbers with their bars, from what all cells found, by name.
+        illustrate: figures, from the same.
+    """
+
+    cells: Sequence[Cell]
+    judge: Callable[[Mapping[str, Measured]], Report]
+    illustrate: Callable[[Mapping[str, Measured]], list[Illustration]] = field(default=lambda found: [])
+
+    def plan(self) -> dict[str, str]:
+        """By group of cells, how many there are."""
+        groups: dict[str, int] = {}
+        for cell in self.cells:
+            group = cell.name.rpartition("/")[0]
+            groups[group] = groups.get(group, 0) + 1
+        return {group: f"{count} measurement{'s' if count > 1 else ''}" for group, count in groups.items()}
+
+
+def run_study(
+    study: Study,
+    configuration: Configuration,
+    directory: RunDirectory,
+    *,
+    progress: Progress = silent,
+    command: str = "fullfield.recipes.run_study",
+    summary: str = "",
+    citations: Sequence[str] = (),
+) -> RunReport:
+    """Make every measurement that is not finished, and report; a stopped study continues where it was.
+
+    Args:
+        study: what to measure.
+        configuration: settings.
+        directory: a run directory.
+        progress: told about every cell, and by the cells themselves.
+        command: what the user typed, for the report.
+        summary: one line for the report that says what is done.
+        citations: BibTeX keys of the methods and tasks.
+
+    Returns:
+        The record of the study.
+
+    Raises:
+        ConfigurationError: another process writes to the directory.
+    """
+    with directory.locked():
+        found = {}
+        for number, cell in enumerate(study.cells):
+            progress("measuring", number, len(study.cells))
+            found[cell.name] = _measure(cell, directory, progress)
+        progress("measuring", len(study.cells), len(study.cells))
+        start = time.perf_counter()
+        pictures = study.illustrate(found)
+        for picture in pictures:
+            plots.save_figure(picture.figure, directory.figure(picture.name))
+        entries = bibliography(citations)
+        with write_atomically(directory.citations) as file:
+            file.write(("\n\n".join(entries.values()) + "\n").encode())
+        report = record(configuration, directory, study.judge(found), command=command, seconds=time.perf_counter() - start)
+        write_page(
+            directory.page, report, summary=summary, intervals=(),
+            pictures=[Picture(entry.section, directory.figure(entry.name), entry.caption) for entry in pictures],
+            citations=entries, configuration=configuration.to_yaml(),
+        )  # fmt: skip
+        write_report(directory.report, report)
+    return report
+
+
+def _measure(cell: Cell, directory: RunDirectory, progress: Progress) -> Measured:
+    name = cell.name.replace("/", ".")
+    file = directory.checkpoint(f"{name}.json")
+
+    def work() -> Work:
+        measured = cell.measure(directory.checkpoint(name), progress)
+        write_json(
+            file, {"values": dict(measured.values), "simulations": measured.simulations, "gradients": measured.gradients}
+        )
+        return Work((file,), measured.simulations, measured.gradients)
+
+    directory.once(name, cell.inputs, work)
+    return Measured(**json.loads(file.read_bytes()))

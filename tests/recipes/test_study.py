@@ -1,0 +1,68 @@
+"""A study of cheap cells: what is finished is not measured again, and every number stands in the report with its cost."""
+
+import json
+
+import pytest
+
+from fullfield.diagnostics import Number, Report
+from fullfield.recipes import Configuration, run_study, Study
+from fullfield.recipes.rundir import create, resume
+from fullfield.recipes.study import Cell, Measured
+from fullfield.report import read_report
+
+
+def study(calls, *, broken=None, inputs=1):
+    def measure(name):
+        def cell(folder, progress):
+            calls.append(name)
+            folder.mkdir(exist_ok=True)
+            if name == broken:
+                raise KeyboardInterrupt
+            return Measured({"distance": len(name) / 10}, simulations=100, gradients=7)
+
+        return cell
+
+    def judge(found):
+        return Report(tuple(Number(f"distance/{name}", one.values["distance"], bar="<= 0.35") for name, one in found.items()))
+
+    return Study([Cell(name, (name, inputs), measure(name)) for name in ("a/1", "a/22", "b/1")], judge)
+
+
+def test_every_cell_is_measured_once_and_reported(tmp_path):
+    calls, told = [], []
+    directory = create(tmp_path / "run", Configuration())
+    report = run_study(study(calls), Configuration(), directory, progress=lambda *stage, **numbers: told.append(stage))
+    assert calls == ["a/1", "a/22", "b/1"]
+    assert told[0] == ("measuring", 0, 3)
+    assert told[-1] == ("measuring", 3, 3)
+    assert report == read_report(directory.report)
+    assert [number.verdict for number in report.numbers] == ["pass", "fail", "pass"]
+    assert report.verdict == "fail"
+    assert report.sentence == "1 (distance/a/22) of 3 bars are missed."
+    assert (report.cost.simulations, report.cost.gradients) == (300, 21)
+    assert "distance/a/22" in directory.page.read_text()
+
+
+def test_a_stopped_study_continues_and_other_inputs_are_measured_again(tmp_path):
+    calls = []
+    with pytest.raises(KeyboardInterrupt):
+        run_study(study(calls, broken="b/1"), Configuration(), create(tmp_path / "run", Configuration()))
+    report = run_study(study(calls), Configuration(), resume(tmp_path / "run", Configuration()))
+    assert calls == ["a/1", "a/22", "b/1", "b/1"]
+    assert len(report.numbers) == 3
+    run_study(study(calls, inputs=2), Configuration(), resume(tmp_path / "run", Configuration()))
+    assert calls[4:] == ["a/1", "a/22", "b/1"]
+
+
+def test_a_damaged_cell_is_measured_again(tmp_path):
+    calls = []
+    directory = create(tmp_path / "run", Configuration())
+    run_study(study(calls), Configuration(), directory)
+    directory.checkpoint("a.22.json").write_text(json.dumps({"values": {"distance": 0.0}, "simulations": 1, "gradients": 1}))
+    report = run_study(study(calls), Configuration(), resume(tmp_path / "run", Configuration()))
+    assert calls[3:] == ["a/22"]
+    assert report.numbers[1].verdict == "fail"
+
+
+def test_a_plan_counts_cells_by_group():
+    assert study([]).plan() == {"a": "2 measurements", "b": "1 measurement"}
