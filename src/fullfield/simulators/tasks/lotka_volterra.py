@@ -61,6 +61,6 @@ def _rates():
 
 
 def _counts(theta, start):
-    # Times 0, 2.1, ..., 18.9. With 100 steps an interval log populations are right to 1e-4 even at ±3σ of all rates at once.
-    log_mean = log_populations(theta, start, interval=2.1, intervals=9, steps=100).T.ravel()
+    # Times 0, 2.1, ..., 18.9. Log populations are right to 3e-5 over the prior, and to 1e-4 at ±3σ of all rates at once.
+    log_mean = log_populations(theta, start, interval=2.1, intervals=9, steps=110).T.ravel()
     return dist.LogNormal(jnp.clip(log_mean, math.log(1e-10), math.log(1e4)), NOISE).to_event(1)

@@ -71,5 +71,5 @@ class SIR(AbstractTask):
         rates = jnp.stack([jnp.zeros_like(contact), contact, recovery, contact])
         start = jnp.asarray([math.log1p(-1e-6), math.log(1e-6)])
         # The infected are never more than all, but for rounding.
-        log_infected = log_populations(rates, start, interval=17.0, intervals=9, steps=100)[:, 1]
+        log_infected = log_populations(rates, start, interval=17.0, intervals=9, steps=60)[:, 1]
         return Counts(jnp.minimum(log_infected, math.log1p(-1e-6)), 1000)
