@@ -34,7 +34,7 @@ def make_report(**changes):
         "recipe": "linear-gaussian", "scale": "smoke", "seed": 1, "verdict": "pass",
         "numbers": [
             NumberRecord(name="C2ST", value=0.507, uncertainty=0.004, bar="<= 0.52", verdict="pass"),
-            NumberRecord(name="figure of merit", value=2431.0, published=2520.0, verdict="pass"),
+            NumberRecord(name="fom/a-b", value=2431.0, published=2520.0, verdict="pass"),
         ],
         "cost": Cost(simulations=1500, gradients=0, seconds={"simulate": 2.0, "compress": 100.0}, peak_memory_gb=1.25),
         "versions": {"fullfield": "0.1.0"}, "revision": None, "hardware": {"cores": 2, "device": "1 × cpu"},
@@ -85,6 +85,17 @@ def test_the_sentence_tells_the_verdict():
     assert "with care" in warned
 
 
+def test_the_sentence_of_a_study_speaks_of_bars():
+    def of(verdict, *bars):
+        numbers = [NumberRecord(name=f"c2st/{i}", value=0.6, bar=bar, verdict=verdict) for i, bar in enumerate(bars)]
+        return make_report(numbers=numbers, verdict=verdict).sentence
+
+    assert of("pass", "<= 0.7", "<= 0.8", None) == "Every bar is met: 2 of 2."
+    assert of("pass", None) == "Measured; no number is held to a bar."
+    assert of("fail", "<= 0.5") == "1 (c2st/0) of 1 bar is missed."
+    assert of("warn", "<= 0.59", "<= 0.59") == "2 (c2st/0, c2st/1) of 2 bars are barely met."
+
+
 def test_a_number_without_a_bar_that_is_nan_is_no_reason_for_trust():
     broken = NumberRecord(name="fom/a-b", value=float("nan"), verdict="fail")
     report = make_report(numbers=[*make_report().numbers, broken], verdict="fail")
@@ -108,7 +119,7 @@ def test_tables_are_generated_between_their_marks(tmp_path):
     before = "intro\n<!-- results: linear-gaussian-smoke -->\nstale 0.9\n<!-- end results -->\noutro\n"
     after = fill_tables(before, tmp_path)
     assert "| C2ST | 0.5070 ± 0.0040 | <= 0.52 | – | pass |" in after
-    assert "| figure of merit | 2431 | – | 2520 |  |" in after
+    assert "| fom/a-b | 2431 | – | 2520 |  |" in after
     assert "stale" not in after
     assert after.startswith("intro\n")
     assert after.endswith("outro\n")
