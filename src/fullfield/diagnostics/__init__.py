@@ -7,6 +7,7 @@ Every verdict has a stated false-alarm probability (`Budget`): an exact posterio
 from fullfield.diagnostics.budget import Budget
 from fullfield.diagnostics.c2st import c2st
 from fullfield.diagnostics.calibration import calibrate, Calibration
+from fullfield.diagnostics.chains import convergence, ebfmi, ess_bulk, ess_mean, ess_tail, rhat
 from fullfield.diagnostics.coverage import Coverage, coverage
 from fullfield.diagnostics.merit import figure_of_merit
 from fullfield.diagnostics.mira import mira, mira_null_mean
@@ -35,7 +36,12 @@ __all__ = [
     "Verdict",
     "c2st",
     "calibrate",
+    "convergence",
     "coverage",
+    "ebfmi",
+    "ess_bulk",
+    "ess_mean",
+    "ess_tail",
     "figure_of_merit",
     "judge",
     "merge",
@@ -45,6 +51,7 @@ __all__ = [
     "predictive",
     "ranks",
     "regress",
+    "rhat",
     "simultaneous_band",
     "tarp",
 ]

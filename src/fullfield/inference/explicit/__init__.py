@@ -1,0 +1,21 @@
+"""Explicit inference: chains on the forward model's own joint density of parameters, latents and data."""
+
+from fullfield.inference.explicit.density import Draws, sample_density
+from fullfield.inference.explicit.field import sample_field
+from fullfield.inference.explicit.record import Chains
+from fullfield.inference.explicit.samplers import AbstractSampler, MAMS, MCLMC, NUTS
+from fullfield.inference.explicit.target import explicit, Target
+
+
+__all__ = [
+    "MAMS",
+    "MCLMC",
+    "NUTS",
+    "AbstractSampler",
+    "Chains",
+    "Draws",
+    "Target",
+    "explicit",
+    "sample_density",
+    "sample_field",
+]

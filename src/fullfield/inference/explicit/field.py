@@ -1,0 +1,381 @@
+"""Field-level posteriors: parameters and latents sampled together, block by block."""
+
+import math
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Key
+from numpyro.diagnostics import effective_sample_size
+
+from fullfield._core import ConfigurationError, DataError, digest, ShapeError, stream
+from fullfield._core.progress import Progress, silent
+from fullfield.inference.explicit.kernel import begin, energy_variance, settled, Totals, walk, Walker
+from fullfield.inference.explicit.moments import Moments
+from fullfield.inference.explicit.precondition import expected, gradients, Preconditioner, with_latents, with_shear
+from fullfield.inference.explicit.record import Chains, Recorder
+from fullfield.inference.explicit.samplers import AbstractSampler, MCLMC
+from fullfield.inference.explicit.target import Target
+from fullfield.simulators import AbstractForwardModel
+
+
+Product = Callable[[Float[Array, " p"], dict[str, Float[Array, "..."]]], Float[Array, "..."]]
+
+STAGES = ("approach", "latents", "shear", "step", "measure", "sampling")
+MEASUREMENTS = 12  # most corrections of the step size; the report fails if the last one was still too large
+
+
+class Run(eqx.Module):
+    """All that the next block needs.
+
+    Args:
+        walkers: the chains, in white coordinates.
+        preconditioner: the map from there.
+        position: moments of the points since the last change of coordinates, per chain.
+        outer: sum of the unconstrained parameters' outer products over the same draws (chains, p, p).
+        product: moments of the field product, per chain.
+        sampling: sums over the transitions that are kept.
+        gradients: evaluations of the gradient so far.
+        theta: parameters of the draws (chains, draws, p), zero where still to come.
+        log_density: of the draws.
+        energy: total energy of the draws.
+    """
+
+    walkers: Walker
+    preconditioner: Preconditioner
+    position: Moments
+    outer: Float[Array, "c p p"]
+    product: Moments
+    sampling: Totals
+    gradients: Float[Array, ""]
+    theta: Float[Array, "c n p"]
+    log_density: Float[Array, "c n"]
+    energy: Float[Array, "c n"]
+
+
+def sample_field(
+    model: AbstractForwardModel,
+    data: Float[Array | np.ndarray, "..."],
+    *,
+    key: Key[Array, ""],
+    sampler: AbstractSampler | None = None,
+    draws: int = 1000,
+    chains: int = 4,
+    start: Float[Array | np.ndarray, "chains ..."] | None = None,
+    warmup: int = 200,
+    block: int = 25,
+    product: Product | None = None,
+    directory: str | os.PathLike | None = None,
+    progress: Progress = silent,
+) -> Chains:
+    """Sample the posterior of parameters and latents of an explicit model given data.
+
+    Chains move in coordinates whitened by a `Preconditioner`, which the warm-up improves: from simulations, then from the
+    chains' own places and means. Then the step size is tuned, its energy error measured, and shrunk until it meets the
+    sampler's target. All randomness of a block follows from `key` and the block's number, so that a run continued from
+    `directory` equals the uninterrupted one bit for bit.
+
+    Args:
+        model: the forward model.
+        data: the observation.
+        key: scalar key.
+        sampler: `MCLMC()` if not given.
+        draws: draws kept per chain, rounded up to whole blocks.
+        chains: number of chains.
+        start: where chains start: parameters (chains, p), say from an amortised posterior, with latents from the prior; or
+            whole points (chains, D). Draws from the prior if not given, which are dispersed.
+        warmup: draws per chain before those kept, rounded up to four blocks at least.
+        block: draws between two checkpoints.
+        product: function of parameters and latents whose posterior mean and standard deviation are wanted, one draw of which is
+            kept per chain and block; the model's noiseless convergence if it has one, else all latents.
+        directory: folder for checkpoint and map draws, to continue from if it holds a run.
+        progress: told after every block, with the smallest effective sample size per second.
+
+    Returns:
+        The chains.
+
+    Raises:
+        ConfigurationError: the model has no joint density (says which methods remain), a setting is impossible, or the folder
+            holds another run.
+        ShapeError: data or start have the wrong shape.
+        DataError: data or the density at a starting point are not finite, or the disk is full.
+    """
+    sampler = MCLMC() if sampler is None else sampler
+    target = Target(model, data)
+    _check(draws=draws, chains=chains, warmup=warmup, block=block)
+    product = _default_product(target) if product is None else product
+    plan = Plan(sampler, target, product, chains, math.ceil(draws / block), max(1, math.ceil(warmup / block / 4)), block)
+    recorder = None
+    if directory is not None:
+        settings = {"model": model, "data": target.data, "key": key, "sampler": sampler, "chains": chains, "draws": draws}
+        settings |= {"start": start, "warmup": warmup, "block": block, "product": product}
+        recorder = Recorder(directory, {name: digest(value) for name, value in settings.items()})
+    found = recorder.read(plan.like()) if recorder else None
+    if found is None:
+        points, theta = _starting_points(target, start, chains, stream(key, "start"))
+        run, place = plan.begin(points, theta, stream(key, "begin")), {"block": 0, "stage": 0, "within": 0}
+    else:
+        run, place = found
+    clock, spent = time.monotonic(), 0
+    while place["stage"] < len(STAGES):
+        name = STAGES[place["stage"]]
+        now = place["within"]
+        run, maps = plan.advance(run, place, stream(key, f"block {place['block']}"))
+        if name == "sampling":
+            if recorder:
+                recorder.write_maps(now, plan.blocks, np.asarray(maps))
+            spent += 1
+        if recorder:
+            recorder.write(run, place)
+        if name == "sampling":
+            rate = _least_ess(run.theta[:, (now + 1 - spent) * block : (now + 1) * block]) / (time.monotonic() - clock)
+            progress("sampling", now + 1, plan.blocks, ess_per_second=rate)
+        else:
+            clock = time.monotonic()
+            progress(f"warm-up, {name}", now + 1, MEASUREMENTS if name == "measure" else plan.stage_blocks)
+    return plan.chains_of(run, recorder)
+
+
+class Plan(eqx.Module):
+    """How a run goes from block to block.
+
+    Args:
+        sampler: the Markov kernel.
+        target: the posterior.
+        product: field product.
+        chains: number of chains.
+        blocks: blocks that are kept.
+        stage_blocks: blocks of each of the four stages of tuning.
+        block: draws in a block.
+    """
+
+    sampler: AbstractSampler
+    target: Target
+    product: Any
+    chains: int = eqx.field(static=True)
+    blocks: int = eqx.field(static=True)
+    stage_blocks: int = eqx.field(static=True)
+    block: int = eqx.field(static=True)
+
+    def begin(self, points: Float[Array, "c D"], theta: Float[Array, " p"], key: Key[Array, ""]) -> Run:
+        """First state of a run, with the preconditioner of an average observation at `theta`."""
+        preconditioner = expected(self.target, key=stream(key, "preconditioner"), theta=theta, simulations=self.chains)
+        run = self._fresh(points, preconditioner, key)
+        return self._placed(run, points, preconditioner, stream(key, "walkers"), first=True)
+
+    def like(self) -> Run:
+        """Shapes of a run."""
+        points = jnp.zeros((self.chains, self.target.size))
+        build = lambda: self._fresh(points, Preconditioner.unit(self.target), jax.random.key(0))  # noqa: E731
+        return eqx.filter_eval_shape(build)
+
+    def _fresh(self, points, preconditioner, key) -> Run:
+        c, p, n = self.chains, self.target.parameters, self.blocks * self.block
+        size = jnp.asarray(self.sampler.first_step_size(self.target.size))
+        build = lambda x, k: begin(self.sampler, x, jnp.zeros(()), x, size, k)  # noqa: E731
+        walkers = jax.vmap(build)(points, jax.random.split(key, c))
+        shape = jax.eval_shape(self._product, points[0]).shape
+        return Run(
+            walkers, preconditioner, Moments.zero((self.target.size,), c), jnp.zeros((c, p, p)), Moments.zero(shape, c),
+            Totals.zero((c,)), jnp.zeros(()), jnp.zeros((c, n, p)), jnp.zeros((c, n)), jnp.zeros((c, n)),
+        )  # fmt: skip
+
+    def _product(self, point):
+        unconstrained, latents = self.target.split(point)
+        return self.product(self.target.model.parameters.to_constrained(unconstrained), latents)
+
+    def _data(self):
+        return jnp.broadcast_to(self.target.data, (self.chains, *self.target.data.shape))
+
+    def _placed(self, run: Run, points, preconditioner: Preconditioner, key, *, first: bool = False, spent: float = 0.0) -> Run:
+        """The run with its chains at given points of new coordinates, and moments and tuners begun anew."""
+        values, slopes = gradients(self.target, self._data(), points)
+        if first and not bool(jnp.all(jnp.isfinite(values)) & jnp.all(jnp.isfinite(slopes))):
+            raise DataError(
+                "start", expected="a finite log density and gradient at every starting point",
+                got=f"log densities {np.asarray(values)}", remedy="Start elsewhere, or look at the model there.",
+            )  # fmt: skip
+        size = jnp.asarray(self.sampler.first_step_size(self.target.size)) if first else settled(self.sampler, run.walkers)
+        walkers = _walkers(self.sampler, preconditioner, points, values, slopes, size, jax.random.split(key, self.chains))
+        cost = run.gradients + self.chains + spent
+        return _forgetting(
+            eqx.tree_at(lambda r: (r.walkers, r.preconditioner, r.gradients), run, (walkers, preconditioner, cost))
+        )
+
+    def advance(self, run: Run, place: dict[str, int], key: Key[Array, ""]) -> tuple[Run, Float[Array, "c ..."]]:
+        """One block, and what follows it; moves `place` on. Returns the last map of each chain too."""
+        name, now = STAGES[place["stage"]], place["within"]
+        tune = jnp.asarray(name not in ("measure", "sampling"))
+        run, totals, out, maps = _advance(self, run, stream(key, "steps"), tune)
+        place["block"], place["within"] = place["block"] + 1, now + 1
+        done = now + 1 == (self.blocks if name == "sampling" else self.stage_blocks)
+        if name == "sampling":
+            rows = slice(now * self.block, (now + 1) * self.block)
+            arrays = (
+                run.theta.at[:, rows].set(out[0]),
+                run.log_density.at[:, rows].set(out[1]),
+                run.energy.at[:, rows].set(out[2]),
+            )
+            run = eqx.tree_at(lambda r: (r.theta, r.log_density, r.energy, r.sampling), run, (*arrays, run.sampling + totals))
+        elif name == "measure":
+            held = run.walkers.step_size
+            better = self.sampler.corrected(held, energy_variance(totals, self.target.size))
+            run = eqx.tree_at(lambda r: r.walkers.step_size, run, better)
+            done = bool(jnp.all(better == held)) or now + 1 == MEASUREMENTS
+            run = _forgetting(run) if done else run
+        elif done:
+            run = self._learn(run, name, key)
+        if done:
+            place["stage"], place["within"] = place["stage"] + 1, 0
+        return run, maps
+
+    def _learn(self, run: Run, stage: str, key: Key[Array, ""]) -> Run:
+        if stage == "step":
+            size = jnp.broadcast_to(settled(self.sampler, run.walkers), (self.chains,))
+            return eqx.tree_at(lambda r: r.walkers.step_size, run, size)
+        target, preconditioner, data = self.target, run.preconditioner, self._data()
+        points = jax.vmap(preconditioner)(run.walkers.state.position)
+        p, spent = target.parameters, 0.0
+        if stage in ("approach", "latents") and target.sites:
+            preconditioner = with_latents(preconditioner, target, data, points, key=stream(key, "probes"))
+            spent += 2 * self.chains * sum(len(s.probes(np.random.default_rng(0))) for s in preconditioner.scalings)
+        if stage in ("latents", "shear") and target.sites:
+            mean = jnp.mean(run.position.mean, axis=0)
+            preconditioner = with_shear(preconditioner, target, target.data[None], mean[None])
+            spent += 2 * p
+        if stage in ("latents", "shear"):
+            preconditioner = preconditioner.with_covariance(_covariance(run, p))
+        return self._placed(run, points, preconditioner, stream(key, "walkers"), spent=spent)
+
+    def chains_of(self, run: Run, recorder: Recorder | None) -> Chains:
+        """The finished chains."""
+        mean, std = run.product.pooled()
+        sums = run.sampling
+        energy = np.asarray(run.energy)
+        return Chains(
+            names=self.target.model.parameters.names,
+            theta=np.asarray(run.theta),
+            log_density=np.asarray(run.log_density),
+            energy=energy if energy.any() else None,
+            energy_variance=float(energy_variance(sums, self.target.size)),
+            energy_target=getattr(self.sampler, "energy_variance", None),
+            acceptance=np.asarray(sums.acceptance / sums.transitions),
+            divergences=np.asarray(sums.divergent),
+            step_size=float(run.walkers.step_size[0]),
+            gradients=int(run.gradients),
+            gradients_per_draw=float(jnp.sum(sums.gradients)) / run.log_density.size,
+            product_mean=np.asarray(mean),
+            product_std=np.asarray(std),
+            directory=recorder.directory if recorder else None,
+        )
+
+
+@eqx.filter_jit
+def _advance(plan: Plan, run: Run, key: Key[Array, ""], tune: Bool[Array, ""]):
+    target, sampler, preconditioner = plan.target, plan.sampler, run.preconditioner
+    p = target.parameters
+
+    def density(white):
+        return target(preconditioner(white))
+
+    def chain(inputs):
+        walker, position, outer, product, key = inputs
+
+        def draw(carry, k):
+            walker, position, outer, product, totals, _ = carry
+            walker, more, energy = walk(sampler, density, walker, k, sampler.steps_per_draw, tune)
+            point = preconditioner(walker.state.position)
+            field = plan._product(point)
+            outer = outer + jnp.outer(point[:p], point[:p])
+            carry = (walker, position.add(point), outer, product.add(field), totals + more, field)
+            return carry, (target.theta(point), walker.state.logdensity, energy)
+
+        start = (walker, position, outer, product, Totals.zero(), jnp.zeros_like(product.mean))
+        carry, out = jax.lax.scan(draw, start, jax.random.split(key, plan.block))
+        return *carry, out
+
+    inputs = (run.walkers, run.position, run.outer, run.product, jax.random.split(key, plan.chains))
+    # A core of a CPU has nothing to gain from chains side by side, and NUTS would wait for the longest trajectory.
+    each = jax.lax.map if jax.default_backend() == "cpu" else lambda f, xs: jax.vmap(f)(xs)
+    walkers, position, outer, product, totals, maps, out = each(chain, inputs)
+    cost = run.gradients + jnp.sum(totals.gradients)
+    moved = (walkers, position, outer, product, cost)
+    run = eqx.tree_at(lambda r: (r.walkers, r.position, r.outer, r.product, r.gradients), run, moved)
+    return run, totals, out, maps
+
+
+@eqx.filter_jit
+def _walkers(sampler, preconditioner, points, values, slopes, size, keys):
+    def one(point, value, slope, key):
+        return begin(sampler, preconditioner.inverse(point), value, preconditioner.transposed(slope), size, key)
+
+    return jax.vmap(one)(points, values, slopes, keys)
+
+
+def _forgetting(run: Run) -> Run:
+    empty = jax.tree.map(jnp.zeros_like, (run.position, run.outer, run.product))
+    return eqx.tree_at(lambda r: (r.position, r.outer, r.product), run, empty)
+
+
+def _covariance(run: Run, p: int) -> np.ndarray:
+    """Covariance of the unconstrained parameters over all chains, with a little of its diagonal for few draws."""
+    count = float(jnp.sum(run.position.count))
+    mean = np.asarray(jnp.mean(run.position.mean, axis=0), np.float64)[:p]
+    covariance = np.asarray(jnp.sum(run.outer, axis=0), np.float64) / count - np.outer(mean, mean)
+    covariance[np.diag_indices(p)] = np.maximum(np.diag(covariance), 1e-8)
+    shrunk = 0.9
+    return shrunk * covariance + (1 - shrunk) * np.diag(np.diag(covariance))
+
+
+def _starting_points(target: Target, start, chains: int, key) -> tuple[Float[Array, "c D"], Float[Array, " p"]]:
+    """Starting points, and the parameters about which to precondition first."""
+    if start is None:
+        return eqx.filter_jit(target.dispersed)(key, chains), target.model.parameters.fiducial
+    start = jnp.asarray(start, float)
+    if start.ndim != 2 or len(start) != chains or start.shape[1] not in (target.parameters, target.size):
+        expected_shape = f"({chains}, {target.parameters}) or ({chains}, {target.size})"
+        raise ShapeError("start", expected=expected_shape, got=start.shape, remedy="One row per chain.")
+    if start.shape[1] == target.parameters:
+        target.model.parameters.check(start)
+        at = eqx.filter_jit(lambda keys, thetas: jax.lax.map(lambda pair: target.at(*pair), (keys, thetas)))
+        return at(jax.random.split(key, chains), start), jnp.mean(start, axis=0)
+    return start, target.model.parameters.to_constrained(jnp.mean(start[:, : target.parameters], axis=0))
+
+
+class Convergence(eqx.Module):
+    """Noiseless convergence of a lensing model."""
+
+    model: Any
+
+    def __call__(self, theta: Float[Array, " p"], latents: dict[str, Float[Array, "..."]]) -> Float[Array, "..."]:
+        """Maps (n, n, bins)."""
+        return self.model.convergence(theta, latents["white"])
+
+
+class Latents(eqx.Module):
+    """All latents in one vector."""
+
+    def __call__(self, theta: Float[Array, " p"], latents: dict[str, Float[Array, "..."]]) -> Float[Array, "..."]:
+        """Latents (m,), site after site by name."""
+        return jnp.concatenate([jnp.zeros(0), *(latents[name].ravel() for name in sorted(latents))])
+
+
+def _default_product(target: Target) -> Product:
+    names = [name for name, _ in target.sites]
+    return Convergence(target.model) if hasattr(target.model, "convergence") and names == ["white"] else Latents()
+
+
+def _least_ess(theta) -> float:
+    theta = np.asarray(theta)
+    return float(np.min(effective_sample_size(theta))) if theta.shape[1] >= 4 else 0.0
+
+
+def _check(**counts: int) -> None:
+    for name, value in counts.items():
+        if value < 1:
+            raise ConfigurationError(name, expected="at least one", got=value)

@@ -1,0 +1,178 @@
+"""A static linear map to coordinates in which the posterior of parameters and latents is nearly white.
+
+    θ = R a,   z = S b + B θ,
+
+where a and b are what a sampler sees, S is the Wiener-type root of the latents' posterior covariance at fixed parameters,
+B = -H_zz⁻¹ H_zθ shifts the latents along with the parameters as their conditional mean goes, and R is the root of the
+parameters' covariance. For a Gaussian posterior (a, b) is exactly white. The map is linear, so that it changes no density but
+by a constant, and any error in it costs speed, never truth.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from fullfield._core import full_precision, stream
+from fullfield.inference.explicit.scaling import AbstractScaling, Dense, Diagonal, inverse_root, Modes, SMALL
+from fullfield.inference.explicit.target import Target
+from fullfield.simulators import LensingModel
+
+
+class Preconditioner(eqx.Module):
+    """The linear map x = P q between a target's coordinates x = (θ, z) and white ones q = (a, b).
+
+    Args:
+        root: R (p, p), lower triangular.
+        shear: B (m, p).
+        scalings: S, site by site in the target's order.
+        sizes: number of latents of each site.
+    """
+
+    root: Float[Array, "p p"]
+    shear: Float[Array, "m p"]
+    scalings: tuple[AbstractScaling, ...]
+    sizes: tuple[int, ...] = eqx.field(static=True)
+
+    @classmethod
+    def unit(cls, target: Target) -> "Preconditioner":
+        """No change of coordinates, of the kind that suits each site of a target."""
+        scalings = tuple(_unit_scaling(target, shape) for _, shape in target.sites)
+        sizes = tuple(int(np.prod(shape)) for _, shape in target.sites)
+        p = target.parameters
+        return cls(jnp.eye(p), jnp.zeros((sum(sizes), p)), scalings, sizes)
+
+    @full_precision
+    def __call__(self, white: Float[Array, " D"]) -> Float[Array, " D"]:
+        """P q."""
+        p = len(self.root)
+        theta = self.root @ white[:p]
+        return jnp.concatenate([theta, self._each("__call__", white[p:]) + self.shear @ theta])
+
+    @full_precision
+    def inverse(self, position: Float[Array, " D"]) -> Float[Array, " D"]:
+        """P⁻¹ x."""
+        p = len(self.root)
+        theta = position[:p]
+        return jnp.concatenate([jnp.linalg.solve(self.root, theta), self._each("inverse", position[p:] - self.shear @ theta)])
+
+    @full_precision
+    def transposed(self, gradient: Float[Array, " D"]) -> Float[Array, " D"]:
+        """Pᵀ g, the gradient in white coordinates."""
+        p = len(self.root)
+        theta = self.root.T @ (gradient[:p] + self.shear.T @ gradient[p:])
+        return jnp.concatenate([theta, self._each("transposed", gradient[p:])])
+
+    def _each(self, method, latents) -> Float[Array, " m"]:
+        parts = jnp.split(latents, np.cumsum(self.sizes)[:-1]) if self.sizes else []
+        return jnp.concatenate(
+            [getattr(scaling, method)(part) for scaling, part in zip(self.scalings, parts, strict=True)] or [latents]
+        )
+
+    def with_covariance(self, covariance: Float[np.ndarray, "p p"]) -> "Preconditioner":
+        """The same with another covariance of the parameters."""
+        root = np.linalg.cholesky(np.asarray(covariance, np.float64))
+        return eqx.tree_at(lambda self: self.root, self, jnp.asarray(root, self.root.dtype))
+
+
+def _unit_scaling(target: Target, shape: tuple[int, ...]) -> AbstractScaling:
+    size = int(np.prod(shape))
+    if isinstance(target.model, LensingModel):
+        return Modes.unit(shape[0], shape[-1])
+    return Dense(jnp.eye(size)) if size <= SMALL else Diagonal(jnp.ones(size))
+
+
+def products(
+    target: Target, data: Float[Array, "c ..."], points: Float[Array, "c D"], direction: Float[np.ndarray, " D"], step: float
+) -> Float[np.ndarray, "c D"]:
+    """Products of the posterior's curvature with a direction at some points, by differences of gradients.
+
+    A difference over a finite step is the curvature averaged over it, which is what a sampler meets, and compiles nothing new.
+    """
+    forward = gradients(target, data, points + step * direction)[1]
+    back = gradients(target, data, points - step * direction)[1]
+    return (np.asarray(back, np.float64) - np.asarray(forward, np.float64)) / (2 * step)
+
+
+@eqx.filter_jit
+def gradients(
+    target: Target, data: Float[Array, "c ..."], points: Float[Array, "c D"]
+) -> tuple[Float[Array, " c"], Float[Array, "c D"]]:
+    """Log density and gradient at points (c, D), each with data of its own (c, ...)."""
+
+    def one(pair):
+        own = eqx.tree_at(lambda t: t.data, target, pair[0])
+        return jax.value_and_grad(own)(pair[1])
+
+    return jax.lax.map(one, (data, points))
+
+
+def expected(
+    target: Target, *, key: Key[Array, ""], theta: Float[Array, " p"] | None = None, simulations: int = 4
+) -> Preconditioner:
+    """Preconditioner of an average observation, from simulations at `theta` and no look at the data.
+
+    The latents that made simulated data are an exact draw from their posterior, so that the curvature there is that of a
+    typical point. The parameters get their conditional width, since without the data nothing is known of the shear.
+
+    Args:
+        target: the posterior.
+        key: scalar key.
+        theta: parameters of the simulations, the fiducial ones if not given.
+        simulations: number of simulations to average over.
+    """
+    theta = target.model.parameters.fiducial if theta is None else theta
+    data, points = _simulated(target, jax.random.split(stream(key, "simulations"), simulations), theta)
+    found = with_latents(Preconditioner.unit(target), target, data, points, key=stream(key, "probes"))
+    block = np.mean(parameter_curvature(target, data, points), axis=0)[: target.parameters]
+    root = jnp.asarray(inverse_root(block), found.root.dtype)
+    return eqx.tree_at(lambda self: self.root, found, root)
+
+
+@eqx.filter_jit
+def _simulated(target, keys, theta):
+    return jax.lax.map(lambda key: target.simulated(key, theta), keys)
+
+
+def with_latents(
+    preconditioner: Preconditioner,
+    target: Target,
+    data: Float[Array, "c ..."],
+    points: Float[Array, "c D"],
+    *,
+    key: Key[Array, ""],
+) -> Preconditioner:
+    """The same with scalings S of the latents from the mean curvature at some points, each with its data."""
+    random = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    scalings, start = [], target.parameters
+    for scaling, size in zip(preconditioner.scalings, preconditioner.sizes, strict=True):
+        probes = scaling.probes(random)
+        inside = slice(start, start + size)
+        directions = np.zeros((len(probes), target.size), np.float32)
+        directions[:, inside] = probes
+        curvature = [np.mean(products(target, data, points, d, 0.1), axis=0)[inside] for d in directions]
+        scalings.append(scaling.fitted(probes, np.stack(curvature)))
+        start += size
+    return eqx.tree_at(lambda self: self.scalings, preconditioner, tuple(scalings))
+
+
+def with_shear(
+    preconditioner: Preconditioner, target: Target, data: Float[Array, "c ..."], points: Float[Array, "c D"]
+) -> Preconditioner:
+    """The same with the shear B = -S Sᵀ H_zθ from the curvature at some points.
+
+    Points near the posterior mean of the latents do best: at a draw, its own noise would enter each of the many elements of B.
+    """
+    cross = np.mean(parameter_curvature(target, data, points), axis=0)[target.parameters :]
+    solve = jax.vmap(lambda column: preconditioner._each("solve", column), in_axes=1, out_axes=1)
+    shear = -solve(jnp.asarray(cross, preconditioner.shear.dtype)) if cross.size else preconditioner.shear
+    return eqx.tree_at(lambda self: self.shear, preconditioner, shear)
+
+
+def parameter_curvature(
+    target: Target, data: Float[Array, "c ..."], points: Float[Array, "c D"], step: float = 0.05
+) -> Float[np.ndarray, "c D p"]:
+    """Columns of the curvature that belong to the unconstrained parameters, at each point."""
+    axes = np.eye(target.parameters, target.size, dtype=np.float32)
+    return np.stack([products(target, data, points, axis, step) for axis in axes], axis=-1)

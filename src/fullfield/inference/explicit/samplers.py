@@ -1,0 +1,262 @@
+"""Markov chains through BlackJAX: NUTS, and microcanonical Langevin samplers without and with Metropolis adjustment.
+
+All of them move in whitened coordinates, in which the target has about unit variance in every direction, so that their
+metric is the identity. Each tunes its own step size while `tune` is called, and holds it when it is not.
+"""
+
+import abc
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from blackjax.adaptation.step_size import dual_averaging_adaptation
+from blackjax.mcmc import adjusted_mclmc, adjusted_mclmc_dynamic, mclmc, nuts
+from blackjax.mcmc.integrators import esh_dynamics_momentum_update_one_step, IntegratorState
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from fullfield._core import stream
+
+
+AIM, ACCEPTED = 0.7, 0.85  # parts of the target that a step is chosen for and kept at, as a longer run scatters about it
+
+LogDensity = Callable[[Float[Array, " D"]], Float[Array, ""]]
+
+
+class Transition(eqx.Module):
+    """What one transition of a chain says of itself.
+
+    Args:
+        energy_error: change of the total energy, which an exact integrator would conserve.
+        acceptance: probability of acceptance, one for an unadjusted step that stayed finite.
+        divergent: whether the integrator left all bounds.
+        gradients: evaluations of the gradient.
+        energy: total energy, whose spread between draws E-BFMI reads; zero where the sampler has none.
+    """
+
+    energy_error: Float[Array, ""]
+    acceptance: Float[Array, ""]
+    divergent: Bool[Array, ""]
+    gradients: Int[Array, ""]
+    energy: Float[Array, ""]
+
+
+class AbstractSampler(eqx.Module):
+    """A Markov kernel in whitened coordinates with a step size that it can tune."""
+
+    steps_per_draw: eqx.AbstractVar[int]
+
+    @abc.abstractmethod
+    def start(self, log_density: LogDensity, position: Float[Array, " D"], key: Key[Array, ""]) -> Any:
+        """State of a chain at a point; it has a field `position` and a field `logdensity`. Costs one gradient."""
+
+    @abc.abstractmethod
+    def step(
+        self, log_density: LogDensity, state: Any, step_size: Float[Array, ""], key: Key[Array, ""]
+    ) -> tuple[Any, Transition]:
+        """One transition."""
+
+    @abc.abstractmethod
+    def first_step_size(self, size: int) -> float:
+        """Step size to begin with in `size` dimensions."""
+
+    @abc.abstractmethod
+    def tuner(self, step_size: Float[Array, ""]) -> Any:
+        """State of a tuner that starts from a step size."""
+
+    @abc.abstractmethod
+    def tune(self, tuner: Any, transition: Transition, step_size: Float[Array, ""], size: int) -> tuple[Any, Float[Array, ""]]:
+        """Learn from one transition; returns the tuner and the step size to try next."""
+
+    @abc.abstractmethod
+    def tuned(self, tuner: Any, step_size: Float[Array, ""]) -> Float[Array, ""]:
+        """Step size that the tuner settles on."""
+
+    def corrected(self, step_size: Float[Array, ""], energy_variance: Float[Array, ""]) -> Float[Array, ""]:
+        """Step size after the energy variance per dimension was measured with `step_size` held: smaller where it missed."""
+        del energy_variance
+        return step_size
+
+
+class MCLMC(AbstractSampler):
+    """Microcanonical Langevin Monte Carlo, unadjusted: the least gradients per effective sample in many dimensions.
+
+    Its bias is set by the variance of the energy error per dimension, which after tuning is measured and, where it misses the
+    target, met by a smaller step: the tuner of the literature can miss by orders of magnitude without a word.
+
+    Args:
+        energy_variance: target of the energy error's variance per dimension and step.
+        length: distance over which the momentum decoheres, in units of √D.
+        steps_per_draw: steps from one draw to the next that is kept.
+
+    Source: Robnik, De Luca, Silverstein & Seljak 2023, JMLR 24, 311; Robnik & Seljak 2024, PMLR 253, 111; target and length for
+    fields: Simon-Onfroy, Lanusse & de Mattia 2025, arXiv:2504.20130.
+    """
+
+    energy_variance: float = eqx.field(static=True, default=1e-6)
+    length: float = eqx.field(static=True, default=1.0)
+    steps_per_draw: int = eqx.field(static=True, default=8)
+
+    def start(self, log_density: LogDensity, position: Float[Array, " D"], key: Key[Array, ""]) -> Any:
+        """State at a point with a random direction."""
+        return mclmc.init(position, log_density, key)
+
+    def step(
+        self, log_density: LogDensity, state: Any, step_size: Float[Array, ""], key: Key[Array, ""]
+    ) -> tuple[Any, Transition]:
+        """One step of the minimal-norm integrator between two partial refreshments of the direction: two gradients."""
+        length = jnp.asarray(self.length * state.position.size**0.5)
+        state, info = _untyped(mclmc.build_kernel(minimal_norm))(key, state, log_density, 1.0, length, step_size)
+        finite = jnp.asarray(info.nonans)
+        error = jnp.where(finite, info.energy_change, jnp.inf)
+        return state, Transition(error, finite.astype(float), ~finite, jnp.asarray(2), jnp.zeros(()))
+
+    def first_step_size(self, size: int) -> float:
+        """A tenth of the typical set's radius √D."""
+        return 0.1 * size**0.5
+
+    def tuner(self, step_size: Float[Array, ""]) -> Any:
+        """Sums of weights and of error² / step⁶, both forgetting."""
+        return jnp.zeros(()), jnp.zeros(())
+
+    def tune(self, tuner: Any, transition: Transition, step_size: Float[Array, ""], size: int) -> tuple[Any, Float[Array, ""]]:
+        """Aim at the target through Var ΔE ∝ step⁶, with errors of about the last hundred steps."""
+        weight, mean = tuner
+        rate = transition.energy_error**2 / (size * self.energy_variance * step_size**6)
+        # A step into infinity counts as one that missed a thousandfold.
+        rate = jnp.where(jnp.isfinite(rate), rate, 1e3 / step_size**6)
+        weight, mean = 0.99 * weight + 1, 0.99 * mean + rate
+        aimed = (weight / jnp.maximum(mean, 1e-30)) ** (1 / 6)
+        return (weight, mean), jnp.clip(aimed, 0.7 * step_size, 1.1 * step_size)
+
+    def tuned(self, tuner: Any, step_size: Float[Array, ""]) -> Float[Array, ""]:
+        """The step size that the last hundred steps would have met the target with, and a little less."""
+        weight, mean = tuner
+        return jnp.where(weight > 0, (AIM * weight / jnp.maximum(mean, 1e-30)) ** (1 / 6), step_size)
+
+    def corrected(self, step_size: Float[Array, ""], energy_variance: Float[Array, ""]) -> Float[Array, ""]:
+        """A smaller step where the measured variance misses the target, or only just meets it."""
+        ratio = jnp.where(jnp.isfinite(energy_variance), energy_variance / self.energy_variance, 1e6)
+        return jnp.where(ratio > ACCEPTED, step_size * (AIM / jnp.clip(ratio, ACCEPTED, 1e6)) ** (1 / 6), step_size)
+
+
+class AbstractAdjusted(AbstractSampler):
+    """A sampler whose step size follows the rate of acceptance, by dual averaging (Hoffman & Gelman 2014, JMLR 15, 1593)."""
+
+    acceptance: eqx.AbstractVar[float]
+
+    def tuner(self, step_size: Float[Array, ""]) -> Any:
+        """State of the dual average."""
+        return dual_averaging_adaptation(self.acceptance)[0](step_size)
+
+    def tune(self, tuner: Any, transition: Transition, step_size: Float[Array, ""], size: int) -> tuple[Any, Float[Array, ""]]:
+        """Move the logarithm of the step size by the acceptance missed."""
+        tuner = dual_averaging_adaptation(self.acceptance)[1](tuner, transition.acceptance)
+        return tuner, jnp.exp(tuner.log_step_size)
+
+    def tuned(self, tuner: Any, step_size: Float[Array, ""]) -> Float[Array, ""]:
+        """Exponential of the averaged logarithm."""
+        return jnp.where(tuner.step > 1, jnp.exp(tuner.log_step_size_avg), step_size)
+
+
+class MAMS(AbstractAdjusted):
+    """Metropolis-adjusted microcanonical sampler: unbiased, at several times the gradients of `MCLMC`.
+
+    Args:
+        acceptance: target of the acceptance rate.
+        steps: mean number of integration steps between two draws of the direction.
+        steps_per_draw: trajectories from one draw to the next that is kept.
+
+    Source: Robnik, Cohn-Gordon & Seljak 2025, arXiv:2503.01707.
+    """
+
+    acceptance: float = eqx.field(static=True, default=0.9)
+    steps: float = eqx.field(static=True, default=8.0)
+    steps_per_draw: int = eqx.field(static=True, default=1)
+
+    def start(self, log_density: LogDensity, position: Float[Array, " D"], key: Key[Array, ""]) -> Any:
+        """State at a point."""
+        return adjusted_mclmc_dynamic.init(position, log_density, jnp.zeros((), jnp.uint32))
+
+    def step(
+        self, log_density: LogDensity, state: Any, step_size: Float[Array, ""], key: Key[Array, ""]
+    ) -> tuple[Any, Transition]:
+        """One trajectory of a random number of steps of two gradients each, then acceptance or rejection."""
+        spread = adjusted_mclmc.rescale(self.steps)
+        count = lambda k: jnp.ceil(jax.random.uniform(k) * spread).astype(int)  # noqa: E731
+        # The state would carry a key of its own; this one is derived from the step's, so that states are plain arrays.
+        kernel = adjusted_mclmc_dynamic.build_kernel(
+            count, minimal_norm, next_random_arg_fn=lambda _: jnp.zeros((), jnp.uint32)
+        )
+        state = state._replace(random_generator_arg=stream(key, "count"))
+        state, info = _untyped(kernel)(key, state, log_density, step_size)
+        error = -jnp.log(jnp.maximum(info.acceptance_rate, 1e-30))
+        gradients = 2 * jnp.asarray(info.num_integration_steps)
+        return state, Transition(error, info.acceptance_rate, info.is_divergent, gradients, jnp.zeros(()))
+
+    def first_step_size(self, size: int) -> float:
+        """A tenth of the typical set's radius √D."""
+        return 0.1 * size**0.5
+
+
+class NUTS(AbstractAdjusted):
+    """No-U-turn sampler: unbiased, and known to everyone.
+
+    Args:
+        acceptance: target of the acceptance rate.
+        doublings: most doublings of a trajectory.
+        steps_per_draw: trajectories from one draw to the next that is kept.
+
+    Source: Hoffman & Gelman 2014, JMLR 15, 1593; multinomial variant of Betancourt 2017, arXiv:1701.02434.
+    """
+
+    acceptance: float = eqx.field(static=True, default=0.8)
+    doublings: int = eqx.field(static=True, default=10)
+    steps_per_draw: int = eqx.field(static=True, default=1)
+
+    def start(self, log_density: LogDensity, position: Float[Array, " D"], key: Key[Array, ""]) -> Any:
+        """State at a point."""
+        return nuts.init(position, log_density)
+
+    def step(
+        self, log_density: LogDensity, state: Any, step_size: Float[Array, ""], key: Key[Array, ""]
+    ) -> tuple[Any, Transition]:
+        """One trajectory, doubled until it turns back."""
+        metric = jnp.ones(state.position.size)
+        state, info = _untyped(nuts.build_kernel())(key, state, log_density, step_size, metric, self.doublings)
+        error = -jnp.log(jnp.maximum(info.acceptance_rate, 1e-30))
+        gradients = jnp.asarray(info.num_integration_steps)
+        return state, Transition(error, info.acceptance_rate, info.is_divergent, gradients, jnp.asarray(info.energy))
+
+    def first_step_size(self, size: int) -> float:
+        """Scales as D^(-1/4), Neal 2011 (Handbook of MCMC, chapter 5)."""
+        return size**-0.25
+
+
+def minimal_norm(logdensity_fn: LogDensity, inverse_mass_matrix: Any = 1.0) -> Callable:
+    """BlackJAX's `isokinetic_mclachlan` with its two gradients in a loop, which halves the time to compile a field's.
+
+    Source: McLachlan 1995, SIAM J. Sci. Comput. 16, 151.
+    """
+    turn = esh_dynamics_momentum_update_one_step(inverse_mass_matrix)
+    outer = 0.1931833275037836
+
+    def one_step(state, step_size):
+        def half(carry, coefficient):
+            state, kinetic = carry
+            momentum, velocity, kinetic = turn(state.momentum, state.logdensity_grad, step_size, coefficient, kinetic)
+            position = state.position + 0.5 * step_size * velocity
+            return (IntegratorState(position, momentum, *jax.value_and_grad(logdensity_fn)(position)), kinetic), None
+
+        coefficients = jnp.asarray([outer, 1 - 2 * outer])
+        (state, kinetic), _ = jax.lax.scan(half, (state, jnp.zeros_like(state.logdensity)), coefficients)
+        momentum, _, kinetic = turn(state.momentum, state.logdensity_grad, step_size, outer, kinetic)
+        return state._replace(momentum=momentum), kinetic
+
+    return one_step
+
+
+def _untyped(kernel: Any) -> Any:
+    """BlackJAX annotates traced scalars as Python numbers."""
+    return kernel

@@ -1,0 +1,172 @@
+"""Linear maps that give latents unit curvature: diagonal, dense, or one small matrix per scale of a field."""
+
+import abc
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from fullfield._core import full_precision
+
+
+SMALL = 256  # latents for which a dense matrix costs nothing
+
+
+class AbstractScaling(eqx.Module):
+    """A root S of the inverse curvature of some latents, S Sᵀ ≈ H⁻¹."""
+
+    @abc.abstractmethod
+    def __call__(self, white: Float[Array, " m"]) -> Float[Array, " m"]:
+        """S times a vector."""
+
+    @abc.abstractmethod
+    def inverse(self, latents: Float[Array, " m"]) -> Float[Array, " m"]:
+        """S⁻¹ times a vector."""
+
+    @abc.abstractmethod
+    def probes(self, random: np.random.Generator) -> Float[np.ndarray, "probes m"]:
+        """Directions along which the curvature must be known."""
+
+    @abc.abstractmethod
+    def fitted(self, probes: Float[np.ndarray, "probes m"], curvature: Float[np.ndarray, "probes m"]) -> "AbstractScaling":
+        """Scaling of the curvature H whose products with the probes are given."""
+
+    def solve(self, latents: Float[Array, " m"]) -> Float[Array, " m"]:
+        """H⁻¹ = S Sᵀ times a vector."""
+        return self(self.transposed(latents))
+
+    @abc.abstractmethod
+    def transposed(self, latents: Float[Array, " m"]) -> Float[Array, " m"]:
+        """Sᵀ times a vector."""
+
+
+class Diagonal(AbstractScaling):
+    """One scale per latent, from Hutchinson's estimate of the diagonal of the curvature.
+
+    Args:
+        scale: standard deviations (m,).
+
+    Source: Bekas, Kokiopoulou & Saad 2007, Applied Numerical Mathematics 57, 1214.
+    """
+
+    scale: Float[Array, " m"]
+
+    def __call__(self, white: Float[Array, " m"]) -> Float[Array, " m"]:
+        """Scale each latent."""
+        return self.scale * white
+
+    def inverse(self, latents: Float[Array, " m"]) -> Float[Array, " m"]:
+        """Divide by the scales."""
+        return latents / self.scale
+
+    def transposed(self, latents: Float[Array, " m"]) -> Float[Array, " m"]:
+        """Scale each latent."""
+        return self.scale * latents
+
+    def probes(self, random: np.random.Generator) -> Float[np.ndarray, "probes m"]:
+        """Sixteen vectors of random signs."""
+        return random.choice([-1.0, 1.0], (16, self.scale.size))
+
+    def fitted(self, probes: Float[np.ndarray, "probes m"], curvature: Float[np.ndarray, "probes m"]) -> "Diagonal":
+        """Inverse root of the diagonal, which the prior of a white latent keeps above one."""
+        return Diagonal(jnp.asarray(np.maximum(np.mean(probes * curvature, axis=0), 1.0) ** -0.5, self.scale.dtype))
+
+
+class Dense(AbstractScaling):
+    """A full matrix, for a few latents.
+
+    Args:
+        root: S (m, m), lower triangular.
+    """
+
+    root: Float[Array, "m m"]
+
+    @full_precision
+    def __call__(self, white: Float[Array, " m"]) -> Float[Array, " m"]:
+        """Matrix product."""
+        return self.root @ white
+
+    def inverse(self, latents: Float[Array, " m"]) -> Float[Array, " m"]:
+        """Solve the triangular system."""
+        return jnp.linalg.solve(self.root, latents)
+
+    @full_precision
+    def transposed(self, latents: Float[Array, " m"]) -> Float[Array, " m"]:
+        """Matrix product with the transpose."""
+        return self.root.T @ latents
+
+    def probes(self, random: np.random.Generator) -> Float[np.ndarray, "probes m"]:
+        """Every axis."""
+        return np.eye(len(self.root))
+
+    def fitted(self, probes: Float[np.ndarray, "probes m"], curvature: Float[np.ndarray, "probes m"]) -> "Dense":
+        """Inverse root of the curvature, eigenvalues below one set to one."""
+        return Dense(jnp.asarray(inverse_root(curvature), self.root.dtype))
+
+
+class Modes(AbstractScaling):
+    """One matrix between the bins per |k| of a square field whose latents are Hartley coefficients.
+
+    In a statistically isotropic field the curvature depends on |k| alone, so that averages over rings need few probes.
+
+    Args:
+        root: S of each ring (rings, bins, bins).
+        pixels: pixels n on a side; latents have shape (bins, n, n).
+    """
+
+    root: Float[Array, "rings bins bins"]
+    pixels: int = eqx.field(static=True)
+
+    @classmethod
+    def unit(cls, bins: int, pixels: int) -> "Modes":
+        """No scaling."""
+        rings = int(_rings(pixels).max()) + 1
+        return cls(jnp.broadcast_to(jnp.eye(bins), (rings, bins, bins)), pixels)
+
+    def _apply(self, root, latents):
+        field = latents.reshape(root.shape[-1], self.pixels, self.pixels)
+        matrices = jnp.moveaxis(root, 0, -1)[..., _rings(self.pixels)]
+        # Written out: as a batched product of small matrices XLA would transpose the field.
+        return jnp.sum(matrices * field[None], axis=1).ravel()
+
+    def __call__(self, white: Float[Array, " m"]) -> Float[Array, " m"]:
+        """Mix the bins of each mode."""
+        return self._apply(self.root, white)
+
+    def inverse(self, latents: Float[Array, " m"]) -> Float[Array, " m"]:
+        """Unmix the bins of each mode."""
+        return self._apply(jnp.linalg.inv(self.root), latents)
+
+    def transposed(self, latents: Float[Array, " m"]) -> Float[Array, " m"]:
+        """Mix with the transposed matrices."""
+        return self._apply(jnp.swapaxes(self.root, 1, 2), latents)
+
+    def probes(self, random: np.random.Generator) -> Float[np.ndarray, "probes m"]:
+        """Random signs in one bin at a time."""
+        bins, n = self.root.shape[-1], self.pixels
+        signs = random.choice([-1.0, 1.0], (bins, n, n))
+        return np.stack([signs * (np.arange(bins) == bin_)[:, None, None] for bin_ in range(bins)]).reshape(bins, -1)
+
+    def fitted(self, probes: Float[np.ndarray, "probes m"], curvature: Float[np.ndarray, "probes m"]) -> "Modes":
+        """Inverse root of the curvature averaged over rings, eigenvalues below one set to one."""
+        bins, n = self.root.shape[-1], self.pixels
+        signs = probes.reshape(-1, bins, bins, n, n).sum(2)[:, :, None]
+        products = (signs * curvature.reshape(-1, bins, bins, n, n)).mean(0).reshape(bins, bins, -1)
+        ring = _rings(n).ravel()
+        counts = np.bincount(ring)
+        mean = np.stack([[np.bincount(ring, weights=row) / counts for row in rows] for rows in products])
+        roots = [inverse_root(matrix) for matrix in np.moveaxis(mean, -1, 0)]
+        return Modes(jnp.asarray(np.stack(roots), self.root.dtype), n)
+
+
+def inverse_root(curvature: Float[np.ndarray, "m m"], least: float = 1.0) -> Float[np.ndarray, "m m"]:
+    """Lower-triangular S with S Sᵀ = H⁻¹, where eigenvalues of H below `least` count as `least`."""
+    values, vectors = np.linalg.eigh((curvature + curvature.T) / 2)
+    return np.linalg.cholesky((vectors / np.maximum(values, least)) @ vectors.T)
+
+
+def _rings(pixels: int) -> np.ndarray:
+    """Rounded |k| of each Hartley coefficient, (n, n)."""
+    wavenumber = np.fft.fftfreq(pixels, 1 / pixels)
+    return np.rint(np.hypot(wavenumber[:, None], wavenumber)).astype(int)
