@@ -1,20 +1,41 @@
-"""Implicit inference: learned from simulations alone."""
+"""Inference from simulations alone."""
 
+from fullfield.inference.implicit.choose import Choice, train_with_scores
 from fullfield.inference.implicit.fmpe import train_fmpe
+from fullfield.inference.implicit.marginal import MarginalScore, train_score, with_marginal_scores
 from fullfield.inference.implicit.nle import train_nle
 from fullfield.inference.implicit.npe import train_npe
 from fullfield.inference.implicit.nre import Binary, Contrastive, Multiclass, train_nre
+from fullfield.inference.implicit.proposals import AbstractProposal, PosteriorProposal, truncate, TruncatedPrior
 from fullfield.inference.implicit.sampled import LikelihoodPosterior, RatioPosterior
+from fullfield.inference.implicit.sequential import Rounds, sequential
+from fullfield.inference.implicit.verbs import ConditionedPosterior, FMPE, NLE, NPE, NRE
 
 
 __all__ = [
+    "FMPE",
+    "NLE",
+    "NPE",
+    "NRE",
+    "AbstractProposal",
     "Binary",
+    "Choice",
+    "ConditionedPosterior",
     "Contrastive",
     "LikelihoodPosterior",
+    "MarginalScore",
     "Multiclass",
+    "PosteriorProposal",
     "RatioPosterior",
+    "Rounds",
+    "TruncatedPrior",
+    "sequential",
     "train_fmpe",
     "train_nle",
     "train_npe",
     "train_nre",
+    "train_score",
+    "train_with_scores",
+    "truncate",
+    "with_marginal_scores",
 ]

@@ -19,7 +19,7 @@ from fullfield.parameters import ParameterSpace
 
 
 LEAST = 1024  # particles that a tempered population needs to find all modes
-FINAL_MOVES = 10
+EXTRA = 2  # rounds of moves after the last step of the tempering
 
 
 class AbstractSampledPosterior(AbstractPosterior):
@@ -121,7 +121,7 @@ def _temper(posterior, key, summary, n, **settings) -> Tempered:
 @eqx.filter_jit
 def _sample(posterior, key, observation, n):
     particles = max(LEAST, n + n % 2)
-    tempered = _temper(posterior, key, posterior.summarise(observation), particles, final_moves=FINAL_MOVES)
+    tempered = _temper(posterior, key, posterior.summarise(observation), particles, extra=EXTRA)
     rows = jax.random.permutation(stream(key, "rows"), particles)[:n]
     return posterior.parameters.to_constrained(tempered.particles[rows])
 

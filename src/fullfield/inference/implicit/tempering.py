@@ -38,6 +38,7 @@ class _State(eqx.Module):
     beta: Float[Array, ""]
     log_evidence: Float[Array, ""]
     step: Int[Array, ""]
+    finished: Int[Array, ""]
 
 
 def temper(
@@ -49,7 +50,7 @@ def temper(
     moves: int = 6,
     fraction: float = 0.5,
     steps: int = 60,
-    final_moves: int = 0,
+    extra: int = 0,
 ) -> Tempered:
     """Carry draws of the prior to draws of prior times likelihood.
 
@@ -60,13 +61,13 @@ def temper(
         moves: Metropolis steps of every particle after each resampling.
         fraction: effective number of weights, relative to n, that a step of β may leave.
         steps: most steps; the last one goes to β = 1 whatever it costs.
-        final_moves: further Metropolis steps at β = 1.
+        extra: further rounds of moves at β = 1.
     """
     n = len(start)
     evaluate = jax.vmap(log_likelihood)
 
     def advance(state):
-        last = state.step == steps - 1
+        last = state.step >= steps - 1
         beta = jnp.where(last, 1.0, _next_beta(state.beta, state.log_likelihood, fraction * n))
         log_weights = (beta - state.beta) * state.log_likelihood
         step_key = jax.random.fold_in(key, state.step)
@@ -76,16 +77,12 @@ def temper(
         order = jax.random.permutation(stream(step_key, "order"), n)
         moved = _move(log_prior, evaluate, particles[order], likelihood[order], beta, moves, stream(step_key, "moves"))
         evidence = state.log_evidence + jax.nn.logsumexp(log_weights) - jnp.log(n)
-        return _State(*moved, beta, evidence, state.step + 1)
+        return _State(*moved, beta, evidence, state.step + 1, state.finished + (beta == 1))
 
-    zero = jnp.zeros(())
-    first = _State(start, _finite(evaluate(start)), zero, zero, jnp.zeros((), jnp.int32))
-    final = jax.lax.while_loop(lambda state: state.beta < 1, advance, first)
-    particles = final.particles
-    if final_moves:
-        one = jnp.ones(())
-        particles, _ = _move(log_prior, evaluate, particles, final.log_likelihood, one, final_moves, stream(key, "final"))
-    return Tempered(particles, final.log_evidence, n * (1 + final.step * moves + final_moves))
+    zero, none = jnp.zeros(()), jnp.zeros((), jnp.int32)
+    first = _State(start, _finite(evaluate(start)), zero, zero, none, none)
+    final = jax.lax.while_loop(lambda state: state.finished < 1 + extra, advance, first)
+    return Tempered(final.particles, final.log_evidence, n * (1 + final.step * moves))
 
 
 def _next_beta(beta, log_likelihood, wanted):

@@ -1,0 +1,169 @@
+"""Sequential inference: rounds of simulations, each drawn where the posterior of the round before found the parameters."""
+
+import os
+import pathlib
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from fullfield._core import ConfigurationError, digest, load_module, read_header, save_module, stream
+from fullfield._core.progress import Progress, silent
+from fullfield.datasets import StoredSimulations
+from fullfield.inference.implicit.finite import finite_rows
+from fullfield.inference.implicit.proposals import AbstractProposal, PosteriorProposal, truncate
+from fullfield.inference.implicit.sampled import AbstractSampledPosterior
+from fullfield.inference.observation import check_observation
+from fullfield.inference.posterior import AbstractPosterior, EnsemblePosterior
+from fullfield.simulators import AbstractForwardModel, even_batch
+from fullfield.training import History
+
+
+HELD_OUT = 10  # one simulation in so many stops the training
+
+
+class Rounds(eqx.Module):
+    """What sequential inference used.
+
+    Args:
+        simulations: how many each round made.
+        left_out: how many of them were not finite and left out.
+        histories: of the rounds trained in this run, the last one always.
+    """
+
+    simulations: tuple[int, ...]
+    left_out: tuple[int, ...]
+    histories: tuple[History, ...]
+
+
+def proposal_from(
+    posterior: AbstractPosterior, observation: Float[Array | np.ndarray, "..."], *, key: Key[Array, ""]
+) -> AbstractProposal:
+    """The proposal that a posterior's method needs: itself for likelihoods and ratios, a truncated prior for the others."""
+    first = posterior.members[0] if isinstance(posterior, EnsemblePosterior) else posterior
+    if isinstance(first, AbstractSampledPosterior):
+        return PosteriorProposal(posterior, jnp.asarray(observation))
+    return truncate(posterior, observation, key=key)
+
+
+def sequential(
+    train: Callable[..., tuple[AbstractPosterior, History]],
+    model: AbstractForwardModel,
+    observation: Float[Array | np.ndarray, "..."],
+    *,
+    key: Key[Array, ""],
+    rounds: int,
+    simulations: int,
+    summarise: Callable | None = None,
+    batch_size: int = 256,
+    leave_out: bool = False,
+    directory: str | os.PathLike | None = None,
+    progress: Progress = silent,
+) -> tuple[AbstractPosterior, Rounds]:
+    """Infer the parameters of one observation in rounds, on the simulations of all of them together.
+
+    The first round draws parameters from the prior. NPE and FMPE go on with truncated priors, NLE and NRE with draws of the
+    posterior (`proposal_from`). A run that is interrupted at any moment continues from `directory`, with the same result.
+
+    Args:
+        train: `train_npe`, `train_nle`, `train_nre`, `train_fmpe`, or a partial of one with its settings.
+        model: the forward model.
+        observation: the observed data, of the model's data shape.
+        key: scalar key.
+        rounds: number of rounds.
+        simulations: in each round, of which a tenth is held out to stop the training.
+        summarise: data to summary (s,), the data themselves if not given.
+        batch_size: of the training.
+        leave_out: whether simulations that are not finite are left out and counted, or refused.
+        directory: folder for each round's simulations and training.
+        progress: told about every round and epoch.
+
+    Returns:
+        The posterior given summaries, good near the observation's alone, and what was used.
+
+    Raises:
+        ConfigurationError: the folder is of another run, or there are too few simulations or rounds.
+        DataError: simulations are not finite, and `leave_out` is not set.
+        ShapeError: the observation has another shape than the model's data.
+    """
+    if rounds < 1 or simulations < 2 * HELD_OUT:
+        expected = f"at least one round of {2 * HELD_OUT} simulations"
+        raise ConfigurationError("rounds, simulations", expected=expected, got=(rounds, simulations))
+    check_observation(observation, model.data_shape)
+    summarise = summarise or eqx.nn.Identity()
+    observed = summarise(jnp.asarray(observation))
+    identity = digest(model, observed, summarise, simulations, key)
+    folder = None if directory is None else pathlib.Path(directory)
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    posterior, sets, left_out, histories = None, [], [], []
+    for number in range(1, rounds + 1):
+        round_key = jax.random.fold_in(key, number)
+        name = f"round {number} of {rounds}"
+        file = None if folder is None else folder / f"round-{number}.simulations"
+        pair = _read(file, identity, (simulations, model.parameters.size), (simulations, *observed.shape))
+        if pair is None:
+            progress(f"{name}: simulating", 0, simulations)
+            pair = _simulate(model, summarise, posterior, observed, round_key, simulations)
+            if file is not None:
+                save_module(file, pair, {"kind": "round", "identity": identity})
+            progress(f"{name}: simulating", simulations, simulations)
+        rows = finite_rows(*pair, leave_out=leave_out)
+        sets.append(tuple(array[rows] for array in pair))
+        left_out.append(simulations - len(rows))
+        # An earlier round is trained only where the next one's simulations are still to be proposed.
+        posterior = None
+        following = None if folder is None else folder / f"round-{number + 1}.simulations"
+        if number == rounds or following is None or not following.exists():
+            posterior, history = _train(train, model, sets, batch_size, key, number, folder, progress)
+            histories.append(history)
+    assert posterior is not None
+    return posterior, Rounds((simulations,) * rounds, tuple(left_out), tuple(histories))
+
+
+def _train(train, model, sets, batch_size, key, number, folder, progress):
+    def gathered(part):
+        theta, summary = zip(*((t[part(len(t))], x[part(len(x))]) for t, x in sets), strict=True)
+        return StoredSimulations(np.concatenate(theta), np.concatenate(summary), batch_size=batch_size)
+
+    # The first tenth of every round is held out.
+    source, held_out = gathered(lambda n: slice(n // HELD_OUT, None)), gathered(lambda n: slice(n // HELD_OUT))
+    return train(
+        model.parameters,
+        source,
+        held_out,
+        key=stream(jax.random.fold_in(key, number), "training"),
+        checkpoint=None if folder is None else folder / f"round-{number}.training",
+        progress=progress,
+        stage=f"round {number}",
+    )
+
+
+def _simulate(model, summarise, posterior, observed, key, n):
+    if posterior is None:
+        theta = model.parameters.sample(stream(key, "prior"), (n,))
+    else:
+        theta = proposal_from(posterior, observed, key=stream(key, "proposal")).draw(stream(key, "draws"), n)
+    model.parameters.check(theta)
+    keys = jax.random.split(stream(key, "simulations"), n)
+    return np.asarray(theta), np.asarray(_summaries(model, summarise, keys, theta))
+
+
+@eqx.filter_jit
+def _summaries(model, summarise, keys, theta):
+    one = lambda pair: summarise(model.simulate_at(*pair))  # noqa: E731
+    return jax.lax.map(one, (keys, theta), batch_size=even_batch(len(theta), model.batch_size))
+
+
+def _read(file, identity, theta_shape, summary_shape):
+    if file is None or not file.exists():
+        return None
+    if read_header(file).get("identity") != identity:
+        raise ConfigurationError(
+            str(file), expected="simulations of this model, observation, number and key", got="those of another run",
+            remedy="Restore the settings, or take an empty folder.",
+        )  # fmt: skip
+    return load_module(file, (np.zeros(theta_shape, np.float32), np.zeros(summary_shape, np.float32)))

@@ -1,0 +1,197 @@
+"""The verbs that users of the `sbi` package know, beside `train_npe` and its siblings.
+
+    inference = NPE(prior)
+    inference.append_simulations(theta, x).train()
+    posterior = inference.build_posterior().set_default_x(x_observed)
+    draws = posterior.sample((1000,))
+
+These classes hold state, as theirs do; all work is done by the functions. Random numbers follow from `seed` and the number of
+calls.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Self
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+from jaxtyping import Array, Float
+
+from fullfield._core import ConfigurationError, ShapeError, stream
+from fullfield.datasets import StoredSimulations
+from fullfield.inference.implicit.finite import finite_rows
+from fullfield.inference.implicit.fmpe import train_fmpe
+from fullfield.inference.implicit.nle import train_nle
+from fullfield.inference.implicit.npe import train_npe
+from fullfield.inference.implicit.nre import train_nre
+from fullfield.inference.implicit.proposals import truncate, TruncatedPrior
+from fullfield.inference.posterior import AbstractPosterior
+from fullfield.parameters import Parameter, ParameterSpace
+from fullfield.training import History
+
+
+Prior = ParameterSpace | Mapping[str, dist.Distribution]
+
+
+class ConditionedPosterior:
+    """A posterior with the verbs of `sbi`.
+
+    Args:
+        posterior: the posterior that does the work.
+        seed: of its draws.
+    """
+
+    def __init__(self, posterior: AbstractPosterior, seed: int = 0):
+        self.posterior, self._seed, self._calls, self._x = posterior, seed, 0, None
+
+    def set_default_x(self, x: Any) -> Self:
+        """Remember the observation that is meant where none is given."""
+        self._x = self._observation(x)
+        return self
+
+    def sample(self, shape: tuple[int, ...] = (1,), x: Any = None) -> Float[Array, "..."]:
+        """Draw parameter vectors (*shape, p); every call draws others."""
+        key = jax.random.fold_in(stream(jax.random.key(self._seed), "draws"), self._calls)
+        self._calls += 1
+        draws = self.posterior.sample(key, self._observation(x), int(np.prod(shape)))
+        return draws.reshape(*shape, draws.shape[-1])
+
+    def log_prob(self, theta: Any, x: Any = None) -> Float[Array, " n"]:
+        """Log density at parameter vectors (n, p), or at one (p,)."""
+        return _log_probs(self.posterior, jnp.atleast_2d(jnp.asarray(theta, float)), self._observation(x))
+
+    def truncated(self, x: Any = None) -> TruncatedPrior:
+        """The proposal for another round of NPE or FMPE: draw parameters with its `draw(key, n)`."""
+        return truncate(self.posterior, self._observation(x), key=stream(jax.random.key(self._seed), "truncated"))
+
+    def _observation(self, x):
+        x = self._x if x is None else x
+        if x is None:
+            raise ConfigurationError("x", expected="an observation", got="none", remedy="Give x, or call set_default_x.")
+        x, shape = jnp.asarray(x, float), self.posterior.data_shape
+        return x[0] if x.shape == (1, *shape) else x
+
+
+@eqx.filter_jit
+def _log_probs(posterior, theta, observation):
+    return jax.vmap(lambda t: posterior.log_prob(t, observation))(theta)
+
+
+class _Inference:
+    """Collects simulations and trains on all of them."""
+
+    _train: ClassVar[Callable[..., tuple[AbstractPosterior, History]]]
+    _any_proposal: ClassVar[bool] = False
+
+    def __init__(self, prior: Prior, *, seed: int = 0, **settings: Any):
+        if not isinstance(prior, ParameterSpace):
+            prior = ParameterSpace({name: Parameter(entry) for name, entry in prior.items()})
+        self.prior, self.seed, self.settings = prior, seed, settings
+        self.left_out, self.history = 0, None
+        self._sets, self._posterior = [], None
+
+    def append_simulations(self, theta: Any, x: Any, proposal: Any = None, *, leave_out: bool = False) -> Self:
+        """Add simulations.
+
+        Args:
+            theta: parameters (n, p) inside the prior.
+            x: summaries (n, s).
+            proposal: what theta was drawn from, if not from the prior: anything for NLE and NRE, a truncated prior for NPE
+                and FMPE.
+            leave_out: whether simulations that are not finite are left out and counted (`left_out`), or refused.
+
+        Raises:
+            ConfigurationError: NPE or FMPE would need a correction for this proposal.
+            ParameterError: theta lies outside the prior.
+            ShapeError: theta and x differ in length.
+            DataError: simulations are not finite.
+        """
+        if not (proposal is None or proposal is self.prior or self._any_proposal or isinstance(proposal, TruncatedPrior)):
+            raise ConfigurationError(
+                "proposal", expected="the prior or a TruncatedPrior", got=type(proposal).__name__,
+                remedy="Draw from posterior.truncated(x), which needs no correction, or take NLE or NRE.",
+            )  # fmt: skip
+        theta, x = np.asarray(theta, np.float32), np.asarray(x, np.float32)
+        if len(theta) != len(x):
+            raise ShapeError("x", expected=f"{len(theta)} simulations, as many as theta", got=len(x))
+        rows = finite_rows(theta, x, leave_out=leave_out)
+        self.prior.check(theta[rows])
+        self.left_out += len(theta) - len(rows)
+        self._sets.append((theta[rows], x[rows]))
+        return self
+
+    def train(
+        self,
+        *,
+        training_batch_size: int = 256,
+        validation_fraction: float = 0.1,
+        max_num_epochs: int | None = None,
+        **settings: Any,
+    ) -> AbstractPosterior:
+        """Train on all simulations so far and return the posterior given summaries.
+
+        Args:
+            training_batch_size: simulations per step.
+            validation_fraction: of the simulations, held out to stop the training.
+            max_num_epochs: most epochs.
+            settings: further arguments of the training function, such as `density` or `patience`.
+
+        Raises:
+            ConfigurationError: there is no simulation.
+            DataError: there are too few for the estimator.
+        """
+        if not self._sets:
+            raise ConfigurationError("simulations", expected="some", got="none", remedy="Call append_simulations first.")
+        theta, x = (np.concatenate(column) for column in zip(*self._sets, strict=True))
+        key = stream(jax.random.key(self.seed), "training")
+        rows = np.asarray(jax.random.permutation(stream(key, "split"), len(theta)))
+        held = max(1, round(validation_fraction * len(theta)))
+        source, held_out = (
+            StoredSimulations(theta[part], x[part], batch_size=training_batch_size) for part in (rows[held:], rows[:held])
+        )
+        epochs = {} if max_num_epochs is None else {"max_epochs": max_num_epochs}
+        settings = self.settings | epochs | settings
+        self._posterior, self.history = type(self)._train(self.prior, source, held_out, key=key, **settings)
+        return self._posterior
+
+    def build_posterior(self) -> ConditionedPosterior:
+        """The posterior of the last training.
+
+        Raises:
+            ConfigurationError: nothing has been trained.
+        """
+        if self._posterior is None:
+            raise ConfigurationError("posterior", expected="a trained one", got="none", remedy="Call train first.")
+        return ConditionedPosterior(self._posterior, self.seed)
+
+
+class NPE(_Inference):
+    """Neural posterior estimation (`train_npe`).
+
+    Args:
+        prior: a `ParameterSpace`, or a map from name to NumPyro distribution.
+        seed: of the training and of the draws.
+        settings: arguments of the training function, such as `density`.
+    """
+
+    _train = staticmethod(train_npe)
+
+
+class FMPE(_Inference):
+    """Flow-matching posterior estimation (`train_fmpe`); arguments as for `NPE`."""
+
+    _train = staticmethod(train_fmpe)
+
+
+class NLE(_Inference):
+    """Neural likelihood estimation (`train_nle`); arguments as for `NPE`."""
+
+    _train, _any_proposal = staticmethod(train_nle), True
+
+
+class NRE(_Inference):
+    """Neural ratio estimation (`train_nre`); arguments as for `NPE`."""
+
+    _train, _any_proposal = staticmethod(train_nre), True
