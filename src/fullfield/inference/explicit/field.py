@@ -245,9 +245,8 @@ class Plan(eqx.Module):
             preconditioner = with_latents(preconditioner, target, data, points, key=stream(key, "probes"))
             spent += 2 * self.chains * sum(len(s.probes(np.random.default_rng(0))) for s in preconditioner.scalings)
         if stage in ("latents", "shear") and target.sites:
-            mean = jnp.mean(run.position.mean, axis=0)
-            preconditioner = with_shear(preconditioner, target, target.data[None], mean[None])
-            spent += 2 * p
+            preconditioner = with_shear(preconditioner, target, data, run.position.mean)
+            spent += 2 * p * self.chains
         if stage in ("latents", "shear"):
             preconditioner = preconditioner.with_covariance(_covariance(run, p))
         return self._placed(run, points, preconditioner, stream(key, "walkers"), spent=spent)

@@ -48,23 +48,24 @@ class Preconditioner(eqx.Module):
         """P q."""
         p = len(self.root)
         theta = self.root @ white[:p]
-        return jnp.concatenate([theta, self._each("__call__", white[p:]) + self.shear @ theta])
+        return jnp.concatenate([theta, self.each("__call__", white[p:]) + self.shear @ theta])
 
     @full_precision
     def inverse(self, position: Float[Array, " D"]) -> Float[Array, " D"]:
         """P⁻¹ x."""
         p = len(self.root)
         theta = position[:p]
-        return jnp.concatenate([jnp.linalg.solve(self.root, theta), self._each("inverse", position[p:] - self.shear @ theta)])
+        return jnp.concatenate([jnp.linalg.solve(self.root, theta), self.each("inverse", position[p:] - self.shear @ theta)])
 
     @full_precision
     def transposed(self, gradient: Float[Array, " D"]) -> Float[Array, " D"]:
         """Pᵀ g, the gradient in white coordinates."""
         p = len(self.root)
         theta = self.root.T @ (gradient[:p] + self.shear.T @ gradient[p:])
-        return jnp.concatenate([theta, self._each("transposed", gradient[p:])])
+        return jnp.concatenate([theta, self.each("transposed", gradient[p:])])
 
-    def _each(self, method, latents) -> Float[Array, " m"]:
+    def each(self, method: str, latents: Float[Array, " m"]) -> Float[Array, " m"]:
+        """Apply a method of every site's scaling to its part of the latents (m,)."""
         parts = jnp.split(latents, np.cumsum(self.sizes)[:-1]) if self.sizes else []
         return jnp.concatenate(
             [getattr(scaling, method)(part) for scaling, part in zip(self.scalings, parts, strict=True)] or [latents]
@@ -84,7 +85,11 @@ def _unit_scaling(target: Target, shape: tuple[int, ...]) -> AbstractScaling:
 
 
 def products(
-    target: Target, data: Float[Array, "c ..."], points: Float[Array, "c D"], direction: Float[np.ndarray, " D"], step: float
+    target: Target,
+    data: Float[Array, "c ..."],
+    points: Float[Array, "c D"],
+    direction: Float[Array | np.ndarray, "*c D"],
+    step: float,
 ) -> Float[np.ndarray, "c D"]:
     """Products of the posterior's curvature with a direction at some points, by differences of gradients.
 
@@ -165,7 +170,7 @@ def with_shear(
     Points near the posterior mean of the latents do best: at a draw, its own noise would enter each of the many elements of B.
     """
     cross = np.mean(parameter_curvature(target, data, points), axis=0)[target.parameters :]
-    solve = jax.vmap(lambda column: preconditioner._each("solve", column), in_axes=1, out_axes=1)
+    solve = jax.vmap(lambda column: preconditioner.each("solve", column), in_axes=1, out_axes=1)
     shear = -solve(jnp.asarray(cross, preconditioner.shear.dtype)) if cross.size else preconditioner.shear
     return eqx.tree_at(lambda self: self.shear, preconditioner, shear)
 

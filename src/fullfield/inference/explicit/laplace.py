@@ -1,0 +1,208 @@
+"""The posterior's mode, its Gaussian approximation with the field integrated out, and Fisher forecasts.
+
+With the curvature H of parameters and latents at a point, the parameters' marginal precision in the Gaussian approximation is
+the Schur complement H_θθ - H_θz H_zz⁻¹ H_zθ. Conjugate gradients solve for its last part: no matrix is larger than p x p.
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+from scipy import optimize
+
+from fullfield._core import stream
+from fullfield.inference.explicit.precondition import expected, gradients, parameter_curvature, Preconditioner, products
+from fullfield.inference.explicit.target import Target
+from fullfield.simulators import AbstractForwardModel
+
+
+class Mode(eqx.Module):
+    """Mode of the joint posterior of unconstrained parameters and latents.
+
+    Args:
+        theta: parameters (p,).
+        latents: latents by site.
+        point: both as one vector (D,).
+        log_density: log posterior there, up to a constant.
+        slope: largest element of the gradient in white coordinates, zero at an exact mode.
+        gradients: evaluations of the gradient.
+    """
+
+    theta: Float[Array, " p"]
+    latents: dict[str, Float[Array, "..."]]
+    point: Float[Array, " D"]
+    log_density: float
+    slope: float
+    gradients: int
+
+
+class Laplace(eqx.Module):
+    """Gaussian approximation of the parameters' posterior, the latents integrated out.
+
+    Args:
+        theta: its mean: the mode (p,).
+        covariance: in the parameters (p, p).
+        unconstrained_covariance: in the unconstrained parameters (p, p).
+        gradients: evaluations of the gradient.
+    """
+
+    theta: Float[np.ndarray, " p"]
+    covariance: Float[np.ndarray, "p p"]
+    unconstrained_covariance: Float[np.ndarray, "p p"]
+    gradients: int
+
+
+def find_map(
+    model: AbstractForwardModel,
+    data: Float[Array | np.ndarray, "..."],
+    *,
+    key: Key[Array, ""],
+    start: Float[Array | np.ndarray, " p"] | None = None,
+    steps: int = 300,
+) -> Mode:
+    """Climb to the mode of the joint posterior by L-BFGS in whitened coordinates.
+
+    The density is that of unconstrained parameters and white latents, and the answer depends on these coordinates; where there
+    are many latents, the parameters' mode can lie far from their marginal posterior, and a chain is the judge.
+
+    Args:
+        model: an explicit model.
+        data: the observation.
+        key: scalar key, for the preconditioner and the latents to start from.
+        start: parameters to start from, the fiducial ones if not given.
+        steps: most steps of L-BFGS.
+
+    Raises:
+        ConfigurationError: the model has no joint density; says which methods remain.
+    """
+    target = Target(model, data)
+    theta = target.model.parameters.fiducial if start is None else jnp.asarray(start, float)
+    simulations = 2
+    preconditioner = expected(target, key=stream(key, "preconditioner"), theta=theta, simulations=simulations)
+    transposed, forward = eqx.filter_jit(preconditioner.transposed), eqx.filter_jit(preconditioner)
+
+    def descend(white):
+        value, slope = gradients(target, target.data[None], forward(jnp.asarray(white, target.data.dtype))[None])
+        return -float(value[0]), -np.asarray(transposed(slope[0]), np.float64)
+
+    latents = {name: jnp.zeros(shape) for name, shape in target.sites}
+    first = np.asarray(preconditioner.inverse(target.join(theta, latents)), np.float64)
+    found = optimize.minimize(descend, first, jac=True, method="L-BFGS-B", options={"maxiter": steps, "maxfun": 2 * steps})
+    point = forward(jnp.asarray(found.x, target.data.dtype))
+    return Mode(
+        target.theta(point), target.split(point)[1], point, -float(found.fun), float(np.abs(found.jac).max()), int(found.nfev)
+    )
+
+
+def laplace(
+    model: AbstractForwardModel, data: Float[Array | np.ndarray, "..."], *, key: Key[Array, ""], mode: Mode | None = None
+) -> Laplace:
+    """Gaussian approximation at the mode, with the latents integrated out.
+
+    Args:
+        model: an explicit model.
+        data: the observation.
+        key: scalar key.
+        mode: where to expand; found by `find_map` if not given.
+
+    Raises:
+        ConfigurationError: the model has no joint density; says which methods remain.
+    """
+    target = Target(model, data)
+    mode = find_map(model, data, key=stream(key, "mode")) if mode is None else mode
+    preconditioner = expected(target, key=stream(key, "preconditioner"), theta=mode.theta, simulations=2)
+    precision, spent = marginal_precision(target, preconditioner, target.data[None], mode.point[None])
+    covariance = np.linalg.inv(precision)
+    slope = _slope(target, mode.theta)
+    theta = np.asarray(mode.theta)
+    return Laplace(theta, slope[:, None] * covariance * slope, covariance, mode.gradients + spent)
+
+
+def fisher(
+    model: AbstractForwardModel, theta: Float[Array, " p"] | None = None, *, key: Key[Array, ""], simulations: int = 8
+) -> Float[np.ndarray, "p p"]:
+    """Fisher matrix of the data about the parameters, the prior not included, from the model's own derivatives.
+
+    Each simulation's latents and parameters are an exact draw from the posterior given its data; the Schur complement of the
+    curvature there, averaged, is the Fisher matrix with the latents integrated out in the Gaussian approximation. It is exact
+    for linear-Gaussian models, and for models without latents up to the number of simulations.
+
+    Args:
+        model: an explicit model.
+        theta: where to forecast, the fiducial parameters if not given.
+        key: scalar key.
+        simulations: number of simulations to average over.
+
+    Raises:
+        ConfigurationError: the model has no joint density; says which methods remain.
+    """
+    blank = eqx.filter_eval_shape(model.simulate_at, jax.random.key(0), model.parameters.fiducial)
+    target = Target(model, jnp.zeros(blank.shape))
+    theta = target.model.parameters.fiducial if theta is None else theta
+    preconditioner = expected(target, key=stream(key, "preconditioner"), theta=theta, simulations=2)
+    keys = jax.random.split(stream(key, "forecast"), simulations)
+    data, points = eqx.filter_jit(lambda keys: jax.lax.map(lambda k: target.simulated(k, theta), keys))(keys)
+    precision, _ = marginal_precision(target, preconditioner, data, points)
+    space = target.model.parameters
+
+    def prior(unconstrained):
+        values = space.to_constrained(unconstrained)
+        return space.log_prob(values) - space.log_det_unconstrained(values)
+
+    precision = precision + np.asarray(jax.hessian(prior)(space.to_unconstrained(theta)), np.float64)
+    slope = _slope(target, theta)
+    return precision / slope[:, None] / slope
+
+
+def marginal_precision(
+    target: Target,
+    preconditioner: Preconditioner,
+    data: Float[Array, "c ..."],
+    points: Float[Array, "c D"],
+    *,
+    iterations: int = 40,
+    tolerance: float = 1e-4,
+) -> tuple[Float[np.ndarray, "p p"], int]:
+    """Schur complement of the curvature over the latents, averaged over points, and the gradients it cost.
+
+    Args:
+        target: the posterior.
+        preconditioner: its scalings precondition the conjugate gradients.
+        data: data of each point.
+        points: where to expand.
+        iterations: most conjugate gradients per parameter.
+        tolerance: of the residual's norm, relative to the right-hand side.
+    """
+    p, c = target.parameters, len(points)
+    curvature = parameter_curvature(target, data, points, 0.02)
+    schur, spent = curvature[:, :p].copy(), 2 * p * c
+    solve = eqx.filter_jit(jax.vmap(lambda residual: preconditioner.each("solve", residual)))
+    for column in range(p if target.sites else 0):
+        right = curvature[:, p:, column]
+        solution, residual = np.zeros_like(right), right.copy()
+        scaled = np.asarray(solve(jnp.asarray(residual, points.dtype)), np.float64)
+        direction, power = scaled, np.sum(residual * scaled, axis=1)
+        first = np.maximum(power, 1e-30)
+        for _ in range(iterations):
+            whole = np.concatenate([np.zeros((c, p)), direction], axis=1)
+            # A unit step in white coordinates moves every latent by a tenth of its width.
+            length = 0.1 * np.sqrt(right.shape[1] / np.maximum(np.sum(direction**2, axis=1), 1e-30))
+            product = products(target, data, points, jnp.asarray(whole * length[:, None], points.dtype), 1.0)[:, p:]
+            product, spent = product / length[:, None], spent + 2 * c
+            rate = power / np.maximum(np.sum(direction * product, axis=1), 1e-30)
+            solution, residual = solution + rate[:, None] * direction, residual - rate[:, None] * product
+            scaled = np.asarray(solve(jnp.asarray(residual, points.dtype)), np.float64)
+            new = np.sum(residual * scaled, axis=1)
+            if np.all(new <= tolerance**2 * first):
+                break
+            direction, power = scaled + (new / np.maximum(power, 1e-30))[:, None] * direction, new
+        schur[:, :, column] -= np.einsum("cdp,cd->cp", curvature[:, p:], solution)
+    mean = np.mean(schur, axis=0)
+    return (mean + mean.T) / 2, spent
+
+
+def _slope(target: Target, theta: Float[Array, " p"]) -> np.ndarray:
+    """dθ / du of each parameter."""
+    space = target.model.parameters
+    return np.asarray(jnp.diagonal(jax.jacfwd(space.to_constrained)(space.to_unconstrained(theta))), np.float64)
