@@ -14,6 +14,7 @@ from fullfield.simulators.lensing import LensingModel, lsst_y10_model, sbi_lens_
 from fullfield.simulators.linear_gaussian import LinearGaussian
 from fullfield.simulators.shifts import AbstractShift, LegacyTabulatedShift, PerturbativeShift, TabulatedShift
 from fullfield.simulators.sites import NoisyPixels, WhiteNoise
+from fullfield.simulators.spectra import linear_bands, modes_of_sky, SpectrumModel
 from fullfield.simulators.survey import LensingSurvey, lsst_y10, published_mock
 from fullfield.simulators.tasks import observation, reference, TASKS
 
@@ -33,11 +34,14 @@ __all__ = [
     "NumPyroModel",
     "PerturbativeShift",
     "Simulations",
+    "SpectrumModel",
     "TabulatedShift",
     "WhiteNoise",
     "even_batch",
+    "linear_bands",
     "lsst_y10",
     "lsst_y10_model",
+    "modes_of_sky",
     "observation",
     "published_mock",
     "reference",
