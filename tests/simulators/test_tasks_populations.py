@@ -5,7 +5,7 @@ import pytest
 import scipy.integrate
 import scipy.stats
 
-from fullfield.simulators.tasks import BernoulliGLM, Counts, log_populations, LotkaVolterra, SIR
+from fullfield.simulators.tasks import BernoulliGLM, Counts, log_populations
 
 
 SETTINGS = {"prey": (2.1, 9, 110), "epidemic": (17.0, 9, 60)}  # as the tasks have them
@@ -26,7 +26,7 @@ def _tight(rates, start, interval, intervals):
 def _rates(kind):
     draws = np.random.default_rng(1).normal(size=(24, 4))
     corners = 3.0 * np.stack(np.meshgrid(*[[-1, 1]] * 4), axis=-1).reshape(-1, 4)
-    offset = np.concatenate([draws, corners])
+    offset = np.concatenate([draws, corners, 5 / 3 * corners])
     if kind == "prey":
         return np.exp([-0.125, -3, -0.125, -3] + 0.5 * offset), np.log([30.0, 1.0])
     contact, recovery = 0.4 * np.exp(0.5 * offset[:, 0]), 0.125 * np.exp(0.2 * offset[:, 1])
@@ -40,8 +40,10 @@ def test_populations_agree_with_an_adaptive_solver_in_double_precision(kind):
     rates, start = jnp.asarray(rates, jnp.float32), jnp.asarray(start, jnp.float32)
     solve = jax.jit(jax.vmap(lambda rate: log_populations(rate, start, interval, intervals, steps)))
     ours = np.asarray(solve(rates))
-    tight = np.stack([_tight(rate, start, interval, intervals) for rate in rates])
-    assert ours.shape == (40, 10, 2)
+    tight = np.stack([_tight(rate, start, interval, intervals) for rate in rates[:40]])
+    assert ours.shape == (56, 10, 2)
+    assert np.isfinite(ours).all()  # at ±5σ of all rates too
+    ours = ours[:40]
     # Populations of the corners at ±3σ of all rates fall to e^-128 and grow back.
     assert np.abs(ours - tight).max() < 1e-4
     assert np.abs(ours - tight)[:24].max() < 4e-5
@@ -68,23 +70,14 @@ def test_populations_of_an_epidemic_end_where_the_final_size_says():
 def test_counts_match_the_binomial(key):
     log_probability = jnp.log(jnp.asarray([1e-25, 1e-9, 1e-3, 0.3, 0.999]))
     counts = Counts(log_probability, 1000)
-    draws = np.asarray(jax.jit(lambda key: counts.sample(key, (20_000,)))(key))
-    probability = np.exp(np.asarray(log_probability, float))
+    draws = np.asarray(jax.jit(lambda key: counts.sample(key, (20_000,)))(key), np.float64)
+    probability = np.exp(np.asarray(log_probability, np.float64))
     scatter = np.sqrt(1000 * probability * (1 - probability) / 20_000)
     assert (np.abs(draws.mean(0) - 1000 * probability) < 4.5 * scatter + 1e-3).all()
     np.testing.assert_allclose(draws.var(0)[2:], 1000 * (probability * (1 - probability))[2:], rtol=0.06)
     value = np.array([0.0, 0.0, 3.0, 290.0, 1000.0])
     exact = scipy.stats.binom.logpmf(value, 1000, probability).sum()
     assert float(counts.log_prob(jnp.asarray(value))) == pytest.approx(exact, abs=2e-4)
-
-
-def test_tasks_stay_finite_far_outside_what_the_prior_draws():
-    for model in (LotkaVolterra(), SIR()):
-        prior = model.parameters
-        corners = 5.0 * jnp.stack(jnp.meshgrid(*[jnp.asarray([-1.0, 1.0])] * prior.size), axis=-1).reshape(-1, prior.size)
-        theta = prior.to_constrained(corners)
-        data = jax.jit(jax.vmap(model.simulate_at))(jax.random.split(jax.random.key(3), len(theta)), theta)
-        assert bool(jnp.all(jnp.isfinite(data)))
 
 
 def test_correlated_prior_is_the_published_gaussian(key):
