@@ -10,7 +10,7 @@ calls.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -46,7 +46,7 @@ class ConditionedPosterior:
     def __init__(self, posterior: AbstractPosterior, seed: int = 0):
         self.posterior, self._seed, self._calls, self._x = posterior, seed, 0, None
 
-    def set_default_x(self, x: Any) -> Self:
+    def set_default_x(self, x: Any) -> "ConditionedPosterior":
         """Remember the observation that is meant where none is given."""
         self._x = self._observation(x)
         return self
@@ -92,7 +92,7 @@ class _Inference:
         self.left_out, self.history = 0, None
         self._sets, self._posterior = [], None
 
-    def append_simulations(self, theta: Any, x: Any, proposal: Any = None, *, leave_out: bool = False) -> Self:
+    def append_simulations(self, theta: Any, x: Any, proposal: Any = None, *, leave_out: bool = False) -> "_Inference":
         """Add simulations.
 
         Args:
@@ -117,7 +117,7 @@ class _Inference:
         if len(theta) != len(x):
             raise ShapeError("x", expected=f"{len(theta)} simulations, as many as theta", got=len(x))
         rows = finite_rows(theta, x, leave_out=leave_out)
-        self.prior.check(theta[rows])
+        self.prior.check(jnp.asarray(theta[rows]))
         self.left_out += len(theta) - len(rows)
         self._sets.append((theta[rows], x[rows]))
         return self

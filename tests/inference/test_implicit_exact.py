@@ -1,0 +1,151 @@
+"""NLE, NRE and flow matching against the exact likelihood and posterior of the linear-Gaussian world."""
+
+import functools
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fullfield._core import ConfigurationError
+from fullfield.datasets import StoredSimulations
+from fullfield.inference.implicit import Binary, Contrastive, Multiclass, train_fmpe, train_nle, train_nre
+from fullfield.inference.implicit.nre import NRELoss
+from fullfield.networks import mixture, RatioClassifier, velocity_flow
+from fullfield.simulators import LinearGaussian
+
+
+WORLD = LinearGaussian(n_data=3, n_parameters=2)
+BATCH = 256
+CLASSIFIER = functools.partial(RatioClassifier, width=32, blocks=1)
+
+
+@pytest.fixture(scope="module")
+def sources():
+    simulations = WORLD.simulate(jax.random.key(10), 6144, batch_size=1024)
+    theta, data = simulations.theta, simulations.data
+    return StoredSimulations(theta[1024:], data[1024:], batch_size=BATCH), StoredSimulations(
+        theta[:1024], data[:1024], batch_size=BATCH
+    )
+
+
+@pytest.fixture(scope="module")
+def truth():
+    return WORLD.simulate(jax.random.key(12), 2048, batch_size=1024)
+
+
+@pytest.fixture(scope="module")
+def likelihood(sources):
+    density = functools.partial(mixture, components=2, width=16)
+    return train_nle(WORLD.parameters, *sources, key=jax.random.key(1), density=density, max_epochs=6)[0]
+
+
+@pytest.fixture(scope="module")
+def ratio(sources):
+    contrast = Contrastive(candidates=8)
+    return train_nre(
+        WORLD.parameters, *sources, key=jax.random.key(1), classifier=CLASSIFIER, contrast=contrast, max_epochs=30
+    )[0]
+
+
+@pytest.fixture(scope="module")
+def matched(sources):
+    density = functools.partial(velocity_flow, width=32, blocks=1, steps=12)
+    return train_fmpe(WORLD.parameters, *sources, key=jax.random.key(1), density=density, max_epochs=20)[0]
+
+
+def exact_likelihood(theta, data):
+    return jax.scipy.stats.multivariate_normal.logpdf(data, WORLD.response @ theta, WORLD.covariance)
+
+
+def exact_posterior(theta, data):
+    return jax.scipy.stats.multivariate_normal.logpdf(theta, *WORLD.posterior(data))
+
+
+def divergence(exact, learnt, theta, data):
+    """Mean and standard error of exact minus learnt log density at true pairs: the expected KL divergence."""
+    values = np.asarray(jax.jit(jax.vmap(lambda t, x: exact(t, x) - learnt(t, x)))(theta, data))
+    return values.mean(), values.std() / np.sqrt(len(values))
+
+
+def test_likelihood_is_the_exact_one(likelihood, truth):
+    learnt = lambda t, x: likelihood.density.log_prob(x, WORLD.parameters.to_unconstrained(t))  # noqa: E731
+    value, error = divergence(exact_likelihood, learnt, truth.theta, truth.data)
+    # Means off by 0.1 σ in each of three numbers are 0.015 nats; the error is that of 2048 pairs.
+    assert -4 * error < value < 0.02 + 4 * error
+    assert error < 0.01
+    scaled, error = divergence(exact_likelihood, lambda t, x: learnt(0.7 * t, x), truth.theta, truth.data)
+    assert scaled > 0.02 + 4 * error, "a likelihood of the wrong parameters must be noticed"
+
+
+def test_ratio_is_the_exact_one_up_to_noise(ratio, truth):
+    def distance(t, x, factor):
+        exact = exact_posterior(t, x) - WORLD.parameters.log_prob(t)
+        return ratio.ratio(factor * WORLD.parameters.to_unconstrained(t), x) - exact
+
+    shifted = jnp.roll(truth.theta, 1, axis=0)
+    theta, data = jnp.concatenate([truth.theta, shifted]), jnp.concatenate([truth.data, truth.data])
+    scatter = lambda factor: float(jax.jit(jax.vmap(distance, in_axes=(0, 0, None)))(theta, data, factor).std())  # noqa: E731
+    exact = np.asarray(jax.vmap(exact_posterior)(theta, data) - WORLD.parameters.log_prob(theta))
+    # The exact log ratio varies by a nat or more over these pairs; a tenth of its variance is left, of a wrong one more.
+    assert exact.std() > 0.7
+    assert scatter(1.0) < 0.3 * exact.std()
+    assert scatter(0.5) > 0.3 * exact.std()
+
+
+def test_flow_matching_reaches_the_exact_posterior(matched, truth):
+    theta, data = truth.theta[:512], truth.data[:512]
+    value, error = divergence(exact_posterior, matched.log_prob, theta, data)
+    assert -4 * error < value < 0.02 + 4 * error
+    assert error < 0.02
+    wrong, error = divergence(exact_posterior, lambda t, x: matched.log_prob(0.7 * t, x), theta, data)
+    assert wrong > 0.02 + 4 * error, "a posterior of the wrong parameters must be noticed"
+
+
+@pytest.mark.parametrize("name", ["likelihood", "ratio", "matched"])
+def test_draws_have_the_exact_moments(name, request, truth):
+    posterior, observation = request.getfixturevalue(name), truth.data[0]
+    mean, covariance = WORLD.posterior(observation)
+    draws, sigma = np.asarray(posterior.sample(jax.random.key(3), observation, 4000)), np.sqrt(np.diag(covariance))
+    # The trainings are good to about 0.1 σ; 4000 draws add 0.02.
+    assert np.abs((draws.mean(0) - mean) / sigma).max() < 0.25
+    np.testing.assert_allclose(draws.std(0) / sigma, 1, atol=0.15)
+    prior = np.asarray(WORLD.parameters.sample(jax.random.key(4), (4000,)))
+    assert np.abs(prior.std(0) / sigma - 1).max() > 0.15, "the prior must differ, or nothing was tested"
+
+
+def test_log_prob_is_normalised_by_the_evidence(likelihood, truth):
+    observation = truth.data[0]
+    points = WORLD.posterior(observation)[0] + 0.3 * jax.random.normal(jax.random.key(5), (8, 2))
+    learnt = np.asarray(jax.jit(jax.vmap(likelihood.log_prob, in_axes=(0, None)))(points, observation))
+    exact = np.asarray(jax.vmap(exact_posterior, in_axes=(0, None))(points, observation))
+    # 0.1 of the training, 0.03 of the evidence; without the evidence they are nats apart.
+    np.testing.assert_allclose(learnt, exact, atol=0.3)
+    unnormalised = np.asarray(jax.vmap(likelihood.log_unnormalised, in_axes=(0, None))(points, observation))
+    assert np.abs(unnormalised - exact).min() > 1
+
+
+def test_the_exact_ratio_minimises_every_contrast(truth):
+    """With the exact ratio in place of a network, any other scaling of it must cost more."""
+
+    class Exact(eqx.Module):
+        factor: float
+
+        def __call__(self, u, data):
+            theta = WORLD.parameters.to_constrained(u)
+            return self.factor * (exact_posterior(theta, data) - WORLD.parameters.log_prob(theta))
+
+    for contrast in (Binary(), Multiclass(candidates=5), Contrastive(candidates=5), Contrastive(candidates=1, gamma=3.0)):
+        loss = jax.jit(NRELoss(WORLD.parameters, contrast))
+        best, *others = (float(loss(Exact(f), truth.theta, truth.data, key=jax.random.key(0))) for f in (1.0, 0.5, 1.6))
+        assert best < min(others)
+
+
+def test_contrasts_that_cannot_be_are_refused(truth):
+    for build in (lambda: Multiclass(candidates=1), lambda: Contrastive(candidates=0), lambda: Contrastive(gamma=0.0)):
+        with pytest.raises(ConfigurationError):
+            build()
+    small = StoredSimulations(truth.theta[:100], truth.data[:100], batch_size=8)
+    with pytest.raises(ConfigurationError, match="more than 10"):
+        train_nre(WORLD.parameters, small, small, key=jax.random.key(0), classifier=CLASSIFIER, max_epochs=1)

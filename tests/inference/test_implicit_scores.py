@@ -1,0 +1,101 @@
+"""Simulator scores: right targets, right limits, and off where they harm."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+import pytest
+
+from fullfield._core import ShapeError
+from fullfield.datasets import StoredSimulations
+from fullfield.inference.implicit import train_npe, train_score, train_with_scores, with_marginal_scores
+from fullfield.inference.implicit.nle import NLELoss
+from fullfield.inference.implicit.npe import NPELoss
+from fullfield.inference.implicit.scores import ScoreLoss
+from fullfield.networks import smooth_flow
+from fullfield.parameters import Parameter, ParameterSpace
+from fullfield.simulators import LinearGaussian
+
+
+WORLD = LinearGaussian(n_data=3, n_parameters=2)
+SMALL = functools.partial(smooth_flow, layers=1, width=16, ramps=4)
+BOX = ParameterSpace({"a": Parameter(dist.Uniform(-1.0, 3.0)), "b": Parameter(dist.LogNormal(0.0, 0.4))})
+
+
+@pytest.fixture(scope="module")
+def truth():
+    """Simulations with the joint scores of their latents."""
+    theta = WORLD.parameters.sample(jax.random.key(0), (2000,))
+    latents, data = jax.vmap(WORLD.simulate_with_latents)(jax.random.split(jax.random.key(1), 2000), theta)
+    return theta, data, jax.jit(jax.vmap(WORLD.score))(theta, latents, data)
+
+
+def rows_of(theta, data, scores, n, batch_size):
+    rows = np.hstack([data, scores])
+    train = StoredSimulations(theta[:n], rows[:n], batch_size=batch_size)
+    return train, StoredSimulations(theta[1000:], rows[1000:], batch_size=500)
+
+
+def test_targets_are_gradients_in_unconstrained_coordinates():
+    log_likelihood = lambda theta: -jnp.sum((theta - 1.5) ** 2) + theta[0] * theta[1]  # noqa: E731
+
+    def log_posterior(u):
+        theta = BOX.to_constrained(u)
+        return log_likelihood(theta) + BOX.log_prob(theta) - BOX.log_det_unconstrained(theta)
+
+    for u in (jnp.array([0.3, -0.8]), jnp.array([-1.4, 1.1])):
+        score = jax.grad(log_likelihood)(BOX.to_constrained(u))
+        np.testing.assert_allclose(NPELoss(BOX).target(u, score), jax.grad(log_posterior)(u), rtol=2e-4)
+        likelihood = jax.grad(lambda u: log_likelihood(BOX.to_constrained(u)))(u)
+        np.testing.assert_allclose(NLELoss(BOX).target(u, score), likelihood, rtol=2e-4)
+        assert np.abs(likelihood - score).max() > 0.1, "coordinates must matter, or nothing was tested"
+
+
+def test_loss_is_the_densitys_own_without_scores(truth, key):
+    theta, data, scores = (array[:64] for array in truth)
+    loss, density = NPELoss(WORLD.parameters), SMALL(2, 3, key=key)
+    both = jax.jit(lambda weight, rows: ScoreLoss(loss, weight, jnp.ones(2))(density, theta, rows, key=key))
+    plain = loss(density, theta, data, key=key)
+    np.testing.assert_allclose(both(1.0, data), plain, rtol=1e-5)
+    rows = jnp.hstack([data, scores])
+    np.testing.assert_allclose(both(0.0, rows), plain, rtol=1e-5)
+    gradient = jax.vmap(jax.grad(density.log_prob), in_axes=(0, 0))(WORLD.parameters.to_unconstrained(theta), data)
+    target = jax.vmap(loss.target)(WORLD.parameters.to_unconstrained(theta), scores)
+    np.testing.assert_allclose(both(0.3, rows) - plain, 0.3 * jnp.mean((gradient - target) ** 2), rtol=1e-3)
+
+
+def test_scores_help_where_right_and_are_dropped_where_wrong(truth):
+    theta, data, _ = truth
+    scores = jax.vmap(WORLD.marginal_score)(theta, data)
+    settings = {"key": jax.random.key(2), "density": SMALL, "max_epochs": 20}
+    right = train_with_scores(WORLD.parameters, *rows_of(theta, data, scores, 50, 50), **settings)[2]
+    wrong = train_with_scores(WORLD.parameters, *rows_of(theta, data, -5 * scores, 50, 50), **settings)[2]
+    assert right.used
+    # From 50 simulations: a gain of at least a twentieth of a nat.
+    assert right.with_scores < right.without - 0.05
+    assert not wrong.used
+    assert wrong.with_scores > wrong.without
+    assert wrong.without == right.without
+
+
+def test_regression_finds_the_marginal_score(truth):
+    theta, data, joint = truth
+    score, _ = train_score(
+        WORLD.parameters, *rows_of(theta, data, joint, 1000, 100), key=jax.random.key(3), width=32, blocks=1, max_epochs=40
+    )
+    rows = with_marginal_scores(score, theta[1000:], data[1000:])
+    exact = np.asarray(jax.vmap(WORLD.marginal_score)(theta[1000:], data[1000:]))
+    learnt, noisy = (np.mean((s - exact) ** 2) / np.mean(exact**2) for s in (rows[:, 3:], np.asarray(joint[1000:])))
+    # 1000 noisy scores leave an error far below the noise itself.
+    assert learnt < 0.1
+    assert noisy > 0.2, "joint scores must be noisy, or nothing was tested"
+    np.testing.assert_array_equal(rows[:, :3], data[1000:])
+
+
+def test_rows_without_scores_are_refused(truth):
+    theta, data, _ = truth
+    short = StoredSimulations(theta[:100], data[:100, :2], batch_size=50)
+    with pytest.raises(ShapeError, match="summary and score"):
+        train_npe(WORLD.parameters, short, short, key=jax.random.key(0), density=SMALL, score_weight=0.1)

@@ -1,0 +1,104 @@
+"""The verbs of sbi, and what they refuse."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+import pytest
+
+from fullfield._core import ConfigurationError, DataError, ParameterError, ShapeError
+from fullfield.inference.implicit import FMPE, NLE, NPE, NRE
+from fullfield.networks import gaussian
+
+
+PRIOR = {"a": dist.Uniform(-1.0, 1.0), "b": dist.Uniform(-1.0, 1.0)}
+SMALL = {"density": functools.partial(gaussian, width=8, depth=1)}
+
+
+@pytest.fixture(scope="module")
+def simulations():
+    random = np.random.default_rng(0)
+    theta = random.uniform(-1, 1, (600, 2)).astype(np.float32)
+    return theta, theta + 0.1 * random.normal(size=(600, 2)).astype(np.float32)
+
+
+@pytest.mark.parametrize("method", [NPE, NLE])
+def test_verbs_work(method, simulations):
+    theta, x = simulations
+    inference = method(PRIOR, **SMALL)
+    inference.append_simulations(theta[:300], x[:300]).append_simulations(theta[300:], x[300:])
+    inference.train(max_num_epochs=3)
+    posterior = inference.build_posterior().set_default_x(np.zeros((1, 2)))
+    draws = posterior.sample((20, 50))
+    assert draws.shape == (20, 50, 2)
+    assert float(jnp.abs(draws).max()) < 1
+    # The prior's deviation is 0.58, the posterior's 0.1.
+    assert float(draws.std()) < 0.4
+    assert not np.array_equal(draws, posterior.sample((20, 50))), "every call draws others"
+    values = posterior.log_prob(jnp.array([[0.0, 0.0], [0.9, -0.9], [1.1, 0.0]]))
+    assert values[0] > values[1] > values[2] == -np.inf
+    assert inference.history.simulations == 600
+
+
+def test_every_method_is_trained_by_its_function(monkeypatch, simulations):
+    for method in (NPE, NLE, NRE, FMPE):
+        calls = []
+        monkeypatch.setattr(method, "_train", staticmethod(lambda *args, calls=calls, **kw: calls.append(kw) or (None, None)))
+        method(PRIOR, patience=3).append_simulations(*simulations).train(max_num_epochs=7)
+        assert (calls[0]["max_epochs"], calls[0]["patience"]) == (7, 3)
+
+
+def test_proposals_that_need_a_correction_are_refused(simulations):
+    theta, x = simulations
+    inference = NPE(PRIOR, **SMALL)
+    inference.append_simulations(theta, x).train(max_num_epochs=1)
+    posterior = inference.build_posterior()
+    with pytest.raises(ConfigurationError, match="TruncatedPrior"):
+        inference.append_simulations(theta, x, proposal=posterior)
+    NLE(PRIOR).append_simulations(theta, x, proposal=posterior)
+    proposal = posterior.truncated(np.zeros(2))
+    inference.append_simulations(proposal.draw(jax.random.key(0), 600), x, proposal=proposal)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error", "words"),
+    [
+        (
+            lambda theta, x: (theta, np.where(np.arange(600)[:, None] < 3, np.nan, x)),
+            DataError,
+            "3 of 600 simulations, first at 0",
+        ),
+        (lambda theta, x: (2 * theta, x), ParameterError, "a value inside the prior"),
+        (lambda theta, x: (theta[:-1], x), ShapeError, "599 simulations"),
+    ],
+)
+def test_bad_simulations_are_refused(spoil, error, words, simulations):
+    with pytest.raises(error, match=words):
+        NPE(PRIOR).append_simulations(*spoil(*simulations))
+
+
+def test_failed_simulations_are_counted(simulations):
+    theta, x = simulations
+    inference = NPE(PRIOR).append_simulations(theta, np.where(theta[:, :1] > 0.9, np.inf, x), leave_out=True)
+    assert inference.left_out == int((theta[:, 0] > 0.9).sum()) > 0
+
+
+def test_too_few_and_constant_simulations_are_refused(simulations):
+    theta, x = simulations
+    with pytest.raises(DataError, match="at least 6 to train on, for 2 parameters and 2 summaries, got 4"):
+        NPE(PRIOR, **SMALL).append_simulations(theta[:5], x[:5]).train()
+    with pytest.raises(DataError, match=r"same value in every simulation in columns \[1\]"):
+        NLE(PRIOR, **SMALL).append_simulations(theta, x * [1, 0]).train()
+
+
+def test_verbs_out_of_order_are_refused(simulations):
+    with pytest.raises(ConfigurationError, match="append_simulations"):
+        NPE(PRIOR).train()
+    with pytest.raises(ConfigurationError, match="Call train"):
+        NPE(PRIOR).build_posterior()
+    inference = NPE(PRIOR, **SMALL).append_simulations(*simulations)
+    inference.train(max_num_epochs=1)
+    with pytest.raises(ConfigurationError, match="set_default_x"):
+        inference.build_posterior().sample((3,))
