@@ -17,7 +17,7 @@ from fullfield._core import ConfigurationError, DataError, digest, ShapeError, s
 from fullfield._core.progress import Progress, silent
 from fullfield.inference.explicit.kernel import begin, energy_variance, settled, Totals, walk, Walker
 from fullfield.inference.explicit.moments import Moments
-from fullfield.inference.explicit.precondition import expected, gradients, Preconditioner, with_latents, with_shear
+from fullfield.inference.explicit.precondition import expected, gradients, learnt, Preconditioner
 from fullfield.inference.explicit.record import Chains, Recorder
 from fullfield.inference.explicit.samplers import AbstractSampler, MCLMC
 from fullfield.inference.explicit.target import Target
@@ -26,7 +26,7 @@ from fullfield.simulators import AbstractForwardModel
 
 Product = Callable[[Float[Array, " p"], dict[str, Float[Array, "..."]]], Float[Array, "..."]]
 
-STAGES = ("approach", "latents", "shear", "step", "measure", "sampling")
+STAGES = ("latents", "approach", "parameters", "step", "measure", "sampling")
 MEASUREMENTS = 12  # most corrections of the step size; the report fails if the last one was still too large
 
 
@@ -76,9 +76,10 @@ def sample_field(
     """Sample the posterior of parameters and latents of an explicit model given data.
 
     Chains move in coordinates whitened by a `Preconditioner`, which the warm-up improves: from simulations, then from the
-    chains' own places and means. Then the step size is tuned, its energy error measured, and shrunk until it meets the
-    sampler's target. All randomness of a block follows from `key` and the block's number, so that a run continued from
-    `directory` equals the uninterrupted one bit for bit.
+    chains' own places and means. At first the parameters are held, since latents far from what the data allow would drive them
+    into corners of the prior; then all move. Last the step size is tuned, its energy error measured, and the step shrunk until
+    it meets the sampler's target. All randomness of a block follows from `key` and the block's number, so that a run continued
+    from `directory` equals the uninterrupted one bit for bit.
 
     Args:
         model: the forward model.
@@ -137,7 +138,9 @@ def sample_field(
             progress("sampling", now + 1, plan.blocks, ess_per_second=rate)
         else:
             clock = time.monotonic()
-            progress(f"warm-up, {name}", now + 1, MEASUREMENTS if name == "measure" else plan.stage_blocks)
+            total = MEASUREMENTS if name == "measure" else plan.stage_blocks
+            height = float(jnp.mean(run.walkers.state.logdensity))
+            progress(f"warm-up, {name}", now + 1, total, log_density=height, step_size=float(run.walkers.step_size[0]))
     return plan.chains_of(run, recorder)
 
 
@@ -164,7 +167,7 @@ class Plan(eqx.Module):
 
     def begin(self, points: Float[Array, "c D"], theta: Float[Array, " p"], key: Key[Array, ""]) -> Run:
         """First state of a run, with the preconditioner of an average observation at `theta`."""
-        preconditioner = expected(self.target, key=stream(key, "preconditioner"), theta=theta, simulations=self.chains)
+        preconditioner = expected(self.target, key=stream(key, "preconditioner"), theta=theta, simulations=self.chains).held()
         run = self._fresh(points, preconditioner, key)
         return self._placed(run, points, preconditioner, stream(key, "walkers"), first=True)
 
@@ -238,17 +241,10 @@ class Plan(eqx.Module):
         if stage == "step":
             size = jnp.broadcast_to(settled(self.sampler, run.walkers), (self.chains,))
             return eqx.tree_at(lambda r: r.walkers.step_size, run, size)
-        target, preconditioner, data = self.target, run.preconditioner, self._data()
-        points = jax.vmap(preconditioner)(run.walkers.state.position)
-        p, spent = target.parameters, 0.0
-        if stage in ("approach", "latents") and target.sites:
-            preconditioner = with_latents(preconditioner, target, data, points, key=stream(key, "probes"))
-            spent += 2 * self.chains * sum(len(s.probes(np.random.default_rng(0))) for s in preconditioner.scalings)
-        if stage in ("latents", "shear") and target.sites:
-            preconditioner = with_shear(preconditioner, target, data, run.position.mean)
-            spent += 2 * p * self.chains
-        if stage in ("latents", "shear"):
-            preconditioner = preconditioner.with_covariance(_covariance(run, p))
+        target, data, points = self.target, self._data(), jax.vmap(run.preconditioner)(run.walkers.state.position)
+        preconditioner, spent = learnt(run.preconditioner, target, data, points, run.position.mean, key=stream(key, "probes"))
+        if stage == "parameters":
+            preconditioner = preconditioner.with_covariance(_covariance(run, target.parameters))
         return self._placed(run, points, preconditioner, stream(key, "walkers"), spent=spent)
 
     def chains_of(self, run: Run, recorder: Recorder | None) -> Chains:

@@ -71,6 +71,10 @@ class Preconditioner(eqx.Module):
             [getattr(scaling, method)(part) for scaling, part in zip(self.scalings, parts, strict=True)] or [latents]
         )
 
+    def held(self) -> "Preconditioner":
+        """The same with the parameters a thousandth as mobile as their prior is wide."""
+        return self.with_covariance(1e-6 * np.eye(len(self.root)))
+
     def with_covariance(self, covariance: Float[np.ndarray, "p p"]) -> "Preconditioner":
         """The same with another covariance of the parameters."""
         root = np.linalg.cholesky(np.asarray(covariance, np.float64))
@@ -119,7 +123,7 @@ def expected(
     """Preconditioner of an average observation, from simulations at `theta` and no look at the data.
 
     The latents that made simulated data are an exact draw from their posterior, so that the curvature there is that of a
-    typical point. The parameters get their conditional width, since without the data nothing is known of the shear.
+    typical point. Shear there is none, for it belongs to one observation.
 
     Args:
         target: the posterior.
@@ -129,10 +133,8 @@ def expected(
     """
     theta = target.model.parameters.fiducial if theta is None else theta
     data, points = _simulated(target, jax.random.split(stream(key, "simulations"), simulations), theta)
-    found = with_latents(Preconditioner.unit(target), target, data, points, key=stream(key, "probes"))
-    block = np.mean(parameter_curvature(target, data, points), axis=0)[: target.parameters]
-    root = jnp.asarray(inverse_root(block), found.root.dtype)
-    return eqx.tree_at(lambda self: self.root, found, root)
+    found, _ = learnt(Preconditioner.unit(target), target, data, points, None, key=stream(key, "probes"))
+    return found
 
 
 @eqx.filter_jit
@@ -140,17 +142,28 @@ def _simulated(target, keys, theta):
     return jax.lax.map(lambda key: target.simulated(key, theta), keys)
 
 
-def with_latents(
+def learnt(
     preconditioner: Preconditioner,
     target: Target,
     data: Float[Array, "c ..."],
     points: Float[Array, "c D"],
+    means: Float[Array, "c D"] | None,
     *,
     key: Key[Array, ""],
-) -> Preconditioner:
-    """The same with scalings S of the latents from the mean curvature at some points, each with its data."""
+) -> tuple[Preconditioner, int]:
+    """Preconditioner from the mean curvature at some points, each with its data, and the gradients it cost.
+
+    Args:
+        preconditioner: says which kind of scaling each site has.
+        target: the posterior.
+        data: data of each point.
+        points: typical points of the posterior.
+        means: posterior means of the latents about each point, for the shear; None for none. At a draw, its own noise would
+            enter each of the many elements of the shear.
+        key: scalar key, for the probes.
+    """
     random = np.random.default_rng(np.asarray(jax.random.key_data(key)))
-    scalings, start = [], target.parameters
+    p, spent, scalings, start = target.parameters, 0, [], target.parameters
     for scaling, size in zip(preconditioner.scalings, preconditioner.sizes, strict=True):
         probes = scaling.probes(random)
         inside = slice(start, start + size)
@@ -158,21 +171,18 @@ def with_latents(
         directions[:, inside] = probes
         curvature = [np.mean(products(target, data, points, d, 0.1), axis=0)[inside] for d in directions]
         scalings.append(scaling.fitted(probes, np.stack(curvature)))
-        start += size
-    return eqx.tree_at(lambda self: self.scalings, preconditioner, tuple(scalings))
-
-
-def with_shear(
-    preconditioner: Preconditioner, target: Target, data: Float[Array, "c ..."], points: Float[Array, "c D"]
-) -> Preconditioner:
-    """The same with the shear B = -S Sᵀ H_zθ from the curvature at some points.
-
-    Points near the posterior mean of the latents do best: at a draw, its own noise would enter each of the many elements of B.
-    """
-    cross = np.mean(parameter_curvature(target, data, points), axis=0)[target.parameters :]
-    solve = jax.vmap(lambda column: preconditioner.each("solve", column), in_axes=1, out_axes=1)
-    shear = -solve(jnp.asarray(cross, preconditioner.shear.dtype)) if cross.size else preconditioner.shear
-    return eqx.tree_at(lambda self: self.shear, preconditioner, shear)
+        start, spent = start + size, spent + 2 * len(points) * len(probes)
+    found = eqx.tree_at(lambda self: self.scalings, preconditioner, tuple(scalings))
+    precision = np.mean(parameter_curvature(target, data, points), axis=0)[:p]
+    spent += 2 * len(points) * p
+    shear = np.zeros(preconditioner.shear.shape)
+    if means is not None and target.sites:
+        cross = np.mean(parameter_curvature(target, data, means), axis=0)[p:]
+        solve = jax.vmap(lambda column: found.each("solve", column), in_axes=1, out_axes=1)
+        shear = -np.asarray(solve(jnp.asarray(cross, points.dtype)), np.float64)
+        precision, spent = precision + cross.T @ shear, spent + 2 * len(points) * p
+    new = (jnp.asarray(inverse_root(precision), points.dtype), jnp.asarray(shear, points.dtype))
+    return eqx.tree_at(lambda self: (self.root, self.shear), found, new), spent
 
 
 def parameter_curvature(

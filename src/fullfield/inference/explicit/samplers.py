@@ -73,7 +73,7 @@ class AbstractSampler(eqx.Module):
     def tuned(self, tuner: Any, step_size: Float[Array, ""]) -> Float[Array, ""]:
         """Step size that the tuner settles on."""
 
-    def corrected(self, step_size: Float[Array, ""], energy_variance: Float[Array, ""]) -> Float[Array, ""]:
+    def corrected(self, step_size: Float[Array, "*c"], energy_variance: Float[Array, ""]) -> Float[Array, "*c"]:
         """Step size after the energy variance per dimension was measured with `step_size` held: smaller where it missed."""
         del energy_variance
         return step_size
@@ -121,21 +121,21 @@ class MCLMC(AbstractSampler):
         return jnp.zeros(()), jnp.zeros(())
 
     def tune(self, tuner: Any, transition: Transition, step_size: Float[Array, ""], size: int) -> tuple[Any, Float[Array, ""]]:
-        """Aim at the target through Var ΔE ∝ step⁶, with errors of about the last hundred steps."""
+        """Aim at the target through Var ΔE ∝ step⁶, with errors of about the last thirty steps."""
         weight, mean = tuner
         rate = transition.energy_error**2 / (size * self.energy_variance * step_size**6)
         # A step into infinity counts as one that missed a thousandfold.
         rate = jnp.where(jnp.isfinite(rate), rate, 1e3 / step_size**6)
-        weight, mean = 0.99 * weight + 1, 0.99 * mean + rate
+        weight, mean = 0.97 * weight + 1, 0.97 * mean + rate
         aimed = (weight / jnp.maximum(mean, 1e-30)) ** (1 / 6)
         return (weight, mean), jnp.clip(aimed, 0.7 * step_size, 1.1 * step_size)
 
     def tuned(self, tuner: Any, step_size: Float[Array, ""]) -> Float[Array, ""]:
-        """The step size that the last hundred steps would have met the target with, and a little less."""
+        """The step size that the last thirty steps would have met the target with, and a little less."""
         weight, mean = tuner
         return jnp.where(weight > 0, (AIM * weight / jnp.maximum(mean, 1e-30)) ** (1 / 6), step_size)
 
-    def corrected(self, step_size: Float[Array, ""], energy_variance: Float[Array, ""]) -> Float[Array, ""]:
+    def corrected(self, step_size: Float[Array, "*c"], energy_variance: Float[Array, ""]) -> Float[Array, "*c"]:
         """A smaller step where the measured variance misses the target, or only just meets it."""
         ratio = jnp.where(jnp.isfinite(energy_variance), energy_variance / self.energy_variance, 1e6)
         return jnp.where(ratio > ACCEPTED, step_size * (AIM / jnp.clip(ratio, ACCEPTED, 1e6)) ** (1 / 6), step_size)
