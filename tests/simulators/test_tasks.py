@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fullfield._core import digest
+from fullfield._core import digest, load_module, save_module
 from fullfield.simulators.tasks import AbstractTask, TASKS
 
 
@@ -54,6 +54,12 @@ def test_jit_is_eager_and_vmap_is_loop(task):
     # Data were made with both, beside their latents.
     key = jax.random.split(jax.random.key(2), 1000)[0]
     np.testing.assert_allclose(model.simulate_at(key, theta[0]), data[0], rtol=2e-5, atol=2e-6)
+
+
+def test_tasks_survive_the_disk(task, tmp_path):
+    name, model, *_ = task
+    save_module(tmp_path / "task", model)
+    assert digest(load_module(tmp_path / "task", TASKS[name]())) == digest(model)
 
 
 def test_mean_score_is_zero(task):

@@ -32,6 +32,7 @@ def log_populations(
         steps: integration steps in an interval.
     """
     a, b, c, d = rates
+    start = start.astype(jnp.result_type(rates, start))
     length = interval / steps
 
     def step(carry, _):
