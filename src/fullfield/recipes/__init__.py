@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from fullfield._core import Registry
 from fullfield.recipes.configuration import Configuration, RunConfiguration, Section
+from fullfield.recipes.gradients import GRADIENTS
 from fullfield.recipes.lensing import LENSING
 from fullfield.recipes.linear_gaussian import LINEAR_GAUSSIAN
 from fullfield.recipes.recipe import Recipe, Scale
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from fullfield.recipes.study import run_study, Study
 
 
-RECIPES = Registry("recipe", {recipe.name: recipe for recipe in (LENSING, LINEAR_GAUSSIAN, SBI_BENCHMARK)})
+RECIPES = Registry("recipe", {recipe.name: recipe for recipe in (LENSING, LINEAR_GAUSSIAN, SBI_BENCHMARK, GRADIENTS)})
 
 __all__ = [
     "RECIPES", "Configuration", "Problem", "Recipe", "RunConfiguration", "Scale", "Section", "Study", "run_pipeline",

@@ -156,6 +156,11 @@ BIBTEX = {
   journal = {Monthly Notices of the Royal Astronomical Society},
   volume  = {459}, pages = {3693--3710}, year = {2016}, eprint = {1602.08503}, archiveprefix = {arXiv}
 }""",
+    "zeghal2022": """@misc{zeghal2022,
+  author = {Zeghal, Justine and Lanusse, Fran{\\c c}ois and Boucaud, Alexandre and Remy, Benjamin and Aubourg, Eric},
+  title  = {Neural posterior estimation with differentiable simulators},
+  year   = {2022}, eprint = {2207.05636}, archiveprefix = {arXiv}
+}""",
     "zeghal2025": """@article{zeghal2025,
   author  = {Zeghal, Justine and Lanzieri, Denise and Lanusse, Fran{\\c c}ois and Boucaud, Alexandre and Louppe, Gilles and
              Aubourg, Eric and Bayer, Adrian E.},

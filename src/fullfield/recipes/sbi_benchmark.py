@@ -11,7 +11,7 @@ from fullfield.recipes.recipe import Recipe, Scale
 Task = Literal[
     "two_moons", "slcp", "gaussian_linear", "gaussian_mixture", "bernoulli_glm", "sir", "lotka_volterra"
 ]  # fmt: skip
-Method = Literal["npe"]
+Method = Literal["npe", "nle", "nre", "fmpe", "tsnpe", "snle", "snre"]
 TASKS: tuple[Task, ...] = get_args(Task)
 
 PUBLISHED = {
@@ -55,7 +55,7 @@ SBI_BENCHMARK = Recipe(
             "tasks": ("two_moons", "gaussian_mixture"), "observations": (1,), "budgets": (1000,), "draws": 1000,
         }, "~1 min"),
         "laptop": Scale({}, "~40 min"),
-        "paper": Scale({"budgets": (1000, 10_000, 100_000)}, "hours (H200)"),
+        "paper": Scale({"methods": get_args(Method), "budgets": (1000, 10_000)}, "hours (H200)"),
     },
     build=build,
     citations=("lueckmann2021", "papamakarios2016"),

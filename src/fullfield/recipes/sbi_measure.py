@@ -4,6 +4,7 @@ import functools
 import pathlib
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -13,13 +14,30 @@ from fullfield._core import stream
 from fullfield._core.progress import Progress
 from fullfield.datasets import StoredSimulations
 from fullfield.diagnostics import c2st, Number, Report
-from fullfield.inference import sample_many, train_npe
+from fullfield.inference import sample_many
+from fullfield.inference.implicit import sequential, train_fmpe, train_nle, train_npe, train_nre
 from fullfield.recipes.sbi_benchmark import BARS, PUBLISHED, SBIBenchmarkConfiguration
 from fullfield.recipes.study import Cell, Measured, Study
 from fullfield.simulators.tasks import observation, reference, TASKS
 
 
-METHODS: Mapping[str, Callable] = {"npe": train_npe}
+@dataclass(frozen=True)
+class Method:
+    """How a method trains, and in how many rounds if it is sequential; 1 means amortised."""
+
+    train: Callable
+    rounds: int = 1
+
+
+METHODS = {
+    "npe": Method(train_npe),
+    "nle": Method(train_nle),
+    "nre": Method(train_nre),
+    "fmpe": Method(train_fmpe),
+    "tsnpe": Method(train_npe, 5),
+    "snle": Method(train_nle, 5),
+    "snre": Method(train_nre, 5),
+}
 HELD_OUT = 10  # one simulation in so many stops the training
 BATCH = 256
 
@@ -48,7 +66,8 @@ def _cell(configuration, task, method, budget):
             progress("comparing", row, len(configuration.observations))
             values[f"c2st/{number}"] = distance(draws[row], task, number, stream(key, "c2st"))
         progress("comparing", len(configuration.observations), len(configuration.observations))
-        return Measured(values, simulations=budget)
+        trained = 1 if METHODS[method].rounds == 1 else len(configuration.observations)
+        return Measured(values, simulations=trained * budget)
 
     return Cell(f"{method}/{budget}/{task}", (task, method, budget, settings), measure)
 
@@ -62,8 +81,24 @@ def infer(
     folder: pathlib.Path,
     progress: Progress,
 ) -> np.ndarray:
-    """Posterior draws (observations, draws, p) of a task by an amortised method trained on `budget` simulations."""
-    model = TASKS[task]()
+    """Posterior draws (observations, draws, p) of a task by a method that spends `budget` simulations.
+
+    A sequential method spends them anew for every observation.
+    """
+    model, chosen = TASKS[task](), METHODS[method]
+    observed = jnp.stack([observation(task, number) for number in configuration.observations])
+    draw = functools.partial(sample_many, n=configuration.draws, progress=progress, stage="drawing")
+    if chosen.rounds > 1:
+        draws = []
+        for number, one in zip(configuration.observations, observed, strict=True):
+            own = stream(key, f"observation {number}")
+            posterior, _ = sequential(
+                chosen.train, model, one,
+                key=own, rounds=chosen.rounds, simulations=budget // chosen.rounds, batch_size=min(BATCH, budget // HELD_OUT),
+                directory=folder / str(number), progress=progress,
+            )  # fmt: skip
+            draws.append(draw(posterior, stream(own, "draws"), one[None])[0])
+        return np.stack(draws)
     simulations = model.simulate(stream(key, "simulations"), budget)
     theta, data = np.asarray(simulations.theta), np.asarray(simulations.data)
     n = budget // HELD_OUT
@@ -71,12 +106,11 @@ def infer(
         StoredSimulations(theta[rows], data[rows], batch_size=min(BATCH, budget // HELD_OUT))
         for rows in (slice(n, None), slice(n))
     )
-    posterior, _ = METHODS[method](
+    posterior, _ = chosen.train(
         model.parameters, source, held_out,
         key=stream(key, "training"), checkpoint=folder / "training", progress=progress, stage=f"{method} on {task}",
     )  # fmt: skip
-    observed = jnp.stack([observation(task, number) for number in configuration.observations])
-    return sample_many(posterior, stream(key, "draws"), observed, configuration.draws, progress=progress, stage="drawing")
+    return draw(posterior, stream(key, "draws"), observed)
 
 
 def distance(draws: np.ndarray, task: str, number: int, key: jax.Array) -> float:

@@ -1,0 +1,47 @@
+"""What simulator gradients are worth: posteriors from few simulations, with and without the score term."""
+
+from typing import Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from fullfield.recipes.configuration import Configuration
+from fullfield.recipes.recipe import Recipe, Scale
+
+
+Task = Literal["two_moons", "lotka_volterra", "lotka_volterra_latent"]
+
+
+class GradientsConfiguration(Configuration):
+    """Settings of the study."""
+
+    tasks: tuple[Task, ...] = ("two_moons", "lotka_volterra", "lotka_volterra_latent")
+    budgets: tuple[int, ...] = Field(default=(20, 50, 100, 200, 500, 1000), description="simulations, in rising order")
+    seeds: PositiveInt = Field(default=5, description="independent sets of simulations per budget")
+    weight: PositiveFloat = Field(default=0.1, description="of the score term; the gradient zero costs one")
+    steps: PositiveInt = Field(default=2000, description="most training steps")
+    test: int = Field(default=2000, ge=100, description="simulations on which log probabilities are measured")
+    draws: int = Field(default=2000, ge=100, le=10_000, description="draws compared with as many of the reference")
+    observations: tuple[Literal[1, 2, 3, 4, 5], ...] = Field(default=(1, 2, 3), description="at which C2ST is measured")
+
+
+def build(configuration: GradientsConfiguration):
+    """Build the study."""
+    from fullfield.recipes.gradients_measure import gradients_study
+
+    return gradients_study(configuration)
+
+
+GRADIENTS = Recipe(
+    name="gradients",
+    summary="Neural posteriors with simulator scores: what they save in simulations, on two moons and Lotka-Volterra.",
+    configuration=GradientsConfiguration,
+    scales={
+        "smoke": Scale(
+            {"tasks": ("two_moons",), "budgets": (50, 100), "seeds": 1, "steps": 300, "observations": (1,)}, "~1 min"
+        ),
+        "laptop": Scale({}, "~60 min"),
+        "paper": Scale({"seeds": 20, "observations": (1, 2, 3, 4, 5), "draws": 10_000}, "hours"),
+    },
+    build=build,
+    citations=("zeghal2022", "lueckmann2021", "papamakarios2016"),
+)  # fmt: skip
