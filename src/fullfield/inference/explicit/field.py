@@ -128,7 +128,7 @@ def sample_field(
         now = place["within"]
         run, maps = plan.advance(run, place, stream(key, f"block {place['block']}"))
         if name == "sampling":
-            if recorder:
+            if recorder and maps.size:
                 recorder.write_maps(now, plan.blocks, np.asarray(maps))
             spent += 1
         if recorder:
@@ -167,7 +167,8 @@ class Plan(eqx.Module):
 
     def begin(self, points: Float[Array, "c D"], theta: Float[Array, " p"], key: Key[Array, ""]) -> Run:
         """First state of a run, with the preconditioner of an average observation at `theta`."""
-        preconditioner = expected(self.target, key=stream(key, "preconditioner"), theta=theta, simulations=self.chains).held()
+        preconditioner = expected(self.target, key=stream(key, "preconditioner"), theta=theta, simulations=self.chains)
+        preconditioner = preconditioner.held() if self.target.sites else preconditioner
         run = self._fresh(points, preconditioner, key)
         return self._placed(run, points, preconditioner, stream(key, "walkers"), first=True)
 

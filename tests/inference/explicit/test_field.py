@@ -1,0 +1,134 @@
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import zarr
+
+from fullfield._core import ConfigurationError, DataError, ShapeError
+from fullfield.diagnostics import convergence, ess_mean
+from fullfield.inference.explicit import MAMS, MCLMC, NUTS, sample_field, Target
+from fullfield.parameters import ParameterSpace
+from fullfield.simulators import BlackBoxModel, LinearGaussian
+
+
+MODEL = LinearGaussian()
+DATA = jnp.asarray(np.random.default_rng(0).normal(size=24) * 1.5, jnp.float32)
+SETTINGS = {"draws": 100, "chains": 3, "warmup": 80, "block": 20}
+
+
+class Stopped(Exception):
+    pass
+
+
+def stop_after(stage, blocks):
+    def progress(name, done, total, **numbers):
+        if name == stage and done == blocks:
+            raise Stopped
+
+    return progress
+
+
+@pytest.mark.parametrize("sampler", [MCLMC(energy_variance=1e-4), MAMS(), NUTS()], ids=["mclmc", "mams", "nuts"])
+def test_chains_have_mean_and_covariance_of_the_exact_posterior(sampler):
+    """Means to 4 standard errors and variances to 4 of theirs: 9 of each, a false alarm in 1000; a tenth more width is seen."""
+    chains = sample_field(MODEL, DATA, key=jax.random.key(1), sampler=sampler, draws=3000, block=250, warmup=1000)
+    mean, covariance = (np.asarray(part) for part in MODEL.posterior(DATA))
+    sizes = np.array([ess_mean(chains.theta[..., i]) for i in range(3)])
+    assert sizes.min() > 1500
+    width = np.sqrt(np.diag(covariance))
+    assert np.all(np.abs(chains.draws.mean(0) - mean) < 4 * width / np.sqrt(sizes))
+    squares = (chains.theta - mean) ** 2
+    sizes = np.array([ess_mean(squares[..., i]) for i in range(3)])
+    ratio = squares.mean((0, 1)) / width**2
+    assert np.all(np.abs(ratio - 1) < 4 * np.sqrt(2 / sizes))
+    assert np.any(np.abs(1.21 * ratio - 1) > 4 * np.sqrt(2 / sizes))
+    # The product is the latents, whose posterior mean and width are known as well.
+    exact_mean, exact_std = latents_posterior()
+    np.testing.assert_allclose(chains.product_mean, exact_mean, atol=4.5 / np.sqrt(1000))
+    np.testing.assert_allclose(chains.product_std, exact_std, rtol=0.08)
+    report = convergence(
+        chains.theta, names=chains.names, gradients=chains.gradients, divergences=chains.divergences, energy=chains.energy,
+        energy_variance=chains.energy_variance, energy_target=chains.energy_target,
+    )  # fmt: skip
+    assert report.verdict == "pass"
+
+
+def latents_posterior():
+    root = MODEL.latent_scale * np.asarray(MODEL.latent_root)
+    response = np.asarray(MODEL.response)
+    noise = response @ response.T + MODEL.noise_scale**2 * np.eye(24)
+    covariance = np.linalg.inv(np.eye(24) + root.T @ np.linalg.solve(noise, root))
+    return covariance @ root.T @ np.linalg.solve(noise, np.asarray(DATA)), np.sqrt(np.diag(covariance))
+
+
+@pytest.mark.parametrize(("stage", "blocks"), [("warm-up, latents", 1), ("warm-up, measure", 1), ("sampling", 3)])
+@pytest.mark.parametrize("sampler", [MCLMC(energy_variance=1e-4), MAMS()], ids=["mclmc", "mams"])
+def test_an_interrupted_run_continues_bit_for_bit(tmp_path, sampler, stage, blocks):
+    key = jax.random.key(2)
+    whole = sample_field(MODEL, DATA, key=key, sampler=sampler, directory=tmp_path / "whole", **SETTINGS)
+    part = tmp_path / "part"
+    with pytest.raises(Stopped):
+        sample_field(MODEL, DATA, key=key, sampler=sampler, directory=part, progress=stop_after(stage, blocks), **SETTINGS)
+    again = sample_field(MODEL, DATA, key=key, sampler=sampler, directory=part, **SETTINGS)
+    assert again.gradients == whole.gradients
+    for name in ("theta", "log_density", "product_mean", "product_std", "acceptance"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(whole, name))
+    maps = [np.asarray(zarr.open_array(folder / "maps", mode="r")) for folder in (part, tmp_path / "whole")]
+    assert maps[0].shape == (3, 5, 24)
+    np.testing.assert_array_equal(*maps)
+    # A finished run is read, not repeated.
+    finished = sample_field(
+        MODEL, DATA, key=key, sampler=sampler, directory=part, progress=stop_after("sampling", 1), **SETTINGS
+    )
+    np.testing.assert_array_equal(finished.theta, whole.theta)
+    with pytest.raises(ConfigurationError, match="data"):
+        sample_field(MODEL, DATA + 1, key=key, sampler=sampler, directory=part, **SETTINGS)
+
+
+def test_the_energy_variance_is_measured_and_met_where_the_tuner_misses():
+    class Careless(MCLMC):
+        def tuned(self, tuner, step_size):
+            return 2 * super().tuned(tuner, step_size)
+
+    class Blind(Careless):
+        def corrected(self, step_size, energy_variance):
+            return step_size
+
+    found = sample_field(MODEL, DATA, key=jax.random.key(3), sampler=Careless(1e-4), **SETTINGS)
+    assert found.energy_variance < found.energy_target
+    missed = sample_field(MODEL, DATA, key=jax.random.key(3), sampler=Blind(1e-4), **SETTINGS)
+    assert missed.energy_variance > 10 * missed.energy_target
+
+
+def test_warm_starts_are_parameters_or_whole_points():
+    space: ParameterSpace = MODEL.parameters
+    theta = space.sample(jax.random.key(4), (3,))
+    points = Target(MODEL, DATA).dispersed(jax.random.key(5), 3)
+    for start in (theta, points):
+        assert np.all(np.isfinite(sample_field(MODEL, DATA, key=jax.random.key(6), start=start, **SETTINGS).theta))
+    with pytest.raises(ShapeError, match="One row per chain"):
+        sample_field(MODEL, DATA, key=jax.random.key(6), start=theta[:2], **SETTINGS)
+    with pytest.raises(DataError, match="starting point"):
+        sample_field(MODEL, DATA, key=jax.random.key(6), start=points.at[0, 0].set(jnp.inf), **SETTINGS)
+
+
+def test_a_model_that_only_simulates_is_refused_with_the_methods_that_remain():
+    black_box = BlackBoxModel(lambda key, theta: theta + jax.random.normal(key, (3,)), MODEL.parameters)
+    with pytest.raises(ConfigurationError, match="NPE, NLE, NRE and FMPE remain"):
+        sample_field(black_box, jnp.zeros(3), key=jax.random.key(0))
+    with pytest.raises(ConfigurationError, match="at least one"):
+        sample_field(MODEL, DATA, key=jax.random.key(0), draws=0)
+
+
+def test_target_splits_what_it_joins_and_is_the_models_potential():
+    target = Target(MODEL, DATA)
+    theta, latents = jnp.array([0.1, -0.3, 0.2]), {"z": jnp.arange(24.0)}
+    point = target.join(theta, latents)
+    assert point.shape == (target.size,)
+    unconstrained, split = target.split(point)
+    np.testing.assert_allclose(target.theta(point), theta, atol=1e-6)
+    np.testing.assert_array_equal(split["z"], latents["z"])
+    assert float(target(point)) == pytest.approx(-float(MODEL.potential(unconstrained, latents, DATA)), rel=1e-6)
+    with pytest.raises(DataError, match="NaN"):
+        Target(MODEL, eqx.tree_at(lambda x: x, DATA, DATA.at[3].set(jnp.nan)))
