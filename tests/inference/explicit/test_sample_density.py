@@ -26,24 +26,11 @@ def funnel(x):
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=["nuts", "mclmc", "mams"])
 def test_banana_and_funnel_have_their_moments(sampler):
     """Three moments each at 4 standard errors of theirs: 18 in all, a false alarm in 1000 runs."""
-    cases = (
-        (
-            banana,
-            2,
-            {"x0²": (lambda x: x[..., 0] ** 2, 4.0), "x1": (lambda x: x[..., 1], 4.0), "x0": (lambda x: x[..., 0], 0.0)},
-        ),
-        (
-            funnel,
-            3,
-            {"x0": (lambda x: x[..., 0], 0.0), "x0²": (lambda x: x[..., 0] ** 2, 1.0), "x1": (lambda x: x[..., 1], 0.0)},
-        ),
-    )
+    cases = ((banana, 2, {"x0": 0.0, "x1": 4.0, "x0²": 4.0}), (funnel, 3, {"x0": 0.0, "x1": 0.0, "x0²": 1.0}))
     for density, size, moments in cases:
         start = 3 * jax.random.normal(jax.random.key(1), (8, size))
-        run = jax.jit(
-            lambda start, density=density: sample_density(density, start, key=jax.random.key(2), n=3000, sampler=sampler)
-        )
-        draws = run(start)
+        settings = {"key": jax.random.key(2), "n": 3000, "sampler": sampler}
+        draws = jax.jit(functools.partial(sample_density, density, **settings))(start)
         if sampler == MCLMC(energy_variance=1e-5):
             assert float(draws.energy_variance) < 1.5e-5
         x0, x1 = np.moveaxis(np.asarray(draws.positions), -1, 0)[:2]
