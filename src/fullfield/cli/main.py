@@ -74,12 +74,16 @@ def check(what: What, scale: Scale = None, observation: Observation = None, set_
     """Validate a configuration, build every stage on shapes alone, print what a run would cost; run nothing."""
     from fullfield.cli.run import configure
     from fullfield.cli.tables import plan_table
-    from fullfield.recipes import Study
+    from fullfield.recipes import RunConfiguration
     from fullfield.recipes.plan import plan
 
     recipe, configuration = configure(what, _given(scale=scale, observation=observation), set_ or [])
     built = recipe.build(configuration)
-    _print(plan_table(recipe, configuration, built.plan() if isinstance(built, Study) else plan(built, configuration)))
+    _print(
+        plan_table(
+            recipe, configuration, plan(built, configuration) if isinstance(configuration, RunConfiguration) else built.plan()
+        )
+    )
 
 
 @app.command()

@@ -22,7 +22,8 @@ SECONDS_BETWEEN_LINES = 15.0
 class ProgressBars:
     """Draws a bar per stage; in a log file, writes a line per stage now and then instead.
 
-    A stage first told of with nothing done encloses the stages that follow, until it is done. It is a `fullfield._core.progress.Progress`, and a context in which the bars live.
+    A stage first told of with nothing done encloses the stages that follow, until it is done. It is a
+    `fullfield._core.progress.Progress`, and a context in which the bars live.
     """
 
     def __init__(self, console: Console):

@@ -12,7 +12,7 @@ from rich.markup import escape
 from fullfield._core import ConfigurationError, nearest, write_atomically
 from fullfield.cli.progress import ProgressBars
 from fullfield.cli.tables import verdict_table
-from fullfield.recipes import Recipe, RECIPES, run_pipeline, run_study, Study
+from fullfield.recipes import Recipe, RECIPES, run_pipeline, run_study, RunConfiguration
 from fullfield.recipes.configuration import Configuration, load_settings
 from fullfield.recipes.rundir import create, replace, resume as resume_run, RunDirectory
 
@@ -73,7 +73,7 @@ def execute(
     console = Console()
     use_compilation_cache()
     # Before anything is written: a wrong observation leaves no directory behind.
-    problem = recipe.build(configuration)
+    built = recipe.build(configuration)
     if resume and not path.exists():
         console.print(f"Nothing to resume in {escape(str(path))}: this run starts.", highlight=False)
     directory = _open(path, configuration, resume=resume, force=force)
@@ -84,10 +84,10 @@ def execute(
     try:
         with ProgressBars(console) as progress:
             told = {"command": first.read_text(), "summary": recipe.summary, "citations": recipe.citations}
-            if isinstance(problem, Study):
-                report = run_study(problem, configuration, directory, progress=progress, **told)
+            if isinstance(configuration, RunConfiguration):
+                report = run_pipeline(built, configuration, directory, progress=progress, **told).report
             else:
-                report = run_pipeline(problem, configuration, directory, progress=progress, **told).report
+                report = run_study(built, configuration, directory, progress=progress, **told)
     except KeyboardInterrupt:
         again = shlex.join(["fullfield", "run", str(path / "config.yaml"), "--resume"])
         console.print(f"\nStopped; nothing is lost. Continue with: [bold]{escape(again)}[/]", highlight=False, soft_wrap=True)

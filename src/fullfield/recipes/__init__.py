@@ -7,6 +7,7 @@ from fullfield._core import Registry
 from fullfield.recipes.configuration import Configuration, RunConfiguration, Section
 from fullfield.recipes.gradients import GRADIENTS
 from fullfield.recipes.lensing import LENSING
+from fullfield.recipes.lensing_benchmark import LENSING_BENCHMARK
 from fullfield.recipes.linear_gaussian import LINEAR_GAUSSIAN
 from fullfield.recipes.recipe import Recipe, Scale
 from fullfield.recipes.sbi_benchmark import SBI_BENCHMARK
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
     from fullfield.recipes.study import run_study, Study
 
 
-RECIPES = Registry("recipe", {recipe.name: recipe for recipe in (LENSING, LINEAR_GAUSSIAN, SBI_BENCHMARK, GRADIENTS)})
+RECIPES = Registry(
+    "recipe",
+    {recipe.name: recipe for recipe in (LENSING, LINEAR_GAUSSIAN, LENSING_BENCHMARK, SBI_BENCHMARK, GRADIENTS)},
+)
 
 __all__ = [
     "RECIPES", "Configuration", "Problem", "Recipe", "RunConfiguration", "Scale", "Section", "Study", "run_pipeline",

@@ -36,9 +36,9 @@ GRADIENTS = Recipe(
     summary="Neural posteriors with simulator scores: what they save in simulations, on two moons and Lotka-Volterra.",
     configuration=GradientsConfiguration,
     scales={
-        "smoke": Scale(
-            {"tasks": ("two_moons",), "budgets": (50, 100), "seeds": 1, "steps": 300, "observations": (1,)}, "~1 min"
-        ),
+        "smoke": Scale({
+            "tasks": ("two_moons",), "budgets": (50, 100), "seeds": 1, "steps": 300, "observations": (1,),
+        }, "~1 min"),
         "laptop": Scale({}, "~60 min"),
         "paper": Scale({"seeds": 20, "observations": (1, 2, 3, 4, 5), "draws": 10_000}, "hours"),
     },

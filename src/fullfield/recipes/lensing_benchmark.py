@@ -1,0 +1,76 @@
+"""Which full-field inference needs the fewest simulations: every method on one lensing observation."""
+
+from typing import get_args, Literal
+
+from pydantic import Field, PositiveInt
+
+from fullfield.recipes.configuration import Configuration, Section
+from fullfield.recipes.recipe import Recipe, Scale
+
+
+Method = Literal["npe", "nle", "nre", "fmpe", "tsnpe", "snle", "snre"]
+
+PUBLISHED = {
+    ("npe", 1000): 0.624, ("npe", 2000): 0.603, ("nle", 1000): 0.655, ("nle", 2000): 0.618, ("nre", 1000): 0.841,
+    ("nre", 2000): 0.805, ("fmpe", 1000): 0.810, ("fmpe", 2000): 0.754, ("tsnpe", 1000): 0.633, ("tsnpe", 2000): 0.613,
+    ("snle", 1000): 0.612, ("snle", 2000): 0.586, ("snre", 1000): 0.705, ("snre", 2000): 0.681,
+}  # fmt: skip
+"""C2ST on maps of 256 x 256 pixels by method and simulations: Zeghal et al. 2025 (A&A 699, A327); tsnpe beside their SNPE."""
+
+
+class ReferenceSettings(Section):
+    """The long chains that everything is compared with, and the shorter ones that are compared."""
+
+    chains: int = Field(default=8, ge=2)
+    draws: int = Field(default=2500, ge=40, description="kept by each chain of the reference")
+    warmup: PositiveInt = 400
+    explicit_draws: int = Field(default=1000, ge=40, description="kept by each of the chains that are compared")
+    nuts_draws: int = Field(default=60, ge=20, description="kept by each NUTS chain, for effective samples per gradient")
+
+
+class CompressionSettings(Section):
+    """How maps are compressed for the implicit methods; these simulations are not in their budgets."""
+
+    simulations: int = Field(default=10_000, ge=200)
+    epochs: PositiveInt = 9
+
+
+class LensingBenchmarkConfiguration(Configuration):
+    """Settings of the benchmark."""
+
+    pixels: Literal[16, 32, 64, 128, 256] = 32
+    methods: tuple[Method, ...] = ("npe", "nle", "nre", "fmpe", "snle")
+    budgets: tuple[PositiveInt, ...] = Field(
+        default=(200, 500, 1000, 2000), description="simulations, the held-out ones included"
+    )
+    seeds: PositiveInt = Field(default=2, description="independent sets of simulations per method and budget")
+    draws: int = Field(default=10_000, ge=100, description="draws compared with as many of the reference")
+    reference: ReferenceSettings = ReferenceSettings()
+    compression: CompressionSettings = CompressionSettings()
+
+
+def build(configuration: LensingBenchmarkConfiguration):
+    """Build the study."""
+    from fullfield.recipes.lensing_measure import lensing_study
+
+    return lensing_study(configuration)
+
+
+LENSING_BENCHMARK = Recipe(
+    name="lensing-benchmark",
+    summary="Explicit and implicit full-field inference of one lensing observation: accuracy per simulation.",
+    configuration=LensingBenchmarkConfiguration,
+    scales={
+        "smoke": Scale({
+            "pixels": 16, "methods": ("npe",), "budgets": (500,), "seeds": 1, "draws": 1000,
+            "reference": {"chains": 4, "draws": 300, "warmup": 100, "explicit_draws": 150, "nuts_draws": 20},
+            "compression": {"simulations": 2000, "epochs": 4},
+        }, "~5 min"),
+        "laptop": Scale({}, "~2 h"),
+        "paper": Scale({
+            "pixels": 256, "methods": get_args(Method), "seeds": 5, "compression": {"simulations": 20_000},
+        }, "hours (H200)"),
+    },
+    build=build,
+    citations=("zeghal2025", "jeffrey2021", "papamakarios2016"),
+)  # fmt: skip
