@@ -15,7 +15,8 @@ from jaxtyping import Array, Bool, Float, Key
 from fullfield._core import DataError, ShapeError, stream
 from fullfield._core.progress import Progress, silent
 from fullfield.datasets import AbstractShard, AbstractSimulations
-from fullfield.inference.implicit.scores import AbstractDensityLoss, mean_square_target, ScoreLoss, SummariesOnly
+from fullfield.inference.implicit.mapped import FirstColumns, Mapped
+from fullfield.inference.implicit.scores import AbstractDensityLoss, mean_square_target, ScoreLoss
 from fullfield.networks import AbstractDensity
 from fullfield.parameters import ParameterSpace
 from fullfield.training import cosine_adam, fit, History, Loss
@@ -124,7 +125,7 @@ def train_density(
         )  # fmt: skip
     mean_square = mean_square_target(loss, simulations, size, key=stream(key, "scores"))
     with_scores = ScoreLoss(loss, jnp.asarray(score_weight, float), jnp.maximum(mean_square, 1e-12))
-    held_out = SummariesOnly(validation, size) if columns(validation, key) > size else validation
+    held_out = Mapped(validation, FirstColumns(size)) if columns(validation, key) > size else validation
     return train_estimator(make, with_scores, loss.parameters, simulations, held_out, key=key, summary_size=size, **settings)
 
 

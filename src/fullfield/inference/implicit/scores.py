@@ -12,14 +12,13 @@ Source: Zeghal et al. 2022 (arXiv:2207.05636) for posteriors; arXiv:2409.17975, 
 """
 
 import abc
-from collections.abc import Iterator
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
-from fullfield.datasets import AbstractShard, AbstractSimulations
+from fullfield.datasets import AbstractSimulations
 from fullfield.networks import AbstractDensity
 from fullfield.parameters import ParameterSpace
 
@@ -119,45 +118,3 @@ def log_prior(parameters: ParameterSpace, unconstrained: Float[Array, " p"]) -> 
     """Log density of the prior in unconstrained coordinates, normalised there."""
     theta = parameters.to_constrained(unconstrained)
     return parameters.log_prob(theta) - parameters.log_det_unconstrained(theta)
-
-
-class SummariesOnly(AbstractSimulations):
-    """Simulations without the scores beside their summaries.
-
-    Args:
-        simulations: whose rows carry summary and score.
-        size: length of the summary.
-    """
-
-    simulations: AbstractSimulations
-    size: int
-    batch_size: int
-    steps_per_epoch: int
-
-    def __init__(self, simulations: AbstractSimulations, size: int):
-        self.simulations, self.size = simulations, size
-        self.batch_size, self.steps_per_epoch = simulations.batch_size, simulations.steps_per_epoch
-
-    def shards(self, key: Key[Array, ""]) -> Iterator[AbstractShard]:
-        """Go through one epoch."""
-        for shard in self.simulations.shards(key):
-            yield _SummaryShard(shard.steps, shard, self.size)
-
-    def cost(self, epochs: int) -> int:
-        """Number of distinct simulations that `epochs` epochs use."""
-        return self.simulations.cost(epochs)
-
-    @property
-    def identity(self) -> str:
-        """Digest of the simulations, scores included."""
-        return f"{self.simulations.identity}[:{self.size}]"
-
-
-class _SummaryShard(AbstractShard):
-    steps: Int[Array, ""]
-    shard: AbstractShard
-    size: int = eqx.field(static=True)
-
-    def draw(self, key: Key[Array, ""], step: Int[Array, ""]) -> tuple[Float[Array, "b p"], Float[Array, "b s"]]:
-        theta, data = self.shard.draw(key, step)
-        return theta, data[:, : self.size]

@@ -1,0 +1,159 @@
+"""NPE tuned once for all: several networks, some of them taught by a learned likelihood, weighted by what they predict.
+
+Few simulations teach a likelihood more than a posterior where data given parameters are simple and the other way round is
+not (four points of a Gaussian, say). A likelihood is also an emulator: from it a posterior network can be taught on as many
+emulated data as it takes. Where the likelihood is the harder part the emulated posterior is worse, and weights found on
+held-out simulations (`stack`) leave it out.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from fullfield._core import stream
+from fullfield._core.progress import Progress, silent
+from fullfield.datasets import AbstractShard, AbstractSimulations, OnlineSimulations
+from fullfield.inference.implicit.ensemble import stack
+from fullfield.inference.implicit.mapped import Logarithms, logarithms, Mapped
+from fullfield.inference.implicit.nle import train_nle
+from fullfield.inference.implicit.npe import train_npe
+from fullfield.inference.posterior import AbstractPosterior, EnsemblePosterior, FlowPosterior
+from fullfield.networks import AbstractDensity, spline_flow
+from fullfield.parameters import ParameterSpace
+from fullfield.simulators import AbstractForwardModel
+from fullfield.training import cosine_adam, History
+
+
+class LearnedModel(AbstractForwardModel):
+    """A learned likelihood as a forward model of summaries.
+
+    Args:
+        parameters: the parameters.
+        density: density of summaries (s,) given unconstrained parameters (p,).
+    """
+
+    parameters: ParameterSpace
+    density: AbstractDensity
+
+    def simulate_at(self, key: Key[Array, ""], theta: Float[Array, " p"]) -> Float[Array, " s"]:
+        """Draw one summary at parameters `theta` (p,)."""
+        return self.density.sample(key, self.parameters.to_unconstrained(theta), 1)[0]
+
+
+class Emulated(AbstractSimulations):
+    """Fresh emulated summaries in every step, which cost no simulation beyond those the emulator was trained on.
+
+    Args:
+        model: the emulator.
+        batch_size, steps_per_epoch: as `OnlineSimulations` has them.
+        simulations: how many the emulator was trained on.
+    """
+
+    model: LearnedModel
+    batch_size: int
+    steps_per_epoch: int
+    simulations: int
+
+    def __init__(self, model: LearnedModel, batch_size: int, steps_per_epoch: int, simulations: int):
+        self.model, self.batch_size, self.steps_per_epoch = model, batch_size, steps_per_epoch
+        self.simulations = simulations
+
+    def shards(self, key: Key[Array, ""]) -> Iterator[AbstractShard]:
+        """Yield the one shard of an epoch."""
+        yield from self._online.shards(key)
+
+    def cost(self, epochs: int) -> int:
+        """Number of simulations that the emulator has seen."""
+        return self.simulations
+
+    @property
+    def identity(self) -> str:
+        """Digest of the emulator and the batches."""
+        return self._online.identity
+
+    @property
+    def _online(self):
+        return OnlineSimulations(model=self.model, batch_size=self.batch_size, steps_per_epoch=self.steps_per_epoch)
+
+
+def train_amortised(
+    parameters: ParameterSpace,
+    simulations: AbstractSimulations,
+    validation: AbstractSimulations,
+    *,
+    key: Key[Array, ""],
+    density: Callable[..., AbstractDensity] = spline_flow,
+    likelihood: Callable[..., AbstractDensity] = spline_flow,
+    members: int = 2,
+    max_epochs: int = 60,
+    patience: int = 20,
+    emulated_steps: int = 8000,
+    checkpoint: str | os.PathLike | None = None,
+    progress: Progress = silent,
+    stage: str = "posterior",
+) -> tuple[EnsemblePosterior, History]:
+    """Fit the posterior by networks taught by simulations and by an emulator, in the best mixture.
+
+    Summaries that are positive and skewed are seen in the logarithm.
+
+    Args:
+        parameters: the parameters, in the order of the simulations' theta.
+        simulations: pairs of parameters and summaries (s,) to train on.
+        validation: held-out pairs, for early stopping and for the weights.
+        key: scalar key.
+        density: `(size, condition_size, *, key) -> density` of parameters.
+        likelihood: the same of summaries.
+        members: networks of each kind.
+        max_epochs: most epochs of those taught by simulations.
+        patience: epochs without a lower held-out loss before they stop.
+        emulated_steps: of 256 emulated simulations, for those taught by the emulator.
+        checkpoint: stem of files to continue from.
+        progress: told about every epoch.
+        stage: name for `progress`.
+
+    Returns:
+        The mixture, and the history of its first member.
+    """
+    rescale = logarithms(_all_data(simulations, stream(key, "data")))
+    seen, held_out = Mapped(simulations, rescale), Mapped(validation, rescale)
+
+    def settings(name):
+        file = None if checkpoint is None else f"{checkpoint}.{name}"
+        return {"key": stream(key, name), "checkpoint": file, "progress": progress, "stage": f"{stage}: {name}"}
+
+    rates = cosine_adam(3e-3, max_epochs * simulations.steps_per_epoch)
+    usual = {"optimiser": rates, "max_epochs": max_epochs, "patience": patience}
+    results = []
+    for i in range(members):
+        taught = train_npe(parameters, seen, held_out, density=density, **usual, **settings(f"simulated {i + 1}"))
+        results.append(taught)
+    used = simulations.cost(max_epochs)
+    epochs = 40
+    for i in range(members):
+        name = f"emulated {i + 1}"
+        emulator, _ = train_nle(parameters, seen, held_out, density=likelihood, **usual, **settings(f"likelihood {i + 1}"))
+        source = Emulated(LearnedModel(parameters, emulator.density), 256, -(-emulated_steps // epochs), used)
+        taught = train_npe(
+            parameters, source, held_out, density=density, optimiser=cosine_adam(3e-3, epochs * source.steps_per_epoch),
+            max_epochs=epochs, patience=patience, **settings(name),
+        )  # fmt: skip
+        results.append(taught)
+    posteriors = tuple(_behind(rescale, posterior) for posterior, _ in results)
+    return stack(posteriors, validation, key=stream(key, "weights")), results[0][1]
+
+
+def _behind(rescale: Logarithms, posterior: FlowPosterior) -> AbstractPosterior:
+    return FlowPosterior(posterior.parameters, posterior.density, rescale, posterior.data_shape)
+
+
+def _all_data(simulations, key):
+    parts = []
+    for shard in simulations.shards(key):
+        draw = eqx.filter_jit(lambda shard, i: shard.draw(jax.random.fold_in(key, i), i)[1])
+        parts += [np.asarray(draw(shard, jnp.asarray(i, jnp.int32))) for i in range(int(shard.steps))]
+    return np.concatenate(parts)

@@ -1,0 +1,103 @@
+"""Simulations seen through a function of their data."""
+
+from collections.abc import Callable, Iterator
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from fullfield._core import digest
+from fullfield.datasets import AbstractShard, AbstractSimulations
+
+
+class Mapped(AbstractSimulations):
+    """Simulations whose data pass through a function, inside the compiled step.
+
+    Args:
+        simulations: where examples come from.
+        function: of one example's data, a module.
+    """
+
+    simulations: AbstractSimulations
+    function: Callable
+    batch_size: int
+    steps_per_epoch: int
+
+    def __init__(self, simulations: AbstractSimulations, function: Callable):
+        self.simulations, self.function = simulations, function
+        self.batch_size, self.steps_per_epoch = simulations.batch_size, simulations.steps_per_epoch
+
+    def shards(self, key: Key[Array, ""]) -> Iterator[AbstractShard]:
+        """Go through one epoch."""
+        for shard in self.simulations.shards(key):
+            yield _MappedShard(shard.steps, shard, self.function)
+
+    def cost(self, epochs: int) -> int:
+        """Number of distinct simulations that `epochs` epochs use."""
+        return self.simulations.cost(epochs)
+
+    @property
+    def identity(self) -> str:
+        """Digest of the simulations and the function."""
+        return digest("mapped", self.simulations.identity, self.function)
+
+
+class _MappedShard(AbstractShard):
+    steps: Int[Array, ""]
+    shard: AbstractShard
+    function: Callable
+
+    def draw(self, key: Key[Array, ""], step: Int[Array, ""]) -> tuple[Float[Array, "b p"], Float[Array, "b s"]]:
+        theta, data = self.shard.draw(key, step)
+        return theta, jax.vmap(self.function)(data)
+
+
+class FirstColumns(eqx.Module):
+    """The first `size` numbers of a row."""
+
+    size: int = eqx.field(static=True)
+
+    def __call__(self, row: Float[Array, " columns"]) -> Float[Array, " size"]:
+        """Cut a row."""
+        return row[: self.size]
+
+
+class Logarithms(eqx.Module):
+    """Takes the logarithm of some numbers of a summary.
+
+    Args:
+        chosen: of which (s,).
+        offset: what is added first (s,), so that a zero has a logarithm.
+        least: smallest number (s,) that still counts as such.
+    """
+
+    chosen: Bool[Array, " s"]
+    offset: Float[Array, " s"]
+    least: Float[Array, " s"]
+
+    def __call__(self, summary: Float[Array, " s"]) -> Float[Array, " s"]:
+        """Transformed summary (s,)."""
+        return jnp.where(self.chosen, jnp.log(jnp.maximum(summary, self.least) + self.offset), summary)
+
+
+def logarithms(data: Float[np.ndarray | Array, "n s"]) -> Logarithms:
+    """Logarithms of those columns that are never negative and whose logarithm is less skewed than they are.
+
+    Where there are zeros, half the smallest positive value is added.
+    """
+    data = np.asarray(data, float)
+    positive = (data >= 0).all(axis=0) & (data.max(axis=0) > 0)
+    smallest = np.where(data > 0, data, np.inf).min(axis=0)
+    zeros = (data == 0).any(axis=0)
+    offset, least = np.where(positive & zeros, smallest / 2, 0.0), np.where(zeros, 0.0, smallest / 2)
+    offset, least = (np.where(positive, values, 1.0) for values in (offset, least))
+    logs = np.log(np.where(positive, np.maximum(data, least), 1.0) + offset)
+    chosen = positive & (_skewness(logs) < _skewness(data))
+    return Logarithms(jnp.asarray(chosen), jnp.asarray(offset, jnp.float32), jnp.asarray(least, jnp.float32))
+
+
+def _skewness(data):
+    deviation = np.where(data.std(axis=0) > 0, data.std(axis=0), 1.0)
+    return np.abs(np.mean(((data - data.mean(axis=0)) / deviation) ** 3, axis=0))
