@@ -1,5 +1,16 @@
 """Posteriors, and the ways to get them."""
 
+from fullfield.inference.explicit import (
+    Chains,
+    find_map,
+    fisher,
+    laplace,
+    MAMS,
+    MCLMC,
+    NUTS,
+    sample_density,
+    sample_field,
+)
 from fullfield.inference.implicit import (
     Binary,
     Contrastive,
@@ -16,8 +27,12 @@ from fullfield.inference.posterior import AbstractPosterior, EnsemblePosterior, 
 
 
 __all__ = [
+    "MAMS",
+    "MCLMC",
+    "NUTS",
     "AbstractPosterior",
     "Binary",
+    "Chains",
     "Contrastive",
     "EnsemblePosterior",
     "FlowPosterior",
@@ -25,6 +40,11 @@ __all__ = [
     "Multiclass",
     "RatioPosterior",
     "check_observation",
+    "find_map",
+    "fisher",
+    "laplace",
+    "sample_density",
+    "sample_field",
     "sample_many",
     "train_fmpe",
     "train_nle",
