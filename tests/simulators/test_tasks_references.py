@@ -12,6 +12,7 @@ from fullfield.simulators.tasks.published import NUMBERS, PUBLISHED, stored
 
 
 STEPS = 12
+ODES = ("lotka_volterra", "sir")  # whose every step integrates populations
 
 
 def _stationary(task, temperatures):
@@ -22,7 +23,7 @@ def _stationary(task, temperatures):
     temperature other than one is a broken twin: of 1.15² it is noise 15 % wider.
     """
     model = TASKS[task]()
-    chains = 400 if task in ("lotka_volterra", "sir") else 2000
+    chains = 400 if task in ODES else 2000
 
     @jax.jit
     def move(draws, aids, data, temperature, key):
@@ -63,7 +64,7 @@ def _stationary(task, temperatures):
 
 # Budget: about 420 z-scores over the tasks below 4.5 each (three in a thousand that one is not, were all independent), and
 # seven of log likelihoods, joined over the observations, below 4.
-@pytest.mark.parametrize("task", PUBLISHED)
+@pytest.mark.parametrize("task", [pytest.param(task, marks=[pytest.mark.slow] if task in ODES else []) for task in PUBLISHED])
 def test_reference_draws_are_stationary_and_leave_wider_noise(task):
     scores, wide = _stationary(task, (1.0, 1.15**2))
     assert np.abs(scores).max() < 4.5
