@@ -12,7 +12,11 @@ from fullfield.inference.explicit import MAMS, MCLMC, NUTS, sample_density
 from fullfield.inference.explicit.samplers import minimal_norm
 
 
-SAMPLERS = [NUTS(), MCLMC(energy_variance=1e-5), MAMS()]
+SAMPLERS = [
+    pytest.param(NUTS(), id="nuts"),
+    pytest.param(MCLMC(energy_variance=1e-5), id="mclmc"),
+    pytest.param(MAMS(), id="mams", marks=pytest.mark.slow),
+]
 
 
 def banana(x):
@@ -25,7 +29,7 @@ def funnel(x):
     return -0.5 * x[0] ** 2 - 0.5 * jnp.sum(x[1:] ** 2) * jnp.exp(-x[0]) - x[0]
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS, ids=["nuts", "mclmc", "mams"])
+@pytest.mark.parametrize("sampler", SAMPLERS)
 def test_banana_and_funnel_have_their_moments(sampler):
     """Three moments each at 4 standard errors of theirs: 18 in all, a false alarm in 1000 runs."""
     cases = ((banana, 2, {"x0": 0.0, "x1": 4.0, "x0²": 4.0}), (funnel, 3, {"x0": 0.0, "x1": 0.0, "x0²": 1.0}))

@@ -196,7 +196,7 @@ class Plan(eqx.Module):
     def _data(self):
         return jnp.broadcast_to(self.target.data, (self.chains, *self.target.data.shape))
 
-    def _placed(self, run: Run, points, preconditioner: Preconditioner, key, *, first: bool = False, spent: float = 0.0) -> Run:
+    def _placed(self, run: Run, points, preconditioner: Preconditioner, key, *, first: bool = False, spent: int = 0) -> Run:
         """The run with its chains at given points of new coordinates, and moments and tuners begun anew."""
         values, slopes = gradients(self.target, self._data(), points)
         if first and not bool(jnp.all(jnp.isfinite(values)) & jnp.all(jnp.isfinite(slopes))):
