@@ -29,7 +29,8 @@ class ProgressBars:
     def __init__(self, console: Console):
         self._console = console
         self._tasks: dict[str, TaskID] = {}
-        self._begun: dict[str, tuple[float, int]] = {}
+        self._begun: dict[str, tuple[float, float, int]] = {}
+        self._heard: float | None = None
         self._spoken: dict[str, float] = {}
         self._latest: tuple[str, int, int] | None = None
         self._enclosing: set[str] = set()
@@ -48,6 +49,7 @@ class ProgressBars:
 
     def __enter__(self) -> "ProgressBars":
         self._bars.start()
+        self._heard = time.monotonic()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -71,11 +73,15 @@ class ProgressBars:
 
     def _say(self, stage: str, done: int, total: int, text: str) -> None:
         now = time.monotonic()
+        heard = now if self._heard is None else self._heard
         earlier, at, end = self._latest or (stage, done, total)
         if earlier != stage and at < end and earlier not in self._enclosing:
-            self._console.print(f"{earlier}: {at}/{end}, stopped early, took {self._end(earlier, now):.0f} s", highlight=False)
-        self._latest = stage, done, total
-        start, first = self._begun.setdefault(stage, (now, done))
+            self._console.print(
+                f"{earlier}: {at}/{end}, stopped early, took {self._end(earlier, heard):.0f} s", highlight=False
+            )
+        self._latest, self._heard = (stage, done, total), now
+        # A stage begins where the one before was last heard of, but what it did until it first spoke may be compilation.
+        _, start, first = self._begun.setdefault(stage, (heard, now, done))
         last = self._spoken.setdefault(stage, now)
         if done < total and (done == first or now - last < SECONDS_BETWEEN_LINES):
             return
