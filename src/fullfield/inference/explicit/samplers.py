@@ -86,7 +86,8 @@ class MCLMC(AbstractSampler):
     target, met by a smaller step: the tuner of the literature can miss by orders of magnitude without a word.
 
     Args:
-        energy_variance: target of the energy error's variance per dimension and step.
+        energy_variance: target of the energy error's variance per dimension and step. Variances of a Gaussian in 2000
+            dimensions come out 0.3 % too small at 1e-5 and 0.7 % at 6e-5.
         length: distance over which the momentum decoheres, in units of √D.
         steps_per_draw: steps from one draw to the next that is kept.
 
@@ -94,7 +95,7 @@ class MCLMC(AbstractSampler):
     fields: Simon-Onfroy, Lanusse & de Mattia 2025, arXiv:2504.20130.
     """
 
-    energy_variance: float = eqx.field(static=True, default=1e-6)
+    energy_variance: float = eqx.field(static=True, default=1e-5)
     length: float = eqx.field(static=True, default=1.0)
     steps_per_draw: int = eqx.field(static=True, default=8)
 
