@@ -1,0 +1,81 @@
+"""What the studies make of their cells, and their smallest scales from end to end."""
+
+import numpy as np
+import pytest
+
+from fullfield.recipes import RECIPES, run_study
+from fullfield.recipes.rundir import create
+from fullfield.recipes.study import Measured
+
+
+def judged(name, values, **settings):
+    configuration = RECIPES[name].configure(settings)
+    study = RECIPES[name].build(configuration)
+    found = {cell.name: Measured(values(*cell.name.split("/"))) for cell in study.cells}
+    return {number.name: number for number in study.judge(found).numbers}
+
+
+def test_bars_of_the_benchmark_are_for_amortised_npe_at_ten_thousand():
+    numbers = judged(
+        "sbi-benchmark", lambda method, budget, task: {"seconds": 1.0, "c2st/1": 0.5, "c2st/2": 0.54},
+        tasks=("two_moons", "slcp"), methods=("npe", "nle"), budgets=(1000, 10_000), observations=(1, 2),
+    )  # fmt: skip
+    assert {name for name, number in numbers.items() if number.bar} == {"c2st/npe/10000/two_moons", "c2st/npe/10000/slcp"}
+    number = numbers["c2st/npe/10000/two_moons"]
+    assert number.value == pytest.approx(0.52)
+    assert number.uncertainty == pytest.approx(0.02)
+    assert (number.bar, number.published, number.verdict) == ("<= 0.54", 0.606, "pass")
+
+
+@pytest.mark.parametrize("helped", [True, False])
+def test_what_scores_save_is_read_off_the_curve_without_them(helped):
+    """Log probability grows by one per doubling; with scores it is that of thrice the simulations, if the check uses them."""
+
+    def cell(task, budget, seed):
+        plain = np.log2(float(budget)) + 0.01 * int(seed)
+        scored = plain + np.log2(3)
+        return {
+            "log_prob/without": plain,
+            "log_prob/with": scored,
+            "used": float(helped),
+            "c2st/with/1": 0.6,
+            "c2st/without/1": 0.7,
+        }
+
+    numbers = judged("gradients", cell, tasks=("two_moons",), budgets=(25, 50, 100, 400), seeds=5)
+    saved = [numbers[f"saved/two_moons/{budget}"].value for budget in (25, 50, 100)]
+    np.testing.assert_allclose(saved, 3 if helped else 1, rtol=1e-6)
+    assert numbers["saved/two_moons/100"].verdict == ("pass" if helped else "fail")
+    assert numbers["saved/two_moons/400"].bar is None
+    assert numbers["never_worse/two_moons"].verdict == "pass"
+    assert numbers["c2st/two_moons/without/50"].value == pytest.approx(0.7)
+
+
+def test_the_lensing_benchmark_compares_by_cost():
+    def cell(group, name, seed=None):
+        if group == "explicit":
+            rate = {"reference": 0.01, "mclmc": 0.012, "nuts": 0.002}[name]
+            spent = {"c2st/20000": 0.8, "c2st/60000": 0.6, "c2st/200000": 0.52} if name == "mclmc" else {}
+            return {"chains/omega_c/rhat": 1.005, "ess_per_gradient": rate} | spent
+        return {"c2st": 0.55 + 100 / float(name)} if group != "compressor" else {"held_out": 4.0}
+
+    numbers = judged("lensing-benchmark", cell, pixels=16, methods=("npe",), budgets=(1000, 2000))
+    assert numbers["explicit/c2st within 63000"].value == 0.6
+    assert numbers["explicit/ess per gradient over NUTS"].value == pytest.approx(6)
+    assert numbers["reference/chains/omega_c/rhat"].verdict == "pass"
+    assert numbers["c2st/best/1000"].verdict == "fail"
+    assert numbers["c2st/npe/2000"].published == 0.603
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["sbi-benchmark", "gradients", "lensing-benchmark"])
+def test_smallest_scale_runs_and_continues(name, tmp_path):
+    configuration = RECIPES[name].configure({"scale": "smoke"})
+    study = RECIPES[name].build(configuration)
+    directory = create(tmp_path / "run", configuration)
+    report = run_study(study, configuration, directory)
+    assert directory.page.exists()
+    assert report.cost.simulations > 0
+    again = run_study(RECIPES[name].build(configuration), configuration, directory)
+    assert again.numbers == report.numbers
+    assert all(np.isfinite(number.value) for number in report.numbers)
