@@ -13,7 +13,7 @@ from fullfield.inference.explicit.samplers import minimal_norm
 
 
 SAMPLERS = [
-    pytest.param(NUTS(), id="nuts"),
+    pytest.param(NUTS(), id="nuts", marks=pytest.mark.slow),
     pytest.param(MCLMC(energy_variance=1e-5), id="mclmc"),
     pytest.param(MAMS(), id="mams", marks=pytest.mark.slow),
 ]

@@ -167,6 +167,12 @@ class Plan(eqx.Module):
 
     def begin(self, points: Float[Array, "c D"], theta: Float[Array, " p"], key: Key[Array, ""]) -> Run:
         """First state of a run, with the preconditioner of an average observation at `theta`."""
+        values, slopes = gradients(self.target, self._data(), points)
+        if not bool(jnp.all(jnp.isfinite(values)) & jnp.all(jnp.isfinite(slopes))):
+            raise DataError(
+                "start", expected="a finite log density and gradient at every starting point",
+                got=f"log densities {np.asarray(values)}", remedy="Start elsewhere, or look at the model there.",
+            )  # fmt: skip
         preconditioner = expected(self.target, key=stream(key, "preconditioner"), theta=theta, simulations=self.chains)
         preconditioner = preconditioner.held() if self.target.sites else preconditioner
         run = self._fresh(points, preconditioner, key)
@@ -199,11 +205,6 @@ class Plan(eqx.Module):
     def _placed(self, run: Run, points, preconditioner: Preconditioner, key, *, first: bool = False, spent: int = 0) -> Run:
         """The run with its chains at given points of new coordinates, and moments and tuners begun anew."""
         values, slopes = gradients(self.target, self._data(), points)
-        if first and not bool(jnp.all(jnp.isfinite(values)) & jnp.all(jnp.isfinite(slopes))):
-            raise DataError(
-                "start", expected="a finite log density and gradient at every starting point",
-                got=f"log densities {np.asarray(values)}", remedy="Start elsewhere, or look at the model there.",
-            )  # fmt: skip
         size = jnp.asarray(self.sampler.first_step_size(self.target.size)) if first else settled(self.sampler, run.walkers)
         walkers = _walkers(self.sampler, preconditioner, points, values, slopes, size, jax.random.split(key, self.chains))
         cost = run.gradients + self.chains + spent

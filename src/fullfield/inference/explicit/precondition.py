@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from fullfield._core import full_precision, stream
+from fullfield._core import DataError, full_precision, stream
 from fullfield.inference.explicit.scaling import AbstractScaling, Dense, Diagonal, inverse_root, Modes, SMALL
 from fullfield.inference.explicit.target import Target
 from fullfield.simulators import LensingModel
@@ -101,6 +101,11 @@ def products(
     """
     forward = gradients(target, data, points + step * direction)[1]
     back = gradients(target, data, points - step * direction)[1]
+    if not bool(jnp.all(jnp.isfinite(forward)) & jnp.all(jnp.isfinite(back))):
+        raise DataError(
+            "model", expected="finite gradients about the chains' places", got="NaN or infinity",
+            remedy="Start nearer to the posterior, or look at the model at extreme parameters.",
+        )  # fmt: skip
     return (np.asarray(back, np.float64) - np.asarray(forward, np.float64)) / (2 * step)
 
 
