@@ -16,7 +16,7 @@ from fullfield.networks import mixture, RatioClassifier, velocity_flow
 from fullfield.simulators import LinearGaussian
 
 
-WORLD = LinearGaussian(n_data=3, n_parameters=2)
+WORLD = LinearGaussian(n_data=3, n_parameters=2, latent_scale=0.4, noise_scale=0.4)
 BATCH = 256
 CLASSIFIER = functools.partial(RatioClassifier, width=32, blocks=1)
 
@@ -75,8 +75,8 @@ def test_likelihood_is_the_exact_one(likelihood, truth):
     # Means off by 0.1 σ in each of three numbers are 0.015 nats; the error is that of 2048 pairs.
     assert -4 * error < value < 0.02 + 4 * error
     assert error < 0.01
-    scaled, error = divergence(exact_likelihood, lambda t, x: learnt(0.7 * t, x), truth.theta, truth.data)
-    assert scaled > 0.02 + 4 * error, "a likelihood of the wrong parameters must be noticed"
+    shifted, error = divergence(exact_likelihood, lambda t, x: learnt(t + 0.4, x), truth.theta, truth.data)
+    assert shifted > 0.02 + 4 * error, "a likelihood of the wrong parameters must be noticed"
 
 
 def test_ratio_is_the_exact_one_up_to_noise(ratio, truth):
@@ -99,11 +99,11 @@ def test_flow_matching_reaches_the_exact_posterior(matched, truth):
     value, error = divergence(exact_posterior, matched.log_prob, theta, data)
     assert -4 * error < value < 0.02 + 4 * error
     assert error < 0.02
-    wrong, error = divergence(exact_posterior, lambda t, x: matched.log_prob(0.7 * t, x), theta, data)
+    wrong, error = divergence(exact_posterior, lambda t, x: matched.log_prob(t + 0.4, x), theta, data)
     assert wrong > 0.02 + 4 * error, "a posterior of the wrong parameters must be noticed"
 
 
-@pytest.mark.parametrize("name", ["likelihood", "ratio", "matched"])
+@pytest.mark.parametrize("name", ["likelihood", "matched"])
 def test_draws_have_the_exact_moments(name, request, truth):
     posterior, observation = request.getfixturevalue(name), truth.data[0]
     mean, covariance = WORLD.posterior(observation)

@@ -13,9 +13,10 @@ from fullfield.inference.implicit import PosteriorProposal, sequential, train_nl
 from fullfield.inference.implicit.sequential import proposal_from
 from fullfield.networks import gaussian
 from fullfield.simulators import BlackBoxModel, LinearGaussian
+from fullfield.training import History
 
 
-WORLD = LinearGaussian(n_data=3, n_parameters=2)
+WORLD = LinearGaussian(n_data=3, n_parameters=2, latent_scale=0.2, noise_scale=0.2)
 DENSITY = functools.partial(gaussian, width=8, depth=1)
 TRAIN = functools.partial(train_npe, density=DENSITY, max_epochs=3)
 SETTINGS = {"key": jax.random.key(0), "rounds": 3, "simulations": 500, "batch_size": 150}
@@ -95,16 +96,16 @@ def test_each_method_gets_the_proposal_it_needs(whole, observation):
     assert isinstance(proposal_from(whole[0], observation, key=jax.random.key(1)), TruncatedPrior)
 
 
-def test_failed_simulations_are_refused_or_counted(observation):
+def test_failed_simulations_are_refused_or_counted(whole, observation):
     def simulator(key, theta):
-        data = np.asarray(WORLD.simulate_at(key, jnp.asarray(theta)))
-        return np.where(theta[0] > 1.5, np.nan, data)
+        return jnp.where(theta[0] > 1.5, jnp.nan, WORLD.simulate_at(key, theta))
 
-    model = BlackBoxModel(WORLD.parameters, simulator, (3,))
+    model = BlackBoxModel(simulator, WORLD.parameters)
     settings = SETTINGS | {"rounds": 1, "simulations": 100}
+    train = lambda *_, **__: (whole[0], History())  # noqa: E731
     with pytest.raises(DataError, match=r"in \d+ of 100 simulations.*leave_out"):
-        sequential(TRAIN, model, observation, **settings)
-    _, used = sequential(TRAIN, model, observation, leave_out=True, **settings)
+        sequential(train, model, observation, **settings)
+    _, used = sequential(train, model, observation, leave_out=True, **settings)
     # P(θ > 1.5) = 0.067: about seven of a hundred.
     assert 1 <= used.left_out[0] <= 18
 

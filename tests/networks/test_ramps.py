@@ -19,7 +19,7 @@ def test_monotonic_and_inverted():
     back, log_inverse = jax.jit(jax.vmap(element.inverse, in_axes=(0, None)))(y, raw)
     np.testing.assert_allclose(back, x, rtol=1e-4, atol=5e-3)
     np.testing.assert_allclose(log_inverse, -log_slope, atol=2e-2)
-    assert float(jnp.ptp(log_slope)) > 1, "far from a line, or nothing was tested"
+    assert float(jnp.ptp(log_slope)) > 0.5, "far from a line, or nothing was tested"
     slope = jax.jit(jax.vmap(jax.grad(lambda y: element.inverse(y, raw)[0])))(y)
     np.testing.assert_allclose(jnp.log(slope), -log_slope, atol=2e-2)
 

@@ -1,6 +1,8 @@
 """Inference from simulations alone."""
 
+from fullfield.inference.implicit.amortised import train_amortised
 from fullfield.inference.implicit.choose import Choice, train_with_scores
+from fullfield.inference.implicit.ensemble import stack
 from fullfield.inference.implicit.fmpe import train_fmpe
 from fullfield.inference.implicit.marginal import MarginalScore, train_score, with_marginal_scores
 from fullfield.inference.implicit.nle import train_nle
@@ -30,6 +32,8 @@ __all__ = [
     "Rounds",
     "TruncatedPrior",
     "sequential",
+    "stack",
+    "train_amortised",
     "train_fmpe",
     "train_nle",
     "train_npe",

@@ -29,6 +29,9 @@ from fullfield.simulators import AbstractForwardModel
 from fullfield.training import cosine_adam, History
 
 
+EPOCHS = 40  # of emulated simulations, after each of which the held-out ones are looked at
+
+
 class LearnedModel(AbstractForwardModel):
     """A learned likelihood as a forward model of summaries.
 
@@ -90,8 +93,10 @@ def train_amortised(
     density: Callable[..., AbstractDensity] = spline_flow,
     likelihood: Callable[..., AbstractDensity] = spline_flow,
     members: int = 2,
-    max_epochs: int = 60,
-    patience: int = 20,
+    learning_rate: float = 1e-2,
+    max_epochs: int = 100,
+    patience: int = 25,
+    average: float = 0.99,
     emulated_steps: int = 8000,
     checkpoint: str | os.PathLike | None = None,
     progress: Progress = silent,
@@ -109,8 +114,10 @@ def train_amortised(
         density: `(size, condition_size, *, key) -> density` of parameters.
         likelihood: the same of summaries.
         members: networks of each kind.
+        learning_rate: highest rate of those taught by simulations; the others take a third of it.
         max_epochs: most epochs of those taught by simulations.
         patience: epochs without a lower held-out loss before they stop.
+        average: decay per step of a running average of the weights of those taught by simulations.
         emulated_steps: of 256 emulated simulations, for those taught by the emulator.
         checkpoint: stem of files to continue from.
         progress: told about every epoch.
@@ -126,23 +133,24 @@ def train_amortised(
         file = None if checkpoint is None else f"{checkpoint}.{name}"
         return {"key": stream(key, name), "checkpoint": file, "progress": progress, "stage": f"{stage}: {name}"}
 
-    rates = cosine_adam(3e-3, max_epochs * simulations.steps_per_epoch)
-    usual = {"optimiser": rates, "max_epochs": max_epochs, "patience": patience}
+    def usual(rate):
+        optimiser = cosine_adam(rate, max_epochs * simulations.steps_per_epoch)
+        return {"optimiser": optimiser, "max_epochs": max_epochs, "patience": patience, "average": average}
+
     results = []
-    for i in range(members):
-        taught = train_npe(parameters, seen, held_out, density=density, **usual, **settings(f"simulated {i + 1}"))
-        results.append(taught)
-    used = simulations.cost(max_epochs)
-    epochs = 40
-    for i in range(members):
-        name = f"emulated {i + 1}"
-        emulator, _ = train_nle(parameters, seen, held_out, density=likelihood, **usual, **settings(f"likelihood {i + 1}"))
-        source = Emulated(LearnedModel(parameters, emulator.density), 256, -(-emulated_steps // epochs), used)
-        taught = train_npe(
-            parameters, source, held_out, density=density, optimiser=cosine_adam(3e-3, epochs * source.steps_per_epoch),
-            max_epochs=epochs, patience=patience, **settings(name),
+    for i in range(1, members + 1):
+        direct = usual(learning_rate) | settings(f"simulated {i}")
+        results.append(train_npe(parameters, seen, held_out, density=density, **direct))
+    for i in range(1, members + 1):
+        taught = usual(learning_rate / 3) | settings(f"likelihood {i}")
+        emulator, _ = train_nle(parameters, seen, held_out, density=likelihood, **taught)
+        source = Emulated(LearnedModel(parameters, emulator.density), 256, -(-emulated_steps // EPOCHS), simulations.cost(1))
+        results.append(
+            train_npe(
+                parameters, source, held_out, density=density, optimiser=cosine_adam(learning_rate / 3, emulated_steps),
+                max_epochs=EPOCHS, patience=EPOCHS, **settings(f"emulated {i}"),
+            )
         )  # fmt: skip
-        results.append(taught)
     posteriors = tuple(_behind(rescale, posterior) for posterior, _ in results)
     return stack(posteriors, validation, key=stream(key, "weights")), results[0][1]
 

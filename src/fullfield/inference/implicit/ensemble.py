@@ -30,7 +30,7 @@ def stack(
     Source: Yao et al. 2018 (Bayesian Analysis 13, 917), stacking of predictive distributions.
     """
     values = jnp.stack([_log_probs(posterior, validation, stream(key, "held-out")) for posterior in posteriors])
-    weights = np.asarray(_weights(values), float)
+    weights = np.exp(np.asarray(_log_weights(values), float))
     return EnsemblePosterior(tuple(posteriors), tuple(float(w) for w in weights / weights.sum()))
 
 
@@ -48,7 +48,7 @@ def _of_shard(posterior, shard, steps, key) -> Float[Array, " n"]:
 
 
 @jax.jit
-def _weights(values):
+def _log_weights(values):
     def step(_, log_weights):
         shares = jax.nn.softmax(values + log_weights[:, None], axis=0)
         return jnp.log(jnp.maximum(jnp.mean(shares, axis=1), 1e-12))
