@@ -2,6 +2,7 @@
 
 import functools
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,8 +10,10 @@ import numpyro.distributions as dist
 import pytest
 
 from fullfield._core import ConfigurationError, DataError, ParameterError, ShapeError
+from fullfield.inference import FlowPosterior
 from fullfield.inference.implicit import FMPE, NLE, NPE, NRE
 from fullfield.networks import gaussian
+from fullfield.training import History
 
 
 PRIOR = {"a": dist.Uniform(-1.0, 1.0), "b": dist.Uniform(-1.0, 1.0)}
@@ -43,9 +46,16 @@ def test_verbs_work(method, simulations):
 
 
 def test_every_method_is_trained_by_its_function(monkeypatch, simulations):
+    space = NPE(PRIOR).prior
+    untrained = FlowPosterior(space, gaussian(2, 2, key=jax.random.key(0), width=8), eqx.nn.Identity(), (2,))
     for method in (NPE, NLE, NRE, FMPE):
         calls = []
-        monkeypatch.setattr(method, "_train", staticmethod(lambda *args, calls=calls, **kw: calls.append(kw) or (None, None)))
+
+        def train(*_, calls=calls, **settings):
+            calls.append(settings)
+            return untrained, History()
+
+        monkeypatch.setattr(method, "_train", staticmethod(train))
         method(PRIOR, patience=3).append_simulations(*simulations).train(max_num_epochs=7)
         assert (calls[0]["max_epochs"], calls[0]["patience"]) == (7, 3)
 

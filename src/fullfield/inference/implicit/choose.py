@@ -14,6 +14,9 @@ from fullfield.parameters import ParameterSpace
 from fullfield.training import History
 
 
+MARGIN = 0.01  # nats of held-out log-probability; a smaller gain may be an accident of the epoch that was kept
+
+
 class Choice(eqx.Module):
     """What was chosen, and why.
 
@@ -40,7 +43,8 @@ def train_with_scores(
     """Train a density without and with the score term, and keep the one of better held-out log-probability.
 
     Both trainings start from the same weights and see the same batches. A wrong weight harms (arXiv:2409.17975,
-    section 5), and noisy joint scores may help at no weight at all; this way they are used only where they help.
+    section 5), and noisy joint scores may help at no weight at all; this way they are used
+    only where they help by `MARGIN` or more.
 
     Args:
         parameters: the parameters.
@@ -61,5 +65,5 @@ def train_with_scores(
             train(parameters, simulations, validation, key=stream(key, "both"), score_weight=used, checkpoint=file, **settings)
         )
     (_, plain), (_, scored) = results
-    choice = Choice(scored.best < plain.best, plain.best, scored.best)
+    choice = Choice(scored.best < plain.best - MARGIN, plain.best, scored.best)
     return (*results[int(choice.used)], choice)
