@@ -200,7 +200,7 @@ def test_list_gives_every_recipe_and_its_scales_a_line(call):
     code, out, _ = call("list", columns=100)
     assert code == 0
     for recipe in RECIPES.values():
-        (line,) = (line for line in out.splitlines() if recipe.name in line)
+        (line,) = (line for line in out.splitlines() if line.split()[:1] == [recipe.name])
         assert all(f"{name} {scale.cost}" in line for name, scale in recipe.scales.items())
 
 

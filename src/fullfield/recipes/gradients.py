@@ -33,7 +33,7 @@ def build(configuration: GradientsConfiguration):
 
 GRADIENTS = Recipe(
     name="gradients",
-    summary="Neural posteriors with simulator scores: what they save in simulations, on two moons and Lotka-Volterra.",
+    summary="What simulator scores save: neural posteriors with and without them, on two moons and Lotka-Volterra.",
     configuration=GradientsConfiguration,
     scales={
         "smoke": Scale({

@@ -48,7 +48,7 @@ def build(configuration: SBIBenchmarkConfiguration):
 
 SBI_BENCHMARK = Recipe(
     name="sbi-benchmark",
-    summary="Seven benchmark tasks with known posteriors: C2ST of every implicit method per simulation spent.",
+    summary="Tasks with known posteriors: C2ST of every implicit method on seven of them, per simulation spent.",
     configuration=SBIBenchmarkConfiguration,
     scales={
         "smoke": Scale({
