@@ -58,7 +58,7 @@ def build(configuration: LensingBenchmarkConfiguration):
 
 LENSING_BENCHMARK = Recipe(
     name="lensing-benchmark",
-    summary="Every method on one lensing map: explicit and implicit full-field inference, accuracy per simulation.",
+    summary="Every method on one map: explicit and implicit full-field inference, accuracy per simulation.",
     configuration=LensingBenchmarkConfiguration,
     scales={
         "smoke": Scale({
