@@ -56,7 +56,7 @@ LAPTOP = {
 }
 LINEAR_GAUSSIAN = Recipe(
     name="linear-gaussian",
-    summary="A world known in closed form: every stage is compared with the exact answer.",
+    summary="A closed-form world: every stage is compared with the exact answer.",
     configuration=LinearGaussianConfiguration,
     scales={"smoke": Scale(SMOKE, "~1 min"), "laptop": Scale(LAPTOP, "~3 min")},
     build=build,
