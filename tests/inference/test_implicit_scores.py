@@ -53,6 +53,7 @@ def test_targets_are_gradients_in_unconstrained_coordinates():
         assert np.abs(likelihood - score).max() > 0.1, "coordinates must matter, or nothing was tested"
 
 
+@pytest.mark.slow
 def test_loss_is_the_densitys_own_without_scores(truth, key):
     theta, data, scores = (array[:64] for array in truth)
     loss, density = NPELoss(WORLD.parameters), SMALL(2, 3, key=key)
@@ -66,6 +67,7 @@ def test_loss_is_the_densitys_own_without_scores(truth, key):
     np.testing.assert_allclose(both(0.3, rows) - plain, 0.3 * jnp.mean((gradient - target) ** 2), rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_scores_help_where_right_and_are_dropped_where_wrong(truth):
     theta, data, _ = truth
     scores = jax.vmap(WORLD.marginal_score)(theta, data)

@@ -4,6 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from fullfield.networks import smooth_flow
 from fullfield.networks.bijections import SplineElement
@@ -46,6 +47,7 @@ def test_no_kinks_where_a_spline_has_them():
     assert jump(spline, raw[: spline.n_raw]) > 0.2
 
 
+@pytest.mark.slow
 def test_score_equals_finite_differences(key):
     with jax.enable_x64(True):
         to_double = lambda leaf: jnp.asarray(np.asarray(leaf, np.float64)) if eqx.is_inexact_array(leaf) else leaf  # noqa: E731

@@ -67,6 +67,7 @@ def test_simulations_have_the_model_s_mean_and_covariance_and_a_score(model):
     np.testing.assert_allclose(white.var(-1), 1, atol=4.5 * np.sqrt(2 / 4000))
 
 
+@pytest.mark.slow
 def test_a_covariance_that_follows_the_cosmology_brings_its_determinant():
     free = SpectrumModel(LENSING)
     held = SpectrumModel(LENSING, fixed_at=THETA)

@@ -49,6 +49,7 @@ def test_fisher_is_that_of_the_data_alone_in_the_parameters_themselves():
     np.testing.assert_allclose(found / np.outer(scale, scale), np.eye(2), atol=0.25)
 
 
+@pytest.mark.slow
 def test_the_preconditioner_whitens_a_gaussian_posterior():
     target = Target(MODEL, DATA)
     data = jnp.broadcast_to(DATA, (2, 24))
