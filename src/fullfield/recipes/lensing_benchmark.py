@@ -65,8 +65,8 @@ LENSING_BENCHMARK = Recipe(
             "pixels": 16, "methods": ("npe",), "budgets": (500,), "seeds": 1, "draws": 1000,
             "reference": {"chains": 4, "draws": 300, "warmup": 100, "explicit_draws": 150, "nuts_draws": 20},
             "compression": {"simulations": 2000, "epochs": 4},
-        }, "~5 min"),
-        "laptop": Scale({}, "~2 h"),
+        }, "~30 min"),
+        "laptop": Scale({}, "hours"),
         "paper": Scale({
             "pixels": 256, "methods": get_args(Method), "seeds": 5, "compression": {"simulations": 20_000},
         }, "hours (H200)"),
