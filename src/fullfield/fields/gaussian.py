@@ -36,14 +36,15 @@ def power_root(power: Float[Array, "pairs m m"]) -> Float[Array, "pairs m m"]:
     """
     bins = _bins(len(power))
     place = _places(bins)
-    root: list = [None] * len(power)
+    # Indexing would be transposed into one padded array per pair; unstacking is transposed into one concatenation.
+    given, root = jnp.unstack(power), [jnp.zeros(())] * len(power)
     for j in range(bins):
-        pivot = power[place[j, j]] - sum(root[place[k, j]] ** 2 for k in range(j))
-        positive = pivot > _FLOOR * power[place[j, j]]
+        pivot = given[place[j, j]] - sum(root[place[k, j]] ** 2 for k in range(j))
+        positive = pivot > _FLOOR * given[place[j, j]]
         safe = jnp.sqrt(jnp.where(positive, pivot, 1.0))
         root[place[j, j]] = jnp.where(positive, safe, 0.0)
         for i in range(j + 1, bins):
-            remainder = power[place[j, i]] - sum(root[place[k, i]] * root[place[k, j]] for k in range(j))
+            remainder = given[place[j, i]] - sum(root[place[k, i]] * root[place[k, j]] for k in range(j))
             root[place[j, i]] = jnp.where(positive, remainder / safe, 0.0)
     return jnp.stack(root)
 
@@ -73,12 +74,12 @@ def gaussian_field(sky: FlatSky, root: Float[Array, "pairs m m"], white: Float[A
     place = _places(bins)
     mirrored = jnp.roll(white[:, ::-1, ::-1], 1, axis=(1, 2))[..., :m]
     even, odd = white[..., :m] + mirrored, mirrored - white[..., :m]
-    plane = (n**2 / (2 * sky.side_radians)) * jnp.concatenate([root, root[:, m - 2 : 0 : -1]], axis=1)
+    plane = jnp.unstack((n**2 / (2 * sky.side_radians)) * jnp.concatenate([root, root[:, m - 2 : 0 : -1]], axis=1))
 
-    def coloured(modes):
+    def coloured(*modes):
         return jnp.stack([sum(plane[place[j, i]] * modes[j] for j in range(i + 1)) for i in range(bins)])
 
-    return jnp.fft.irfft2(jax.lax.complex(coloured(even), coloured(odd)), s=(n, n))
+    return jnp.fft.irfft2(jax.lax.complex(coloured(*jnp.unstack(even)), coloured(*jnp.unstack(odd))), s=(n, n))
 
 
 def _bins(pairs: int) -> int:
