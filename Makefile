@@ -11,7 +11,7 @@ demo: $(VENV)/installed
 	  exit $$code; }
 
 test: $(VENV)/tested
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 types: $(VENV)/checked
 	$(BIN)/pyright src
