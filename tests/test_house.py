@@ -38,7 +38,7 @@ def test_import_has_no_side_effects():
     code = """
 import os, sys, warnings
 # What the packages below do when they are imported is not ours: variables of OpenMP, filters of warnings.
-import blackjax, jax, sklearn.covariance, sklearn.neural_network, flowjax.bijections
+import blackjax, jax, sklearn.covariance, flowjax.bijections
 import getdist, matplotlib.figure, numpyro, optax, zarr
 filters, environment = list(warnings.filters), dict(os.environ)
 settings, arrays = dict(jax.config.values), len(jax.live_arrays())

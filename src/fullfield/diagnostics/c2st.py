@@ -1,16 +1,13 @@
 """Classifier two-sample test: can a network tell posterior draws from those of a reference?"""
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
-from sklearn.model_selection import KFold
-from sklearn.neural_network import MLPClassifier
 
-from fullfield._core import DataError, ShapeError
+from fullfield._core import DataError, ShapeError, stream
+from fullfield.diagnostics.classifier import held_out_accuracies
 from fullfield.diagnostics.record import Number, Report
-from fullfield.diagnostics.samples import as_finite, generator, Numeric
-
-
-ITERATIONS = 10_000
+from fullfield.diagnostics.samples import as_finite, Numeric
 
 
 def c2st(
@@ -27,7 +24,7 @@ def c2st(
     """Measure the held-out accuracy of a network that tells two equal numbers of samples apart.
 
     0.5 is the best; with 10 000 of each, anything below about 0.51 cannot be told from exact. Both are scaled by mean and
-    standard deviation of the reference; two hidden ReLU layers, Adam, shuffled cross-validation.
+    standard deviation of the reference; two hidden ReLU layers, Adam, shuffled cross-validation (`classifier`).
 
     Args:
         samples: draws of the posterior to judge.
@@ -57,19 +54,12 @@ def c2st(
     if not np.all(scale > 0):
         raise DataError("reference", expected="draws that differ", got=f"equal ones in column {int(np.argmin(scale))}")
     points = (np.concatenate([samples, reference]) - centre) / scale
-    labels = np.repeat([0, 1], len(reference))
-    seeds = generator(key, "c2st").integers(0, 2**32 - 1, 2)
-    layers = 2 * (units or 10 * samples.shape[1],)
-    accuracies = []
-    for fit, held_out in KFold(folds, shuffle=True, random_state=int(seeds[0])).split(points):
-        classifier = MLPClassifier(
-            hidden_layer_sizes=layers,
-            activation="relu",
-            solver="adam",
-            max_iter=ITERATIONS,
-            random_state=int(seeds[1]),
+    accuracies = np.asarray(
+        held_out_accuracies(
+            jnp.asarray(points, jnp.float32), jnp.arange(len(points)) >= len(samples),
+            folds=folds, units=units or 10 * samples.shape[1], key=stream(key, "c2st"),
         )
-        accuracies.append(classifier.fit(points[fit], labels[fit]).score(points[held_out], labels[held_out]))
+    )  # fmt: skip
     mean = float(np.mean(accuracies))
     scatter = float(np.std(accuracies, ddof=1)) / folds**0.5
     error = max(scatter, (mean * (1 - mean) / len(points)) ** 0.5)
