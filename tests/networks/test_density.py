@@ -118,3 +118,40 @@ def test_a_constant_condition_does_no_harm(key):
     x, condition = jax.random.normal(key, (500, 2)), jnp.ones((500, 2))
     density = gaussian(2, 2, key=key).fitted_to(x, condition)
     assert np.isfinite(density.log_prob(x[0], condition[0]))
+
+
+def linear_world(key, n, noise=0.0):
+    """Pairs of a linear-Gaussian world, gradients of its log density with some noise, and its regression and covariance."""
+    keys = jax.random.split(key, 4)
+    slope = jnp.array([[1.0, -0.5], [0.3, 0.8], [0.0, 2.0]])
+    root = jnp.array([[0.2, 0.0, 0.0], [0.1, 0.3, 0.0], [-0.05, 0.1, 0.1]])
+    condition = 3 + 2 * jax.random.normal(keys[0], (n, 2))
+    z = jax.random.normal(keys[1], (n, 3))
+    gradient = -jax.scipy.linalg.solve_triangular(root, z.T, lower=True, trans=1).T
+    gradient = gradient + noise * jnp.abs(gradient).max() * jax.random.normal(keys[2], gradient.shape)
+    return condition @ slope.T + 1.0 + z @ root.T, condition, gradient, slope, root @ root.T
+
+
+def mean_and_covariance(density, condition):
+    inverse = jnp.linalg.inv(density.root.tree if hasattr(density.root, "tree") else density.root)
+    return density._regression(condition)[1], inverse @ inverse.T
+
+
+def test_exact_gradients_tell_a_gaussian_from_a_handful_of_pairs(key):
+    x, condition, gradient, slope, covariance = linear_world(key, 8)
+    density = DENSITIES["smooth_flow"](3, 2, key=key, **SETTINGS["smooth_flow"])
+    where = jnp.array([4.0, -1.0])
+    mean, found = mean_and_covariance(density.fitted_to_gradients(x, condition, gradient), where)
+    np.testing.assert_allclose(mean, slope @ where + 1, atol=2e-3)
+    np.testing.assert_allclose(found, covariance, rtol=0.01, atol=2e-4)
+    # Without gradients the same pairs leave errors of the order of the width.
+    _, plain = mean_and_covariance(density.fitted_to(x, condition), where)
+    assert np.abs(plain / covariance - 1).max() > 0.3
+
+
+def test_gradients_that_make_no_sense_change_nothing(key):
+    x, condition, gradient, *_ = linear_world(key, 40)
+    density = DENSITIES["gaussian"](3, 2, key=key, **SETTINGS["gaussian"])
+    plain, misled = density.fitted_to(x, condition), density.fitted_to_gradients(x, condition, -gradient)
+    for name in ("slope", "offset", "root"):
+        np.testing.assert_array_equal(*(jax.tree.leaves(getattr(one, name))[0] for one in (plain, misled)))

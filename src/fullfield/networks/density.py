@@ -109,8 +109,40 @@ class ConditionalFlow(AbstractDensity):
         root = jnp.tril(jnp.linalg.inv(jnp.linalg.cholesky(covariance)))
         return ConditionalFlow(self.flow, standardise, slope, offset, root)
 
+    @full_precision
+    def fitted_to_gradients(
+        self, x: Float[Array, "n p"], condition: Float[Array, "n s"], gradient: Float[Array, "n p"]
+    ) -> "ConditionalFlow":
+        """The same, where noisy gradients of log q in x (n, p) are known too, each of which says more than one x does.
+
+        A Gaussian of precision P has the gradient -P (x - W c - m), so that P, P W and P m follow by linear regression of
+        gradients on x and c. Without gradients each x differs from its mean by a posterior's width; with them nothing but
+        their own noise is left, so that in a linear-Gaussian world as many pairs as there are unknowns per row are enough.
+        Where the precision found is not positive definite, that of `fitted_to` stays.
+        """
+        plain = self.fitted_to(x, condition)
+        standardise, (slope, offset, root) = plain.standardise, paramax.unwrap((plain.slope, plain.offset, plain.root))
+        standardised = standardise(condition)
+        # In the plain fit's white coordinates everything is of order one.
+        white = (x - offset - standardised @ slope.T) @ root.T
+        target = jax.scipy.linalg.solve_triangular(root, gradient.T, lower=True, trans=1).T
+        design = jnp.concatenate([white, standardised, jnp.ones((len(x), 1))], axis=1)
+        gram = design.T @ design / len(x) + RIDGE * jnp.eye(design.shape[1])
+        found = jnp.linalg.solve(gram, design.T @ target / len(x))
+        p = self.size
+        precision = -(found[:p] + found[:p].T) / 2
+        factor = jnp.linalg.cholesky(precision, symmetrize_input=True)
+        usable = jnp.all(jnp.isfinite(factor)) & jnp.all(jnp.diagonal(factor) ** 2 > LEAST_PRECISION)
+        shift = jnp.linalg.solve(jnp.where(usable, precision, jnp.eye(p)), found[p:].T)
+        back = jax.scipy.linalg.solve_triangular(root, shift, lower=True)
+        covariance = jnp.linalg.inv(root.T @ jnp.where(usable, precision, jnp.eye(p)) @ root)
+        new = slope + back[:, :-1], offset + back[:, -1], jnp.tril(jnp.linalg.inv(jnp.linalg.cholesky(covariance)))
+        chosen = (jnp.where(usable, after, before) for after, before in zip(new, (slope, offset, root), strict=True))
+        return ConditionalFlow(self.flow, standardise, *chosen)
+
 
 RIDGE = 1e-5
+LEAST_PRECISION = 0.01  # relative to the regression without gradients, which few pairs make too narrow
 
 
 def _bijected(size: int, condition_size: int, bijection: AbstractBijection) -> ConditionalFlow:

@@ -56,12 +56,12 @@ class Study:
     Args:
         cells: the measurements.
         judge: numbers with their bars, from what all cells found, by name.
-        illustrate: figures, from the same.
+        illustrate: figures, from the same, and from what cells left in the run directory.
     """
 
     cells: Sequence[Cell]
     judge: Callable[[Mapping[str, Measured]], Report]
-    illustrate: Callable[[Mapping[str, Measured]], list[Illustration]] = field(default=lambda found: [])
+    illustrate: Callable[[Mapping[str, Measured], RunDirectory], list[Illustration]] = field(default=lambda *_: [])
 
     def plan(self) -> dict[str, str]:
         """By group of cells, how many there are."""
@@ -106,7 +106,7 @@ def run_study(
             found[cell.name] = _measure(cell, directory, progress)
         progress("measuring", len(study.cells), len(study.cells))
         start = time.perf_counter()
-        pictures = study.illustrate(found)
+        pictures = study.illustrate(found, directory)
         for picture in pictures:
             plots.save_figure(picture.figure, directory.figure(picture.name))
         entries = bibliography(citations)

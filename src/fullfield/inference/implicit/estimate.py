@@ -26,7 +26,7 @@ EXAMPLES = 8192
 
 
 def train_estimator(
-    make: Callable[[Float[Array, "n p"], Float[Array, "n s"], Key[Array, ""]], Any],
+    make: Callable[..., Any],
     loss: Loss,
     parameters: ParameterSpace,
     simulations: AbstractSimulations,
@@ -47,7 +47,8 @@ def train_estimator(
     """Build an estimator from examples and train it.
 
     Args:
-        make: `(unconstrained parameters (n, p), summaries (n, s), key) -> estimator`, called once inside one program.
+        make: `(unconstrained parameters (n, p), summaries (n, s), key) -> estimator`, called once inside one program; with
+            `summary_size` the other columns come as a fourth argument.
         loss: what to minimise.
         parameters: the parameters, in the order of the simulations' theta.
         simulations, validation: pairs to train on, and held-out ones.
@@ -126,7 +127,12 @@ def train_density(
     mean_square = mean_square_target(loss, simulations, size, key=stream(key, "scores"))
     with_scores = ScoreLoss(loss, jnp.asarray(score_weight, float), jnp.maximum(mean_square, 1e-12))
     held_out = Mapped(validation, FirstColumns(size)) if columns(validation, key) > size else validation
-    return train_estimator(make, with_scores, loss.parameters, simulations, held_out, key=key, summary_size=size, **settings)
+
+    def begin(u, summaries, key, scores):
+        built = make(u, summaries, key)
+        return loss.begun_from_scores(built, u, summaries, scores) if score_weight > 0 else built
+
+    return train_estimator(begin, with_scores, loss.parameters, simulations, held_out, key=key, summary_size=size, **settings)
 
 
 def columns(simulations: AbstractSimulations, key: Key[Array, ""]) -> int:
@@ -159,6 +165,8 @@ def _build(
     examples_key = stream(key, "examples")
     draw = lambda i: shard.draw(jax.random.fold_in(examples_key, i), i)  # noqa: E731
     theta, data = jax.lax.map(draw, jnp.arange(batches, dtype=jnp.int32))
-    theta, summary = theta.reshape(-1, theta.shape[-1]), data.reshape(-1, data.shape[-1])[:, :width]
-    built = make(parameters.to_unconstrained(theta), summary, stream(key, "weights"))
+    theta, rows = theta.reshape(-1, theta.shape[-1]), data.reshape(-1, data.shape[-1])
+    summary = rows[:, :width]
+    others = () if width is None else (rows[:, width:],)
+    built = make(parameters.to_unconstrained(theta), summary, stream(key, "weights"), *others)
     return built, jnp.max(summary, axis=0) > jnp.min(summary, axis=0)

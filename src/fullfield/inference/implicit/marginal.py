@@ -102,7 +102,8 @@ def train_score(
     shard = next(simulations.shards(stream(key, "scale")))
     scale = _scale(parameters, shard, stream(key, "scale"))
 
-    def make(u, summary, key):
+    def make(u, summary, key, scores):
+        del scores
         network = ResidualMLP(parameters.size + size, parameters.size, key=key, width=width, blocks=blocks)
         return MarginalScore(network, moments(jnp.hstack([u, summary])), paramax.NonTrainable(scale), parameters)
 

@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable
 
 import equinox as eqx
+import jax
 import optax
 from jaxtyping import Array, Float, Key
 
@@ -20,7 +21,7 @@ from fullfield.datasets import AbstractSimulations
 from fullfield.inference.implicit.estimate import train_density
 from fullfield.inference.implicit.scores import AbstractDensityLoss, likelihood_gradient, prior_gradient
 from fullfield.inference.posterior import FlowPosterior
-from fullfield.networks import AbstractDensity, spline_flow
+from fullfield.networks import AbstractDensity, ConditionalFlow, spline_flow
 from fullfield.parameters import ParameterSpace
 from fullfield.training import History
 
@@ -48,6 +49,18 @@ class NPELoss(AbstractDensityLoss):
     def summary_size(self, module: AbstractDensity) -> int:
         """Length of the summaries that a density was built for."""
         return module.condition_size
+
+    def begun_from_scores(
+        self,
+        module: AbstractDensity,
+        unconstrained: Float[Array, "n p"],
+        summaries: Float[Array, "n s"],
+        scores: Float[Array, "n p"],
+    ) -> AbstractDensity:
+        """The density with the regression below its flow measured with the gradients of the log posterior."""
+        if not isinstance(module, ConditionalFlow):
+            return module
+        return module.fitted_to_gradients(unconstrained, summaries, jax.vmap(self.target)(unconstrained, scores))
 
 
 def train_npe(

@@ -8,6 +8,9 @@ whose minimum is the same density, since the joint score ∂ log p(data, latents
 noise of zero mean (Brehmer et al. 2020, PNAS 117, 5242, eq. 12). Both gradients are taken in unconstrained coordinates, in
 which parameters are of order one, and each component counts relative to its own mean square: one weight fits all models.
 
+A posterior density moreover begins from scores: the Gaussian below the flow follows from them by linear regression, from
+far fewer simulations than from parameters alone (`ConditionalFlow.fitted_to_gradients`).
+
 Source: Zeghal et al. 2022 (arXiv:2207.05636) for posteriors; arXiv:2409.17975, section 5, for likelihoods.
 """
 
@@ -44,6 +47,17 @@ class AbstractDensityLoss(eqx.Module):
     @abc.abstractmethod
     def summary_size(self, module: AbstractDensity) -> int:
         """Length of the summaries that a density was built for."""
+
+    def begun_from_scores(
+        self,
+        module: AbstractDensity,
+        unconstrained: Float[Array, "n p"],
+        summaries: Float[Array, "n s"],
+        scores: Float[Array, "n p"],
+    ) -> AbstractDensity:
+        """The untrained density, begun from what scores say; as it was, where nothing better is known."""
+        del unconstrained, summaries, scores
+        return module
 
     def __call__(
         self, module: AbstractDensity, theta: Float[Array, "b p"], data: Float[Array, "b s"], *, key: Key[Array, ""]

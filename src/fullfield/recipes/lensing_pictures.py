@@ -1,0 +1,81 @@
+"""Figures of the lensing benchmark: accuracy against cost, posteriors over each other, and the field behind the maps."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from fullfield import plots
+from fullfield.recipes.artefacts import read_arrays
+from fullfield.recipes.lensing_benchmark import LensingBenchmarkConfiguration
+from fullfield.recipes.problem import Illustration, Problem
+from fullfield.recipes.rundir import RunDirectory
+from fullfield.recipes.study import Measured
+
+
+def pictures(
+    configuration: LensingBenchmarkConfiguration, problem: Problem, found: Mapping[str, Measured], directory: RunDirectory
+) -> list[Illustration]:
+    """Draw what the cells found, and what they left in the run directory."""
+
+    def arrays(cell: str, file: str = "chains.npz") -> dict[str, np.ndarray]:
+        return read_arrays(directory.checkpoint(cell.replace("/", ".")) / file)
+
+    accuracy = plots.accuracy_curves({"simulations": _implicit(configuration, found), "gradients": _explicit(found)}, goal=0.6)
+    reference = arrays("explicit/reference")
+    others = {"spectra": _flat(arrays("spectra/fixed")["theta"])}
+    method = min(configuration.methods, key=lambda m: found[f"{m}/{max(configuration.budgets)}/0"].values["c2st"])
+    best = f"{method}/{max(configuration.budgets)}"
+    others[f"{method}, {max(configuration.budgets)} simulations"] = arrays(f"{best}/0", "draws.npz")["theta"]
+    space = problem.model.parameters
+    corner = plots.corner(
+        _flat(reference["theta"]), space.labels, space.bounds,
+        name="full field", truth=np.asarray(space.fiducial), others=others,
+    )  # fmt: skip
+    return [
+        Illustration(
+            "Accuracy against cost", "accuracy", accuracy,
+            "C2ST against the long chains: 0.5 is exact, and the dotted line is what the literature calls converged. Left: "
+            "implicit methods, by simulations. Right: chains, by gradients of the simulator, warm-up included.",
+        ),
+        Illustration(
+            "Posterior", "corner", corner,
+            "The same observation by long chains of parameters and field, by its auto- and cross-spectra with a Gaussian "
+            "likelihood, and by the best of the implicit methods.",
+        ),
+        Illustration("Field", "field", _field(problem, reference), "Maps of the last bin: what was observed, and the posterior "
+                     "mean and standard deviation of the noiseless convergence, streamed while the reference was sampled."),
+    ]  # fmt: skip
+
+
+def _implicit(configuration, found):
+    curves = {}
+    for method in configuration.methods:
+        values = np.array(
+            [
+                [found[f"{method}/{budget}/{seed}"].values["c2st"] for seed in range(configuration.seeds)]
+                for budget in configuration.budgets
+            ]
+        )
+        several = configuration.seeds > 1
+        errors = list(values.std(axis=1, ddof=1) / configuration.seeds**0.5) if several else [None] * len(values)
+        curves[method.upper() if method != "amortised" else method] = (configuration.budgets, list(values.mean(axis=1)), errors)
+    return curves
+
+
+def _explicit(found):
+    curves = {}
+    for cell, label in (("explicit/mclmc", "MCLMC from the prior"), ("explicit/warm", "MCLMC, warm start")):
+        values = found[cell].values if cell in found else {}
+        costs = [int(name.removeprefix("c2st/")) for name in values if name.startswith("c2st/")]
+        if costs:
+            curves[label] = (costs, [values[f"c2st/{cost}"] for cost in costs], [None] * len(costs))
+    return curves
+
+
+def _field(problem, reference):
+    shown = [reference["observation"][..., -1], reference["product_mean"][..., -1], reference["product_std"][..., -1]]
+    return plots.map_row(np.stack(shown), ("observed", "posterior mean", "posterior std"), side=problem.model.survey.sky.side)
+
+
+def _flat(theta):
+    return theta.reshape(-1, theta.shape[-1])
