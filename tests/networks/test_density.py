@@ -149,9 +149,11 @@ def test_exact_gradients_tell_a_gaussian_from_a_handful_of_pairs(key):
     assert np.abs(plain / covariance - 1).max() > 0.3
 
 
-def test_gradients_that_make_no_sense_change_nothing(key):
-    x, condition, gradient, *_ = linear_world(key, 40)
+@pytest.mark.parametrize("wrong", ["sign", "noise"])
+def test_gradients_that_make_no_sense_change_nothing(key, wrong):
+    x, condition, gradient, *_ = linear_world(key, 40, noise=1.0 if wrong == "noise" else 0.0)
     density = DENSITIES["gaussian"](3, 2, key=key, **SETTINGS["gaussian"])
-    plain, misled = density.fitted_to(x, condition), density.fitted_to_gradients(x, condition, -gradient)
+    plain = density.fitted_to(x, condition)
+    misled = density.fitted_to_gradients(x, condition, -gradient if wrong == "sign" else gradient)
     for name in ("slope", "offset", "root"):
         np.testing.assert_array_equal(*(jax.tree.leaves(getattr(one, name))[0] for one in (plain, misled)))

@@ -118,7 +118,8 @@ class ConditionalFlow(AbstractDensity):
         A Gaussian of precision P has the gradient -P (x - W c - m), so that P, P W and P m follow by linear regression of
         gradients on x and c. Without gradients each x differs from its mean by a posterior's width; with them nothing but
         their own noise is left, so that in a linear-Gaussian world as many pairs as there are unknowns per row are enough.
-        Where the precision found is not positive definite, that of `fitted_to` stays.
+        Where a linear function explains less than half of the gradients (a density far from Gaussian, or more noise than
+        signal), or the precision found is not positive definite, the fit without gradients stays.
         """
         plain = self.fitted_to(x, condition)
         standardise, (slope, offset, root) = plain.standardise, paramax.unwrap((plain.slope, plain.offset, plain.root))
@@ -133,6 +134,9 @@ class ConditionalFlow(AbstractDensity):
         precision = -(found[:p] + found[:p].T) / 2
         factor = jnp.linalg.cholesky(precision, symmetrize_input=True)
         usable = jnp.all(jnp.isfinite(factor)) & jnp.all(jnp.diagonal(factor) ** 2 > LEAST_PRECISION)
+        freedom = max(len(x) - design.shape[1], 1)
+        unexplained = jnp.sum((target - design @ found) ** 2) / freedom
+        usable = usable & (unexplained < 0.5 * jnp.mean(jnp.sum(target**2, axis=1)))
         shift = jnp.linalg.solve(jnp.where(usable, precision, jnp.eye(p)), found[p:].T)
         back = jax.scipy.linalg.solve_triangular(root, shift, lower=True)
         covariance = jnp.linalg.inv(root.T @ jnp.where(usable, precision, jnp.eye(p)) @ root)

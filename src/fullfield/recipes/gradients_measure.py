@@ -2,7 +2,7 @@
 
 import functools
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import equinox as eqx
 import jax
@@ -10,46 +10,51 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from fullfield._core import full_precision, stream
+from fullfield._core import load_module, save_module, stream
 from fullfield._core.progress import Progress
+from fullfield.compression import standardising, train_vmim
 from fullfield.datasets import StoredSimulations
 from fullfield.diagnostics import Number, Report
 from fullfield.inference import AbstractPosterior, sample_many
 from fullfield.inference.implicit import train_npe
-from fullfield.networks import apply_many, smooth_flow
+from fullfield.networks import apply_many, MLP, smooth_flow
 from fullfield.recipes.gradients import GradientsConfiguration
 from fullfield.recipes.sbi_measure import distance
 from fullfield.recipes.study import Cell, Measured, Study
 from fullfield.simulators import AbstractExplicitModel
-from fullfield.simulators.tasks import observation, TASKS
+from fullfield.simulators.tasks import observation, reference, TASKS
 from fullfield.training import cosine_adam
 
 
 HELD_OUT = 5  # one simulation in so many stops the training
-SUMMARY_SIMULATIONS = 20_000
+SUMMARY_SIMULATIONS, SUMMARY_EPOCHS = 20_000, 40
 FEW = 100
 LEAST_SEEDS = 5  # below, scatter between sets of simulations decides
+DENSITY = "two_moons_density"
 
 
-class Regression(eqx.Module):
-    """Posterior mean of the unconstrained parameters by linear regression on the logarithm of positive data.
+class Logarithms(eqx.Module):
+    """A compressor of positive data that sees their logarithms.
 
     Args:
-        centre, slope: mean of log data (d,) and regression matrix (p, d).
+        compressor: of log data.
     """
 
-    centre: Float[Array, " d"]
-    slope: Float[Array, "p d"]
+    compressor: Callable
 
-    @full_precision
-    def __call__(self, data: Float[Array, " d"]) -> Float[Array, " p"]:
+    def __call__(self, data: Float[Array, " d"]) -> Float[Array, " s"]:
         """Summarise data (d,)."""
-        return self.slope @ (jnp.log(data) - self.centre)
+        return self.compressor(jnp.log(data))
 
 
 def gradients_study(configuration: GradientsConfiguration) -> Study:
     """Every task at every budget, with several sets of simulations."""
     cells = [
+        Cell(f"summaries/{task}", (task, configuration.seed), functools.partial(_compress, configuration, task))
+        for task in configuration.tasks
+        if task.startswith("lotka_volterra")
+    ]
+    cells += [
         _cell(configuration, task, budget, seed)
         for task in configuration.tasks
         for budget in configuration.budgets
@@ -58,23 +63,40 @@ def gradients_study(configuration: GradientsConfiguration) -> Study:
     return Study(cells, functools.partial(_judge, configuration))
 
 
+def _compress(configuration: GradientsConfiguration, task: str, folder: pathlib.Path, progress: Progress) -> Measured:
+    """Many data are compressed by a network trained on many simulations, which both sides of the comparison share."""
+    model, key = TASKS[task](), stream(jax.random.key(configuration.seed), f"{task} summaries")
+    simulations = model.simulate(stream(key, "simulations"), SUMMARY_SIMULATIONS)
+    theta, logs, n = np.asarray(simulations.theta), np.log(np.asarray(simulations.data)), SUMMARY_SIMULATIONS // 10
+    source, held_out = (StoredSimulations(theta[part], logs[part], batch_size=250) for part in (slice(n, None), slice(n)))
+    compressor, history = train_vmim(
+        _network(model), model.parameters, source, held_out,
+        key=stream(key, "training"), max_epochs=SUMMARY_EPOCHS, checkpoint=folder / "training", progress=progress,
+    )  # fmt: skip
+    save_module(folder / "compressor.eqx", compressor)
+    return Measured({"held_out": history.best}, simulations=SUMMARY_SIMULATIONS)
+
+
+def _network(model: AbstractExplicitModel) -> MLP:
+    return MLP(model.data_shape, model.parameters.size, key=jax.random.key(0))
+
+
 def _cell(configuration, task, budget, seed):
     settings = configuration.model_dump(exclude={"recipe", "scale", "tasks", "budgets", "seeds"})
 
     def measure(folder: pathlib.Path, progress: Progress) -> Measured:
-        model, key = TASKS[task](), stream(jax.random.key(configuration.seed), task)
-        summarise = _summary(model, task, stream(key, "summaries"))
-        test = model.simulate(stream(key, "test"), configuration.test)
-        key = jax.random.fold_in(stream(key, f"budget {budget}"), seed)
-        theta, rows = _simulate(model, summarise, stream(key, "simulations"), budget)
+        parameters, sets, observed = _sets(configuration, task, budget, seed, folder)
+        (theta, rows), test = sets
+        key = jax.random.fold_in(stream(jax.random.key(configuration.seed), f"{task} budget {budget}"), seed)
         values = {}
         for name, weight in (("without", 0.0), ("with", configuration.weight)):
             posterior, held_out = _train(
-                model, theta, rows, weight, configuration, key, folder / name, progress, f"{task}, {budget}, {name} scores"
-            )
+                parameters, theta, rows, weight, configuration, key, folder / name, progress,
+                f"{task}, {budget}, {name} scores",
+            )  # fmt: skip
             values[f"held_out/{name}"] = held_out
-            values[f"log_prob/{name}"] = _mean_log_prob(posterior, test.theta, jax.vmap(summarise)(test.data))
-            distances = _distances(posterior, summarise, task, configuration, key)
+            values[f"log_prob/{name}"] = _mean_log_prob(posterior, test, budget)
+            distances = _distances(posterior, observed, task, configuration, key)
             values |= {f"c2st/{name}/{number}": value for number, value in distances}
         values["used"] = float(values["held_out/with"] < values["held_out/without"])
         return Measured(values, simulations=budget, gradients=budget)
@@ -82,16 +104,31 @@ def _cell(configuration, task, budget, seed):
     return Cell(f"{task}/{budget}/{seed}", (task, budget, seed, settings), measure)
 
 
-def _summary(model: AbstractExplicitModel, task: str, key: jax.Array):
-    """Data as they are, or where they are many a regression on many simulations, which both sides of the comparison share."""
-    if not task.startswith("lotka_volterra"):
-        return eqx.nn.Identity()
-    simulations = model.simulate(key, SUMMARY_SIMULATIONS)
-    logs = np.log(np.asarray(simulations.data, np.float64))
-    targets = np.asarray(model.parameters.to_unconstrained(simulations.theta), np.float64)
-    centre = logs.mean(0)
-    slope = np.linalg.lstsq(logs - centre, targets - targets.mean(0), rcond=None)[0].T
-    return Regression(jnp.asarray(centre, jnp.float32), jnp.asarray(slope, jnp.float32))
+def _sets(configuration, task, budget, seed, folder):
+    """The parameters; training pairs whose rows are summary and score side by side; test pairs; observed summaries."""
+    key = stream(jax.random.key(configuration.seed), task)
+    key_train = jax.random.fold_in(stream(key, f"budget {budget}"), seed)
+    if task == DENSITY:
+        return _density_sets(configuration, budget, key_train)
+    model, summarise = TASKS[task](), eqx.nn.Identity()
+    if task.startswith("lotka_volterra"):
+        skeleton = standardising(_network(model), jnp.zeros((1, *model.data_shape)))
+        summarise = Logarithms(load_module(folder.parent / f"summaries.{task}" / "compressor.eqx", skeleton))
+    train = _simulate(model, summarise, stream(key_train, "simulations"), budget)
+    test = model.simulate(stream(key, "test"), configuration.test)
+    known = [] if task.endswith("_latent") else [summarise(observation(task, n)) for n in configuration.observations]
+    return model.parameters, (train, (test.theta, jax.vmap(summarise)(test.data))), known
+
+
+def _density_sets(configuration, budget, key):
+    """One posterior of two moons, known by draws and the gradients of its log density there: nothing is conditioned on."""
+    model, number = TASKS["two_moons"](), configuration.observations[0]
+    draws = jax.random.permutation(stream(key, "draws"), jnp.asarray(reference("two_moons", number)))
+    theta, test = draws[:budget], draws[-configuration.test :]
+    scores = jax.vmap(lambda t: model.score(t, {}, observation("two_moons", number)))(theta)
+    rows = jnp.concatenate([jnp.zeros((budget, 1)), scores], axis=1)
+    known = [jnp.zeros(1)] * len(configuration.observations[:1])
+    return model.parameters, ((theta, rows), (test, jnp.zeros((len(test), 1)))), known
 
 
 @eqx.filter_jit
@@ -106,14 +143,14 @@ def _simulate(model, summarise, key, n):
     return jax.vmap(one)(jax.random.split(key, n))
 
 
-def _train(model, theta, rows, weight, configuration, key, checkpoint, progress, stage):
+def _train(parameters, theta, rows, weight, configuration, key, checkpoint, progress, stage):
     n = len(theta) // HELD_OUT
     batch = min(128, len(theta) - n)
     theta, rows = np.asarray(theta), np.asarray(rows)
     source, held_out = (StoredSimulations(theta[part], rows[part], batch_size=batch) for part in (slice(n, None), slice(n)))
     epochs = max(1, configuration.steps // source.steps_per_epoch)
     posterior, history = train_npe(
-        model.parameters, source, held_out,
+        parameters, source, held_out,
         key=stream(key, "training"), density=smooth_flow, score_weight=weight,
         optimiser=cosine_adam(1e-3, epochs * source.steps_per_epoch), max_epochs=epochs, patience=max(20, epochs // 4),
         checkpoint=checkpoint, progress=progress, stage=stage,
@@ -121,17 +158,23 @@ def _train(model, theta, rows, weight, configuration, key, checkpoint, progress,
     return posterior, history.best
 
 
-def _mean_log_prob(posterior: AbstractPosterior, theta: Float[Array, "n p"], summaries: Float[Array, "n s"]) -> float:
-    return float(np.mean(apply_many(posterior.log_prob, np.asarray(theta), np.asarray(summaries), batch_size=256)))
+def _mean_log_prob(posterior: AbstractPosterior, test: tuple[Float[Array, "n p"], Float[Array, "n s"]], budget: int) -> float:
+    """Mean log density of test pairs under the posterior, a share of one in `budget` of the prior mixed in.
+
+    So many simulations cannot exclude what happens less often; without the share, single test pairs decide the mean.
+    """
+    theta, summaries = (np.asarray(array) for array in test)
+    values = np.asarray(apply_many(posterior.log_prob, theta, summaries, batch_size=256), np.float64)
+    prior = np.asarray(jax.vmap(posterior.parameters.log_prob)(jnp.asarray(theta)), np.float64)
+    return float(np.mean(np.logaddexp(np.log1p(-1 / budget) + values, prior - np.log(budget))))
 
 
-def _distances(posterior, summarise, task, configuration, key):
-    if task.endswith("_latent"):  # no reference is published
+def _distances(posterior, observed, task, configuration, key):
+    if not observed:  # no reference is published
         return
-    observed = jnp.stack([summarise(observation(task, number)) for number in configuration.observations])
-    draws = sample_many(posterior, stream(key, "draws"), observed, configuration.draws)
-    for row, number in enumerate(configuration.observations):
-        yield number, distance(draws[row], task, number, stream(key, "c2st"))
+    draws = sample_many(posterior, stream(key, "draws"), jnp.stack(observed), configuration.draws)
+    for row, number in enumerate(configuration.observations[: len(observed)]):
+        yield number, distance(draws[row], task.removesuffix("_density"), number, stream(key, "c2st"))
 
 
 def _judge(configuration: GradientsConfiguration, found: Mapping[str, Measured]) -> Report:
