@@ -106,58 +106,64 @@ class Dense(AbstractScaling):
 
 
 class Modes(AbstractScaling):
-    """One matrix between the bins per |k| of a square field whose latents are Hartley coefficients.
+    """One lower-triangular matrix between the bins per |k| of a square field whose latents are Hartley coefficients.
 
     In a statistically isotropic field the curvature depends on |k| alone, so that averages over rings need few probes.
 
     Args:
-        root: S of each ring (rings, bins, bins).
-        pixels: pixels n on a side; latents have shape (bins, n, n).
+        root: elements S_ij, j <= i, of each mode's matrix (pairs, n, n), row after row; latents have shape (bins, n, n).
+        bins: number of bins.
     """
 
-    root: Float[Array, "rings bins bins"]
-    pixels: int = eqx.field(static=True)
+    root: Float[Array, "pairs n n"]
+    bins: int = eqx.field(static=True)
 
     @classmethod
     def unit(cls, bins: int, pixels: int) -> "Modes":
         """No scaling."""
-        rings = int(_rings(pixels).max()) + 1
-        return cls(jnp.broadcast_to(jnp.eye(bins), (rings, bins, bins)), pixels)
+        row, column = np.tril_indices(bins)
+        return cls(jnp.broadcast_to(jnp.asarray(row == column, float)[:, None, None], (len(row), pixels, pixels)), bins)
 
-    def _apply(self, root, latents):
-        field = latents.reshape(root.shape[-1], self.pixels, self.pixels)
-        matrices = jnp.moveaxis(root, 0, -1)[..., _rings(self.pixels)]
-        # Written out: as a batched product of small matrices XLA would transpose the field.
-        return jnp.sum(matrices * field[None], axis=1).ravel()
+    def _unstacked(self, latents):
+        # Sums over bins are written out, element by element: a batched product of small matrices is many times slower.
+        places = [(i, j) for i in range(self.bins) for j in range(i + 1)]
+        elements = dict(zip(places, jnp.unstack(self.root), strict=True))
+        return elements, jnp.unstack(latents.reshape(self.bins, *self.root.shape[1:]))
 
     def __call__(self, white: Float[Array, " m"]) -> Float[Array, " m"]:
         """Mix the bins of each mode."""
-        return self._apply(self.root, white)
+        root, fields = self._unstacked(white)
+        return jnp.stack([sum(root[i, j] * fields[j] for j in range(i + 1)) for i in range(self.bins)]).ravel()
 
     def inverse(self, latents: Float[Array, " m"]) -> Float[Array, " m"]:
-        """Unmix the bins of each mode."""
-        return self._apply(jnp.linalg.inv(self.root), latents)
+        """Unmix the bins of each mode, by substitution."""
+        root, fields = self._unstacked(latents)
+        found: list[Array] = []
+        for i in range(self.bins):
+            found.append((fields[i] - sum(root[i, j] * found[j] for j in range(i))) / root[i, i])
+        return jnp.stack(found).ravel()
 
     def transposed(self, latents: Float[Array, " m"]) -> Float[Array, " m"]:
         """Mix with the transposed matrices."""
-        return self._apply(jnp.swapaxes(self.root, 1, 2), latents)
+        root, fields = self._unstacked(latents)
+        return jnp.stack([sum(root[i, j] * fields[i] for i in range(j, self.bins)) for j in range(self.bins)]).ravel()
 
     def probes(self, random: np.random.Generator) -> Float[np.ndarray, "probes m"]:
         """Random signs in one bin at a time."""
-        bins, n = self.root.shape[-1], self.pixels
+        bins, n = self.bins, self.root.shape[-1]
         signs = random.choice([-1.0, 1.0], (bins, n, n))
         return np.stack([signs * (np.arange(bins) == bin_)[:, None, None] for bin_ in range(bins)]).reshape(bins, -1)
 
     def fitted(self, probes: Float[np.ndarray, "probes m"], curvature: Float[np.ndarray, "probes m"]) -> "Modes":
         """Inverse root of the curvature averaged over rings, eigenvalues below one set to one."""
-        bins, n = self.root.shape[-1], self.pixels
+        bins, n = self.bins, self.root.shape[-1]
         signs = probes.reshape(-1, bins, bins, n, n).sum(2)[:, :, None]
         products = (signs * curvature.reshape(-1, bins, bins, n, n)).mean(0).reshape(bins, bins, -1)
         ring = _rings(n).ravel()
         counts = np.bincount(ring)
         mean = np.stack([[np.bincount(ring, weights=row) / counts for row in rows] for rows in products])
-        roots = [inverse_root(matrix) for matrix in np.moveaxis(mean, -1, 0)]
-        return Modes(jnp.asarray(np.stack(roots), self.root.dtype), n)
+        roots = np.stack([inverse_root(matrix)[np.tril_indices(bins)] for matrix in np.moveaxis(mean, -1, 0)], axis=1)
+        return Modes(jnp.asarray(roots[:, _rings(n)], self.root.dtype), bins)
 
 
 def inverse_root(curvature: Float[np.ndarray, "m m"], least: float = 1.0) -> Float[np.ndarray, "m m"]:
