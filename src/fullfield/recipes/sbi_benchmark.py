@@ -61,7 +61,7 @@ SBI_BENCHMARK = Recipe(
             "tasks": ("two_moons", "gaussian_mixture"), "methods": ("npe",), "observations": (1,), "budgets": (1000,),
             "draws": 1000,
         }, "~1 min"),
-        "laptop": Scale({}, "~40 min"),
+        "laptop": Scale({}, "~1 h"),
         "paper": Scale({"methods": get_args(Method), "budgets": (1000, 10_000)}, "hours (H200)"),
     },
     build=build,
