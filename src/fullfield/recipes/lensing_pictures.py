@@ -42,8 +42,11 @@ def pictures(
             "The same observation by long chains of parameters and field, by its auto- and cross-spectra with a Gaussian "
             "likelihood, and by the best of the implicit methods.",
         ),
-        Illustration("Field", "field", _field(problem, reference), "Maps of the last bin: what was observed, and the posterior "
-                     "mean and standard deviation of the noiseless convergence, streamed while the reference was sampled."),
+        Illustration(
+            "Field", "field", _field(problem, reference),
+            "Maps of the last bin: what was observed, the posterior mean of the noiseless convergence, streamed while the "
+            "reference was sampled, and the difference, which should look like noise.",
+        ),
     ]  # fmt: skip
 
 
@@ -73,8 +76,9 @@ def _explicit(found):
 
 
 def _field(problem, reference):
-    shown = [reference["observation"][..., -1], reference["product_mean"][..., -1], reference["product_std"][..., -1]]
-    return plots.map_row(np.stack(shown), ("observed", "posterior mean", "posterior std"), side=problem.model.survey.sky.side)
+    observed, mean = reference["observation"][..., -1], reference["product_mean"][..., -1]
+    titles = ("observed", "posterior mean", "observed minus mean")
+    return plots.map_row(np.stack([observed, mean, observed - mean]), titles, side=problem.model.survey.sky.side)
 
 
 def _flat(theta):
