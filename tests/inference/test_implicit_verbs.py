@@ -1,6 +1,7 @@
 """The verbs of sbi, and what they refuse."""
 
 import functools
+import warnings
 
 import equinox as eqx
 import jax
@@ -10,7 +11,7 @@ import numpyro.distributions as dist
 import pytest
 
 from fullfield._core import ConfigurationError, DataError, ParameterError, ShapeError
-from fullfield.inference import FlowPosterior
+from fullfield.inference import FlowPosterior, OutsideSimulationsWarning
 from fullfield.inference.implicit import FMPE, NLE, NPE, NRE
 from fullfield.networks import gaussian
 from fullfield.training import History
@@ -101,6 +102,20 @@ def test_too_few_and_constant_simulations_are_refused(simulations):
         NPE(PRIOR, **SMALL).append_simulations(theta[:5], x[:5]).train()
     with pytest.raises(DataError, match=r"same value in every simulation in columns \[1\]"):
         NLE(PRIOR, **SMALL).append_simulations(theta, x * [1, 0]).train()
+
+
+def test_an_observation_outside_the_simulations_is_warned_of_once(simulations):
+    inference = NPE(PRIOR, **SMALL).append_simulations(*simulations)
+    inference.train(max_num_epochs=1)
+    posterior = inference.build_posterior()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        posterior.set_default_x(np.zeros(2)).sample((3,))
+    with pytest.warns(OutsideSimulationsWarning, match="fifth neighbour of .* of 60 simulations"):
+        posterior.set_default_x(np.array([4.0, 0.0]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        posterior.sample((3,))
 
 
 def test_verbs_out_of_order_are_refused(simulations):

@@ -4,6 +4,7 @@ Every verdict has a stated false-alarm probability (`Budget`): an exact posterio
 0.001 at most and warns with 0.01.
 """
 
+from fullfield.datasets.typicality import Typicality
 from fullfield.diagnostics.budget import Budget
 from fullfield.diagnostics.c2st import c2st
 from fullfield.diagnostics.calibration import calibrate, Calibration
@@ -17,7 +18,6 @@ from fullfield.diagnostics.ranks import Ranks, ranks
 from fullfield.diagnostics.record import judge, merge, Number, Report, Verdict
 from fullfield.diagnostics.references import regress
 from fullfield.diagnostics.tarp import Tarp, tarp
-from fullfield.diagnostics.typicality import Typicality
 from fullfield.diagnostics.uniformity import Curves, simultaneous_band
 
 

@@ -4,10 +4,10 @@ import equinox as eqx
 from jaxtyping import Float
 
 from fullfield._core import ShapeError
+from fullfield.datasets.typicality import mahalanobis, neighbours, Typicality
 from fullfield.diagnostics.budget import Budget
 from fullfield.diagnostics.record import Report
 from fullfield.diagnostics.samples import as_finite, Numeric
-from fullfield.diagnostics.typicality import mahalanobis, neighbours, Typicality
 
 
 class Misspecification(eqx.Module):
@@ -57,7 +57,7 @@ def misspecification(
     share = (budget or Budget()).shared(2)
     ellipsoid, gap = mahalanobis(*arrays), neighbours(*arrays)
     numbers = (
-        ellipsoid.number("misspecification/mahalanobis", share),
-        gap.number("misspecification/neighbours", share),
+        share.p_value("misspecification/mahalanobis", ellipsoid.p_value),
+        share.p_value("misspecification/neighbours", gap.p_value),
     )
     return Misspecification(ellipsoid, gap, Report(numbers))

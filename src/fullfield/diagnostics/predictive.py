@@ -5,10 +5,10 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from fullfield._core import ShapeError
+from fullfield.datasets.typicality import largest, mahalanobis
 from fullfield.diagnostics.budget import Budget
 from fullfield.diagnostics.record import Report
 from fullfield.diagnostics.samples import as_finite, fraction, generator, Numeric, rank
-from fullfield.diagnostics.typicality import largest, mahalanobis
 
 
 QUANTILES = (0.025, 0.16, 0.5, 0.84, 0.975)
@@ -68,7 +68,7 @@ def predictive(
     share = (budget or Budget()).shared(2)
     halves = np.array_split(many, 2)
     numbers = (
-        mahalanobis(one, *halves).number(f"predictive/{name}/joint", share),
-        largest(one, *halves).number(f"predictive/{name}/largest", share),
+        share.p_value(f"predictive/{name}/joint", mahalanobis(one, *halves).p_value),
+        share.p_value(f"predictive/{name}/largest", largest(one, *halves).p_value),
     )
     return Predictive(one, np.quantile(many, QUANTILES, axis=0), pit, Report(numbers))

@@ -22,7 +22,7 @@ from fullfield.inference.implicit import (
     train_npe,
     train_nre,
 )
-from fullfield.inference.observation import check_observation
+from fullfield.inference.observation import check_observation, OutsideSimulationsWarning
 from fullfield.inference.posterior import AbstractPosterior, EnsemblePosterior, FlowPosterior, sample_many
 
 
@@ -38,6 +38,7 @@ __all__ = [
     "FlowPosterior",
     "LikelihoodPosterior",
     "Multiclass",
+    "OutsideSimulationsWarning",
     "RatioPosterior",
     "check_observation",
     "find_map",

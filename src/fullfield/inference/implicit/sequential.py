@@ -16,7 +16,7 @@ from fullfield.datasets import StoredSimulations
 from fullfield.inference.implicit.finite import finite_rows
 from fullfield.inference.implicit.proposals import AbstractProposal, PosteriorProposal, truncate
 from fullfield.inference.implicit.sampled import AbstractSampledPosterior
-from fullfield.inference.observation import check_observation
+from fullfield.inference.observation import check_observation, warn_if_outside
 from fullfield.inference.posterior import AbstractPosterior, EnsemblePosterior
 from fullfield.simulators import AbstractForwardModel, even_batch
 from fullfield.training import History
@@ -88,6 +88,9 @@ def sequential(
         ConfigurationError: the folder is of another run, or there are too few simulations or rounds.
         DataError: simulations are not finite, and `leave_out` is not set.
         ShapeError: the observation has another shape than the model's data.
+
+    Warns:
+        OutsideSimulationsWarning: the observation is unlike the first round's simulations.
     """
     if rounds < 1 or simulations < 2 * HELD_OUT:
         expected = f"at least one round of {2 * HELD_OUT} simulations"
@@ -113,6 +116,8 @@ def sequential(
             progress(f"{name}: simulating", simulations, simulations)
         rows = finite_rows(*pair, leave_out=leave_out)
         sets.append(tuple(array[rows] for array in pair))
+        if number == 1:
+            warn_if_outside(observed, sets[0][1])
         left_out.append(simulations - len(rows))
         # An earlier round is trained only where the next one's simulations are still to be proposed.
         posterior = None

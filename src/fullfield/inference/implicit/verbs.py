@@ -27,6 +27,7 @@ from fullfield.inference.implicit.nle import train_nle
 from fullfield.inference.implicit.npe import train_npe
 from fullfield.inference.implicit.nre import train_nre
 from fullfield.inference.implicit.proposals import truncate, TruncatedPrior
+from fullfield.inference.observation import check_observation, warn_if_outside
 from fullfield.inference.posterior import AbstractPosterior
 from fullfield.parameters import Parameter, ParameterSpace
 from fullfield.training import History
@@ -41,13 +42,20 @@ class ConditionedPosterior:
     Args:
         posterior: the posterior that does the work.
         seed: of its draws.
+        simulated: summaries (n, s) that observations should look like; anything does if not given.
     """
 
-    def __init__(self, posterior: AbstractPosterior, seed: int = 0):
+    def __init__(self, posterior: AbstractPosterior, seed: int = 0, simulated: Float[np.ndarray, "n s"] | None = None):
         self.posterior, self._seed, self._calls, self._x = posterior, seed, 0, None
+        self._simulated: np.ndarray | None = simulated
+        self._seen: np.ndarray | None = None
 
     def set_default_x(self, x: Any) -> "ConditionedPosterior":
-        """Remember the observation that is meant where none is given."""
+        """Remember the observation that is meant where none is given.
+
+        Warns:
+            OutsideSimulationsWarning: it is unlike the simulations. Every other verb warns of its own `x`, too.
+        """
         self._x = self._observation(x)
         return self
 
@@ -71,7 +79,12 @@ class ConditionedPosterior:
         if x is None:
             raise ConfigurationError("x", expected="an observation", got="none", remedy="Give x, or call set_default_x.")
         x, shape = jnp.asarray(x, float), self.posterior.data_shape
-        return x[0] if x.shape == (1, *shape) else x
+        x = x[0] if x.shape == (1, *shape) else x
+        check_observation(x, shape)
+        if self._simulated is not None and (self._seen is None or not np.array_equal(x, self._seen)):
+            warn_if_outside(x, self._simulated)
+            self._seen = np.asarray(x)
+        return x
 
 
 @eqx.filter_jit
@@ -164,7 +177,7 @@ class _Inference:
         """
         if self._posterior is None:
             raise ConfigurationError("posterior", expected="a trained one", got="none", remedy="Call train first.")
-        return ConditionedPosterior(self._posterior, self.seed)
+        return ConditionedPosterior(self._posterior, self.seed, np.concatenate([x for _, x in self._sets]))
 
 
 class NPE(_Inference):

@@ -1,4 +1,4 @@
-"""Is one vector a typical member of a sample? Distances to it, each with an exact p-value."""
+"""Is an observation a typical member of a set of simulations? Distances to it, each with an exact p-value."""
 
 import equinox as eqx
 import numpy as np
@@ -6,9 +6,6 @@ from jaxtyping import Float
 from scipy import stats
 from scipy.spatial import KDTree
 from sklearn.covariance import ledoit_wolf
-
-from fullfield.diagnostics.budget import Budget
-from fullfield.diagnostics.record import Number
 
 
 NEIGHBOURS = 5
@@ -41,10 +38,6 @@ class Typicality(eqx.Module):
         low, middle, high = np.quantile(np.log(self.expected), (0.25, 0.5, 0.75))
         scale = max((high - low) / (stats.norm.ppf(0.75) * 2), 1e-3)
         return float(min(1 / (m + 1), stats.norm.sf((np.log(self.observed) - middle) / scale)))
-
-    def number(self, name: str, budget: Budget) -> Number:
-        """The p-value, judged."""
-        return budget.p_value(name, self.p_value)
 
 
 def mahalanobis(
