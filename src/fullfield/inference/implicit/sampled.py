@@ -10,6 +10,8 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from fullfield._core import stream
+from fullfield.inference.explicit.density import Draws, sample_density
+from fullfield.inference.explicit.samplers import AbstractSampler
 from fullfield.inference.implicit.scores import log_prior
 from fullfield.inference.implicit.tempering import temper, Tempered
 from fullfield.inference.observation import check_observation
@@ -26,7 +28,8 @@ class AbstractSampledPosterior(AbstractPosterior):
     """Posterior prior(theta) L(theta, summary) / Z with an unknown constant Z.
 
     Draws come from tempered particles in unconstrained coordinates, one particle per draw (`tempering.temper`), so that modes
-    get their right weights; `log_prob` is normalised by the evidence that the same particles estimate.
+    get their right weights; `log_prob` is normalised by the evidence that the same particles estimate. `sample_chains` takes a
+    sampler of the explicit room instead.
     """
 
     summarise: eqx.AbstractVar[Callable]
@@ -39,6 +42,38 @@ class AbstractSampledPosterior(AbstractPosterior):
         """Draw `n` parameter vectors; raises as the base class says."""
         check_observation(observation, self.data_shape)
         return _sample(self, key, jnp.asarray(observation), n)
+
+    def sample_chains(
+        self,
+        key: Key[Array, ""],
+        observation: Float[Array | np.ndarray, "..."],
+        n: int,
+        *,
+        chains: int = 8,
+        sampler: AbstractSampler | None = None,
+        warmup: int = 400,
+    ) -> Draws:
+        """Draw `n` parameter vectors by each of several chains, which start at tempered particles: in each mode by its weight.
+
+        Chains of gradients know their convergence (`fullfield.diagnostics.convergence`) and reach where particles are few; but
+        they seldom leave their mode, so that many modes need many chains. Works under `vmap` over observations.
+
+        Args:
+            key: scalar key.
+            observation: of the shape `data_shape`.
+            n: draws per chain.
+            chains: number of chains.
+            sampler: `NUTS()` if not given, or `MCLMC()` or `MAMS()`.
+            warmup: draws per chain before the first that is kept.
+
+        Returns:
+            Draws whose positions are parameter vectors (chains, n, p).
+
+        Raises:
+            ShapeError, DataError: as `sample`; there is less than two chains or two parameters.
+        """
+        check_observation(observation, self.data_shape)
+        return _sample_chains(self, key, jnp.asarray(observation), n, chains, sampler, warmup)
 
     def log_prob(self, theta: Float[Array, " p"], observation: Float[Array | np.ndarray, "..."]) -> Float[Array, ""]:
         """Log density at `theta`, normalised by an evidence estimated from 4096 particles with one fixed key.
@@ -124,6 +159,17 @@ def _sample(posterior, key, observation, n):
     tempered = _temper(posterior, key, posterior.summarise(observation), particles, extra=EXTRA)
     rows = jax.random.permutation(stream(key, "rows"), particles)[:n]
     return posterior.parameters.to_constrained(tempered.particles[rows])
+
+
+@eqx.filter_jit
+def _sample_chains(posterior, key, observation, n, chains, sampler, warmup):
+    space, summary = posterior.parameters, posterior.summarise(observation)
+    start = _temper(posterior, stream(key, "start"), summary, LEAST, extra=EXTRA).particles[:chains]
+    draws = sample_density(
+        lambda u: log_prior(space, u) + posterior.log_likelihood(u, summary),
+        start, key=stream(key, "chains"), n=n, sampler=sampler, warmup=warmup,
+    )  # fmt: skip
+    return eqx.tree_at(lambda draws: draws.positions, draws, space.to_constrained(draws.positions))
 
 
 @eqx.filter_jit
