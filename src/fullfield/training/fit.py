@@ -36,10 +36,13 @@ class DivergenceError(FullfieldError):
 
 
 @functools.cache  # equal settings give one object, so that members of an ensemble share their compiled programs
+@functools.lru_cache(maxsize=64)
 def cosine_adam(
     learning_rate: float, steps: int, *, warmup: float = 0.05, clip: float = 1.0
 ) -> optax.GradientTransformationExtraArgs:
     """Adam whose rate rises linearly and falls to zero along a cosine, with the gradient's global norm clipped.
+
+    Equal arguments give the same object, so that a second training like the first is not compiled anew.
 
     Args:
         learning_rate: highest learning rate.

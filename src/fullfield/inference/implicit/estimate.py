@@ -1,5 +1,6 @@
 """What all implicit methods share: an estimator standardised by examples, trained, and refused when simulations are unfit."""
 
+import dataclasses
 import math
 import os
 from collections.abc import Callable
@@ -23,6 +24,36 @@ from fullfield.training import cosine_adam, fit, History, Loss
 
 
 EXAMPLES = 8192
+
+
+class Begin(eqx.Module):
+    """The untrained estimator of examples. A module, since equal ones are compiled once and lambdas every time.
+
+    Args:
+        estimator: `(size, condition_size, *, key) -> estimator`.
+        of_summaries: whether it is one of summaries given parameters, not of parameters given summaries.
+        loss: what says how a density begins from scores; without it scores are not looked at.
+    """
+
+    estimator: Callable[..., Any] = eqx.field(static=True)
+    of_summaries: bool = eqx.field(static=True, default=False)
+    loss: AbstractDensityLoss | None = None
+
+    def __call__(
+        self,
+        unconstrained: Float[Array, "n p"],
+        summaries: Float[Array, "n s"],
+        key: Key[Array, ""],
+        scores: Float[Array, "n p"] | None = None,
+    ) -> Any:
+        """The estimator, standardised by examples."""
+        x, condition = (summaries, unconstrained) if self.of_summaries else (unconstrained, summaries)
+        built = self.estimator(x.shape[-1], condition.shape[-1], key=key).fitted_to(x, condition)
+        return (
+            built
+            if self.loss is None or scores is None
+            else self.loss.begun_from_scores(built, unconstrained, summaries, scores)
+        )
 
 
 def train_estimator(
@@ -95,7 +126,7 @@ def train_estimator(
 
 def train_density(
     loss: AbstractDensityLoss,
-    make: Callable[[Float[Array, "n p"], Float[Array, "n s"], Key[Array, ""]], AbstractDensity],
+    make: Begin,
     simulations: AbstractSimulations,
     validation: AbstractSimulations,
     *,
@@ -128,10 +159,7 @@ def train_density(
     with_scores = ScoreLoss(loss, jnp.asarray(score_weight, float), jnp.maximum(mean_square, 1e-12))
     held_out = Mapped(validation, FirstColumns(size)) if columns(validation, key) > size else validation
 
-    def begin(u, summaries, key, scores):
-        built = make(u, summaries, key)
-        return loss.begun_from_scores(built, u, summaries, scores) if score_weight > 0 else built
-
+    begin = dataclasses.replace(make, loss=loss) if score_weight > 0 else make
     return train_estimator(begin, with_scores, loss.parameters, simulations, held_out, key=key, summary_size=size, **settings)
 
 

@@ -21,7 +21,7 @@ from jaxtyping import Array, Float, Key
 from fullfield._core import stream
 from fullfield._core.progress import Progress, silent
 from fullfield.datasets import AbstractSimulations
-from fullfield.inference.implicit.estimate import train_estimator
+from fullfield.inference.implicit.estimate import Begin, train_estimator
 from fullfield.inference.posterior import FlowPosterior
 from fullfield.networks import ConditionalFlow, velocity_flow, VelocityFlow
 from fullfield.parameters import ParameterSpace
@@ -93,7 +93,7 @@ def train_fmpe(
         DataError: there are fewer simulations than the flow's linear regression needs.
     """
     fitted, history = train_estimator(
-        lambda u, summary, key: density(u.shape[-1], summary.shape[-1], key=key).fitted_to(u, summary),
+        Begin(density),
         FMPELoss(parameters),
         parameters,
         simulations,

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Key
 
 from fullfield._core.progress import Progress, silent
 from fullfield.datasets import AbstractSimulations
-from fullfield.inference.implicit.estimate import train_density
+from fullfield.inference.implicit.estimate import Begin, train_density
 from fullfield.inference.implicit.sampled import LikelihoodPosterior
 from fullfield.inference.implicit.scores import AbstractDensityLoss, likelihood_gradient
 from fullfield.networks import AbstractDensity, spline_flow
@@ -88,7 +88,7 @@ def train_nle(
     """
     fitted, history = train_density(
         NLELoss(parameters),
-        lambda u, summary, key: density(summary.shape[-1], u.shape[-1], key=key).fitted_to(summary, u),
+        Begin(density, of_summaries=True),
         simulations,
         validation,
         key=key,

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Key
 
 from fullfield._core.progress import Progress, silent
 from fullfield.datasets import AbstractSimulations
-from fullfield.inference.implicit.estimate import train_density
+from fullfield.inference.implicit.estimate import Begin, train_density
 from fullfield.inference.implicit.scores import AbstractDensityLoss, likelihood_gradient, prior_gradient
 from fullfield.inference.posterior import FlowPosterior
 from fullfield.networks import AbstractDensity, ConditionalFlow, spline_flow
@@ -105,7 +105,7 @@ def train_npe(
     """
     fitted, history = train_density(
         NPELoss(parameters),
-        lambda u, summary, key: density(u.shape[-1], summary.shape[-1], key=key).fitted_to(u, summary),
+        Begin(density),
         simulations,
         validation,
         key=key,

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Key
 from fullfield._core import ConfigurationError
 from fullfield._core.progress import Progress, silent
 from fullfield.datasets import AbstractSimulations
-from fullfield.inference.implicit.estimate import train_estimator
+from fullfield.inference.implicit.estimate import Begin, train_estimator
 from fullfield.inference.implicit.sampled import RatioPosterior
 from fullfield.networks import RatioClassifier
 from fullfield.parameters import ParameterSpace
@@ -176,7 +176,7 @@ def train_nre(
         ConfigurationError: batches are too small for the contrast.
     """
     fitted, history = train_estimator(
-        lambda u, summary, key: classifier(u.shape[-1], summary.shape[-1], key=key).fitted_to(u, summary),
+        Begin(classifier),
         NRELoss(parameters, contrast or Contrastive()),
         parameters,
         simulations,
