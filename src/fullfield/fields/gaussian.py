@@ -39,12 +39,16 @@ def power_root(power: Float[Array, "pairs m m"]) -> Float[Array, "pairs m m"]:
     # Indexing would be transposed into one padded array per pair; unstacking is transposed into one concatenation.
     given, root = jnp.unstack(power), [jnp.zeros(())] * len(power)
     for j in range(bins):
-        pivot = given[place[j, j]] - sum(root[place[k, j]] ** 2 for k in range(j))
+        pivot, *remainders = (
+            given[place[j, i]] - sum(root[place[k, i]] * root[place[k, j]] for k in range(j)) for i in range(j, bins)
+        )
         positive = pivot > _FLOOR * given[place[j, j]]
+        for i, remainder in enumerate(remainders, j + 1):
+            # |L_ij| is at most the root of P_ii where the matrix is positive definite; a vanishing P_jj would make it huge.
+            positive = positive & (remainder**2 <= 4 * pivot * given[place[i, i]])
         safe = jnp.sqrt(jnp.where(positive, pivot, 1.0))
         root[place[j, j]] = jnp.where(positive, safe, 0.0)
-        for i in range(j + 1, bins):
-            remainder = given[place[j, i]] - sum(root[place[k, i]] * root[place[k, j]] for k in range(j))
+        for i, remainder in enumerate(remainders, j + 1):
             root[place[j, i]] = jnp.where(positive, remainder / safe, 0.0)
     return jnp.stack(root)
 

@@ -2,7 +2,7 @@
 
 import functools
 import pathlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import equinox as eqx
@@ -12,21 +12,23 @@ import numpy as np
 
 from fullfield._core import load_module, save_module, stream
 from fullfield._core.progress import Progress
-from fullfield.compression import compress, Compressor, standardising, train_vmim
+from fullfield.compression import compress, SpectraAndMoments, standardising, train_vmim
 from fullfield.datasets import StoredSimulations
 from fullfield.diagnostics import Budget, c2st, convergence, ess_bulk, figure_of_merit, misspecification, Number, Report
+from fullfield.fields import logarithmic_bands
 from fullfield.inference import sample_many
-from fullfield.inference.explicit import Chains, MCLMC, NUTS, sample_field
+from fullfield.inference.explicit import Chains, MCLMC, NUTS, ReconstructedScore, sample_field
 from fullfield.inference.implicit import sequential
+from fullfield.networks import MLP
 from fullfield.recipes.artefacts import read_arrays, write_arrays
 from fullfield.recipes.lensing import LENSING, PUBLISHED_MERIT
 from fullfield.recipes.lensing_benchmark import LensingBenchmarkConfiguration, PUBLISHED
 from fullfield.recipes.lensing_pictures import pictures
+from fullfield.recipes.lensing_summaries import Features, pairs, Summary
 from fullfield.recipes.problem import Problem
 from fullfield.recipes.sbi_measure import amortise, BATCH, HELD_OUT, METHODS
 from fullfield.recipes.study import Cell, Measured, Study
 from fullfield.simulators import LensingModel, SpectrumModel
-from fullfield.training import cosine_adam
 
 
 UNITS = 60  # of the classifier, as in the published benchmark
@@ -52,6 +54,11 @@ def lensing_study(configuration: LensingBenchmarkConfiguration) -> Study:
         Cell("spectra/fixed", explicit, functools.partial(_spectra, bench, True)),
         Cell("spectra/varying", explicit, functools.partial(_spectra, bench, False)),
         Cell("compressor/vmim", implicit, functools.partial(_compress, bench)),
+    ]
+    most = max(configuration.budgets)
+    cells += [
+        Cell(f"simulations/{seed}", (seed, most, implicit), functools.partial(_simulate, bench, seed, most))
+        for seed in range(configuration.seeds)
     ]
     cells += [
         Cell(
@@ -108,14 +115,20 @@ class Bench:
         report = c2st(draws, reference, units=UNITS, key=self.key(f"c2st {name}"))
         return float(report.numbers[0].value)
 
-    def network(self) -> Callable[..., jax.Array]:
-        """The compressor's network before training."""
-        assert self.problem.network is not None
-        return self.problem.network(self.model.parameters.size, self.key("network"))
+    def features(self) -> "Features":
+        """Known statistics of a map."""
+        bands = logarithmic_bands(self.model.survey.sky, min(12, self.configuration.pixels // 4))
+        return Features(SpectraAndMoments(bands), ReconstructedScore(self.model, key=self.key("reconstruction")))
 
-    def compressor(self, folder: pathlib.Path) -> Compressor:
+    def network(self, count: int) -> MLP:
+        """The compressor's network of so many statistics before training."""
+        return MLP(count, self.model.parameters.size, key=self.key("network"))
+
+    def compressor(self, folder: pathlib.Path) -> "Summary":
         """The trained compressor."""
-        skeleton = standardising(self.network(), jnp.zeros((1, *self.model.data_shape)))
+        features = eqx.filter_eval_shape(self.features)
+        (count,) = eqx.filter_eval_shape(features, jnp.zeros(self.model.data_shape)).shape
+        skeleton = Summary(features, standardising(self.network(count), jnp.zeros((1, count))))
         return load_module(folder.parent / "compressor.vmim" / "compressor.eqx", skeleton)
 
 
@@ -205,22 +218,27 @@ def _least_ess(theta: np.ndarray) -> float:
 
 
 def _compress(bench: Bench, folder: pathlib.Path, progress: Progress) -> Measured:
-    settings, model = bench.configuration.compression, bench.model
+    settings, model, features = bench.configuration.compression, bench.model, bench.features()
     n = settings.simulations // HELD_OUT
-    simulations = model.simulate(bench.key("compressor simulations"), settings.simulations)
-    theta, data = np.asarray(simulations.theta), np.asarray(simulations.data)
-    source = StoredSimulations(theta[n:], data[n:], batch_size=64, augment=bench.problem.augment)
-    held_out = StoredSimulations(theta[:n], data[:n], batch_size=64)
-    compressor, history = train_vmim(
-        bench.network(), model.parameters, source, held_out,
-        key=bench.key("compressor"), optimiser=cosine_adam(2e-3, settings.epochs * source.steps_per_epoch),
-        max_epochs=settings.epochs, patience=settings.epochs, checkpoint=folder / "training", progress=progress,
+    theta, rows = pairs(model, features, bench.key("compressor simulations"), settings.simulations, progress)
+    source, held_out = (StoredSimulations(theta[part], rows[part], batch_size=BATCH) for part in (slice(n, None), slice(n)))
+    learned, history = train_vmim(
+        bench.network(rows.shape[1]), model.parameters, source, held_out,
+        key=bench.key("compressor"), max_epochs=settings.epochs, checkpoint=folder / "training", progress=progress,
     )  # fmt: skip
-    save_module(folder / "compressor.eqx", compressor)
-    seen, fresh = (compress(compressor, part) for part in (data[n:], data[:n]))
-    found = misspecification(np.asarray(compressor(bench.observe())), seen, fresh)
+    save_module(folder / "compressor.eqx", Summary(features, learned))
+    observed = learned(eqx.filter_jit(features)(bench.observe()))
+    found = misspecification(np.asarray(observed), compress(learned, rows[n:]), compress(learned, rows[:n]))
     distances = {number.name: float(number.value) for number in found.report.numbers}
     return Measured({"held_out": history.best, **distances}, simulations=settings.simulations)
+
+
+def _simulate(bench: Bench, seed: int, n: int, folder: pathlib.Path, progress: Progress) -> Measured:
+    """Summaries of simulations that all amortised methods share, so that they are compared on the same ones."""
+    key = jax.random.fold_in(bench.key("simulations"), seed)
+    theta, summaries = pairs(bench.model, bench.compressor(folder), key, n, progress)
+    write_arrays(folder / "simulations.npz", theta=theta, summaries=summaries)
+    return Measured({}, simulations=n)
 
 
 def _implicit(bench: Bench, method: str, budget: int, seed: int, folder: pathlib.Path, progress: Progress) -> Measured:
@@ -235,15 +253,17 @@ def _implicit(bench: Bench, method: str, budget: int, seed: int, folder: pathlib
             directory=folder, progress=progress,
         )  # fmt: skip
     else:
-        # Sets of simulations differ between seeds alone, so that methods and budgets are compared on the same ones.
-        simulations = model.simulate(jax.random.fold_in(bench.key("simulations"), seed), max(bench.configuration.budgets))
+        shared = read_arrays(folder.parent / f"simulations.{seed}" / "simulations.npz")
         posterior = amortise(
-            chosen, model.parameters, simulations.theta[:budget], compress(compressor, simulations.data[:budget]),
+            chosen, model.parameters, shared["theta"][:budget], shared["summaries"][:budget],
             key=stream(key, "training"), checkpoint=folder / "training", progress=progress, stage=f"{method}, {budget}",
         )  # fmt: skip
-    draws = sample_many(posterior, stream(key, "draws"), compressor(observation)[None], bench.configuration.draws)[0]
+    observed = eqx.filter_jit(compressor)(observation)
+    draws = sample_many(posterior, stream(key, "draws"), observed[None], bench.configuration.draws)[0]
     write_arrays(folder / "draws.npz", theta=draws)
-    return Measured({"c2st": bench.distance(folder, draws, f"{method} {budget} {seed}")}, simulations=budget)
+    # What amortised methods were given is counted once, where it was simulated.
+    made = budget if chosen.rounds > 1 else 0
+    return Measured({"c2st": bench.distance(folder, draws, f"{method} {budget} {seed}")}, simulations=made)
 
 
 def _judge(configuration: LensingBenchmarkConfiguration, found: Mapping[str, Measured]) -> Report:
