@@ -47,6 +47,19 @@ def test_every_example_is_visited_exactly_once_per_epoch(simulations, key):
     assert simulations.steps_per_epoch * simulations.batch_size == N == simulations.cost(7)
 
 
+@pytest.mark.parametrize("memory", [2**20, 9599])
+def test_an_epoch_of_several_passes_visits_every_example_so_often(memory, key):
+    theta, data = numbered()
+    simulations = StoredSimulations(theta, data, batch_size=8, passes=3, memory=memory)
+    seen = visited(simulations, key)[0][:, 0]
+    np.testing.assert_array_equal(np.sort(seen), np.repeat(np.arange(N), 3))
+    assert set(seen[:N]) == set(range(N)), "a pass ends before the next begins"
+    assert (seen[:N] != seen[N : 2 * N]).any()
+    assert simulations.steps_per_epoch == 3 * N // 8
+    assert simulations.cost(7) == N
+    assert simulations.identity != StoredSimulations(theta, data, batch_size=8, memory=memory).identity, "another run"
+
+
 def test_order_depends_on_the_key_alone(simulations, key):
     first, again, other = (visited(simulations, k)[0] for k in (key, key, jax.random.key(1)))
     np.testing.assert_array_equal(first, again)

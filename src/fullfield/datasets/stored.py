@@ -27,6 +27,7 @@ class StoredSimulations(AbstractSimulations):
         data: data (n, ...): a NumPy or JAX array, or a Zarr array.
         batch_size: examples per step.
         rows: which examples to use, all if not given.
+        passes: how often an epoch goes through all examples. Epochs of a step or two cost more on the host than on the device.
         augment: optional `(key, theta, data) -> data`, applied to each example inside the compiled step.
         memory: bytes that data may take on the device.
 
@@ -41,6 +42,7 @@ class StoredSimulations(AbstractSimulations):
     rows: Int[np.ndarray, " m"] | None
     batch_size: int
     steps_per_epoch: int
+    passes: int
     augment: Callable | None
     memory: int
 
@@ -51,16 +53,18 @@ class StoredSimulations(AbstractSimulations):
         *,
         batch_size: int,
         rows: Int[Any, " m"] | None = None,
+        passes: int = 1,
         augment: Callable | None = None,
         memory: int = 4 * 2**30,
     ):
-        check_positive(batch_size=batch_size, memory=memory)
+        check_positive(batch_size=batch_size, memory=memory, passes=passes)
         if len(theta) != data.shape[0]:
             raise ShapeError("data", expected=f"{len(theta)} examples, as many as theta", got=data.shape[0])
         rows = np.arange(len(theta)) if rows is None else np.asarray(rows)
         if rows.size == 0:
             raise DataError("theta", expected="at least one simulation", got="none")
-        self.batch_size, self.steps_per_epoch = _deal(rows.size, batch_size)
+        self.batch_size, steps = _deal(rows.size, batch_size)
+        self.passes, self.steps_per_epoch = passes, passes * steps
         self.augment, self.memory = augment, memory
         theta = np.asarray(theta[...])
         _check_finite("theta", theta[rows])
@@ -72,12 +76,17 @@ class StoredSimulations(AbstractSimulations):
             self.theta, self.data, self.rows = jnp.asarray(theta[rows]), jnp.asarray(chosen), None
 
     def shards(self, key: Key[Array, ""]) -> Iterator[AbstractShard]:
-        """Go through all examples once, in an order that depends on `key` alone."""
-        if self.rows is None:
-            order = jax.random.permutation(key, len(self.theta))
-            yield self._shard(self.theta, self.data, order, self.steps_per_epoch)
+        """Go through all examples, `passes` times, in orders that depend on `key` alone."""
+        keys = [key] if self.passes == 1 else jax.random.split(key, self.passes)
+        if self.rows is not None:
+            for one in keys:
+                yield from self._stream(one, self.rows)
+        elif self.passes == 1:
+            yield self._shard(self.theta, self.data, jax.random.permutation(key, len(self.theta)), self.steps_per_epoch)
         else:
-            yield from self._stream(key, self.rows)
+            used = self.steps_per_epoch // self.passes * self.batch_size
+            orders = jax.vmap(lambda one: jax.random.permutation(one, len(self.theta))[:used])(keys)
+            yield self._shard(self.theta, self.data, orders.ravel(), self.steps_per_epoch)
 
     def cost(self, epochs: int) -> int:
         """Number of distinct simulations, which more epochs do not raise."""
@@ -89,7 +98,9 @@ class StoredSimulations(AbstractSimulations):
         rows = np.arange(len(self.theta)) if self.rows is None else self.rows
         some = rows[np.linspace(0, rows.size - 1, 16).astype(int)]
         data = [np.asarray(self.data[int(row)]) for row in some]
-        return digest("stored", np.asarray(self.theta)[rows], data, self.augment, self.batch_size, self.data.shape[1:])
+        return digest(
+            "stored", np.asarray(self.theta)[rows], data, self.augment, self.batch_size, self.passes, self.data.shape[1:]
+        )
 
     def _shard(self, theta, data, order, steps):
         return _StoredShard(jnp.asarray(steps, jnp.int32), theta, data, order, self.augment, self.batch_size)
@@ -99,10 +110,10 @@ class StoredSimulations(AbstractSimulations):
         random = np.random.default_rng(np.asarray(jax.random.key_data(key)))
         chunk = _rows_per_chunk(self.data)
         size = max(1, self.memory // 4 // _example_bytes(self.data) // self.batch_size) * self.batch_size
-        size = min(size, self.steps_per_epoch * self.batch_size)
+        size = min(size, self.steps_per_epoch // self.passes * self.batch_size)
         theta = np.zeros((size + chunk, *self.theta.shape[1:]), self.theta.dtype)
         data = np.zeros((size + chunk, *self.data.shape[1:]), self.data.dtype)
-        filled, remaining = 0, self.steps_per_epoch
+        filled, remaining = 0, self.steps_per_epoch // self.passes
         for number in random.permutation(np.unique(rows // chunk)):
             start = number * chunk
             mine = random.permutation(rows[(rows >= start) & (rows < start + chunk)])
@@ -129,7 +140,7 @@ class _StoredShard(AbstractShard):
     steps: Int[Array, ""]
     theta: Float[Array, "n p"]
     data: Shaped[Array, "n ..."]
-    order: Int[Array, " n"]
+    order: Int[Array, " m"]
     augment: Callable | None
     batch_size: int = eqx.field(static=True)
 

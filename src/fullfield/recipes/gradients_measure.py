@@ -29,6 +29,7 @@ from fullfield.training import cosine_adam
 
 HELD_OUT = 5  # one simulation in so many stops the training
 SUMMARY_SIMULATIONS, SUMMARY_EPOCHS = 20_000, 40
+STEPS = 20  # of training between two looks at those
 FEW = 100
 LEAST_SEEDS = 5  # below, scatter between sets of simulations decides
 DENSITY = "two_moons_density"
@@ -147,7 +148,9 @@ def _train(parameters, theta, rows, weight, configuration, key, checkpoint, prog
     n = len(theta) // HELD_OUT
     batch = min(128, len(theta) - n)
     theta, rows = np.asarray(theta), np.asarray(rows)
-    source, held_out = (StoredSimulations(theta[part], rows[part], batch_size=batch) for part in (slice(n, None), slice(n)))
+    passes = -(-STEPS * batch // (len(theta) - n))
+    source = StoredSimulations(theta[n:], rows[n:], batch_size=batch, passes=passes)
+    held_out = StoredSimulations(theta[:n], rows[:n], batch_size=batch)
     epochs = max(1, configuration.steps // source.steps_per_epoch)
     posterior, history = train_npe(
         parameters, source, held_out,

@@ -98,7 +98,7 @@ def train_estimator(
             needed), or a summary does not vary (says which).
     """
     shard = next(simulations.shards(stream(key, "examples")))
-    batches = min(int(shard.steps), math.ceil(EXAMPLES / simulations.batch_size))
+    batches = min(int(shard.steps), math.ceil(min(EXAMPLES, simulations.cost(1)) / simulations.batch_size))
     check_enough(batches * simulations.batch_size, parameters.size, summary_size or columns(simulations, key))
     built, varies = _build(make, parameters, shard, batches, summary_size, key)
     if varying and not bool(np.all(varies)):
