@@ -18,7 +18,7 @@ class GradientsConfiguration(Configuration):
     tasks: tuple[Task, ...] = ("two_moons_density", "two_moons", "lotka_volterra", "lotka_volterra_latent")
     budgets: tuple[int, ...] = Field(default=(20, 50, 100, 200, 500, 1000), description="simulations, in rising order")
     seeds: PositiveInt = Field(default=5, description="independent sets of simulations per budget")
-    weight: PositiveFloat = Field(default=0.1, description="of the score term; the gradient zero costs one")
+    weight: PositiveFloat = Field(default=10.0, description="of the score term; the gradient zero costs one")
     steps: PositiveInt = Field(default=2000, description="most training steps")
     test: int = Field(default=2000, ge=100, description="simulations on which log probabilities are measured")
     draws: int = Field(default=2000, ge=100, le=10_000, description="draws compared with as many of the reference")

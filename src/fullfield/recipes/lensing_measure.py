@@ -115,10 +115,13 @@ class Bench:
         report = c2st(draws, reference, units=UNITS, key=self.key(f"c2st {name}"))
         return float(report.numbers[0].value)
 
-    def features(self) -> "Features":
-        """Known statistics of a map."""
+    def features(self, *, measured: bool) -> Features:
+        """Known statistics of a map; without `measured` of the right kind alone."""
         bands = logarithmic_bands(self.model.survey.sky, min(12, self.configuration.pixels // 4))
-        return Features(SpectraAndMoments(bands), ReconstructedScore(self.model, key=self.key("reconstruction")))
+        score = ReconstructedScore.unit(self.model)
+        if measured:
+            score = ReconstructedScore.about(self.model, key=self.key("reconstruction"))
+        return Features(SpectraAndMoments(bands), score)
 
     def network(self, count: int) -> MLP:
         """The compressor's network of so many statistics before training."""
@@ -126,7 +129,7 @@ class Bench:
 
     def compressor(self, folder: pathlib.Path) -> "Summary":
         """The trained compressor."""
-        features = eqx.filter_eval_shape(self.features)
+        features = self.features(measured=False)
         (count,) = eqx.filter_eval_shape(features, jnp.zeros(self.model.data_shape)).shape
         skeleton = Summary(features, standardising(self.network(count), jnp.zeros((1, count))))
         return load_module(folder.parent / "compressor.vmim" / "compressor.eqx", skeleton)
@@ -218,7 +221,7 @@ def _least_ess(theta: np.ndarray) -> float:
 
 
 def _compress(bench: Bench, folder: pathlib.Path, progress: Progress) -> Measured:
-    settings, model, features = bench.configuration.compression, bench.model, bench.features()
+    settings, model, features = bench.configuration.compression, bench.model, bench.features(measured=True)
     n = settings.simulations // HELD_OUT
     theta, rows = pairs(model, features, bench.key("compressor simulations"), settings.simulations, progress)
     source, held_out = (StoredSimulations(theta[part], rows[part], batch_size=BATCH) for part in (slice(n, None), slice(n)))

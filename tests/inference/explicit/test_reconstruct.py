@@ -16,7 +16,7 @@ WORLD = LinearGaussian(n_data=6, n_parameters=2, latent_scale=0.7, noise_scale=0
 def test_it_is_the_marginal_score_in_a_linear_gaussian_world():
     """Of Gaussians, profile and marginal differ by a constant: s = Rᵀ C⁻¹ (d - R θ₀), whatever the latents are."""
     theta = jnp.array([0.3, -0.2])
-    summary = ReconstructedScore(WORLD, key=jax.random.key(0), theta=theta, simulations=500)
+    summary = ReconstructedScore.about(WORLD, key=jax.random.key(0), theta=theta, simulations=500)
     data = WORLD.simulate(jax.random.key(1), 20).data
     found = np.sinh(jax.jit(jax.vmap(summary))(data)) * summary.scale + summary.centre
     exact = (data - WORLD.response @ theta) @ np.linalg.solve(WORLD.covariance, WORLD.response)
@@ -30,4 +30,4 @@ def test_it_is_the_marginal_score_in_a_linear_gaussian_world():
 def test_a_model_without_a_density_is_refused():
     model = BlackBoxModel(lambda key, theta: theta + jax.random.normal(key, (2,)), WORLD.parameters)
     with pytest.raises(ConfigurationError, match="NPE"):
-        ReconstructedScore(model, key=jax.random.key(0))
+        ReconstructedScore.about(model, key=jax.random.key(0))

@@ -23,17 +23,14 @@ from fullfield.simulators import AbstractForwardModel
 class ReconstructedScore(eqx.Module):
     """Score of the parameters at the most probable latents, compared with that of simulations at θ₀.
 
-    The numbers are arcsinh((s - ⟨s⟩) / σ), linear near θ₀ and logarithmic far from it.
+    The numbers are arcsinh((s - ⟨s⟩) / σ), linear near θ₀ and logarithmic far from it. `about` makes one.
 
     Args:
-        model: an explicit model.
-        key: scalar key, for simulations at θ₀.
-        theta: θ₀ (p,), the fiducial parameters if not given.
-        simulations: at θ₀, for mean and deviation of the score.
-        steps: of the climb to the most probable latents, each a gradient.
-
-    Raises:
-        ConfigurationError: the model has no joint density; says which methods remain.
+        target: the posterior of parameters and latents; its own data are not looked at.
+        preconditioner: of the climb to the most probable latents.
+        theta: θ₀ (p,).
+        centre, scale: ⟨s⟩ and σ, each (p,).
+        steps: of the climb, each a gradient.
     """
 
     target: Target
@@ -41,54 +38,69 @@ class ReconstructedScore(eqx.Module):
     theta: Float[Array, " p"]
     centre: Float[Array, " p"]
     scale: Float[Array, " p"]
-    steps: int = eqx.field(static=True)
+    steps: int = eqx.field(static=True, default=20)
 
-    def __init__(
-        self,
+    @classmethod
+    def unit(cls, model: AbstractForwardModel, theta: Float[Array, " p"] | None = None) -> "ReconstructedScore":
+        """The same with nothing measured yet: the fiducial parameters if none are given, ⟨s⟩ = 0 and σ = 1."""
+        target = Target(model, jnp.zeros(model.data_shape))
+        theta = model.parameters.fiducial if theta is None else theta
+        return cls(target, Preconditioner.unit(target), theta, jnp.zeros_like(theta), jnp.ones_like(theta))
+
+    @classmethod
+    def about(
+        cls,
         model: AbstractForwardModel,
         *,
         key: Key[Array, ""],
         theta: Float[Array, " p"] | None = None,
         simulations: int = 64,
-        steps: int = 20,
-    ):
-        self.target = Target(model, jnp.zeros(model.data_shape))
-        self.theta = model.parameters.fiducial if theta is None else theta
-        self.preconditioner = expected(self.target, key=stream(key, "preconditioner"), theta=self.theta)
-        self.steps = steps
-        keys = jax.random.split(stream(key, "simulations"), simulations)
-        scores = _scores_of_simulations(self.target, self.preconditioner, self.theta, keys, steps)
-        self.centre, self.scale = jnp.mean(scores, axis=0), jnp.std(scores, axis=0)
+    ) -> "ReconstructedScore":
+        """The summary about θ₀, from simulations there.
+
+        Args:
+            model: an explicit model.
+            key: scalar key.
+            theta: θ₀ (p,), the fiducial parameters if not given.
+            simulations: for mean and deviation of the score.
+
+        Raises:
+            ConfigurationError: the model has no joint density; says which methods remain.
+        """
+        blank = cls.unit(model, theta)
+        preconditioner = expected(blank.target, key=stream(key, "preconditioner"), theta=blank.theta)
+        blank = eqx.tree_at(lambda self: self.preconditioner, blank, preconditioner)
+        scores = _of_simulations(blank, jax.random.split(stream(key, "simulations"), simulations))
+        return eqx.tree_at(lambda self: (self.centre, self.scale), blank, (jnp.mean(scores, axis=0), jnp.std(scores, axis=0)))
 
     def __call__(self, data: Float[Array, "..."]) -> Float[Array, " p"]:
         """Summarise one data set."""
-        score = _score(self.target, self.preconditioner, self.theta, data, self.steps)
+        score = self.target.model.score(self.theta, self.reconstruct(data), data)
         return jnp.arcsinh((score - self.centre) / self.scale)
+
+    def reconstruct(self, data: Float[Array, "..."]) -> dict[str, Float[Array, "..."]]:
+        """The most probable latents at θ₀ given data, site by site."""
+        target = self.target
+        unconstrained = target.model.parameters.to_unconstrained(self.theta)
+
+        def sites(latents):
+            return target.split(jnp.concatenate([unconstrained, latents]))[1]
+
+        def step(state, _):
+            latents, value, gradient, rate = state
+            new = latents + rate * self.preconditioner.each("solve", gradient)
+            found = (new, *climb(new))
+            better = found[1] > value  # and a number
+            kept = (jnp.where(better, after, before) for after, before in zip(found, state[:3], strict=True))
+            return (*kept, jnp.where(better, jnp.minimum(1.0, 1.25 * rate), 0.4 * rate)), None
+
+        climb = jax.value_and_grad(lambda latents: -target.model.potential(unconstrained, sites(latents), data))
+        start = jnp.zeros(target.size - target.parameters)
+        (latents, *_), _ = jax.lax.scan(step, (start, *climb(start), jnp.asarray(0.7)), length=self.steps)
+        return sites(latents)
 
 
 @eqx.filter_jit
-def _scores_of_simulations(target, preconditioner, theta, keys, steps):
-    simulated = lambda key: target.model.simulate_with_latents(key, theta)[1]  # noqa: E731
-    return jax.lax.map(lambda key: _score(target, preconditioner, theta, simulated(key), steps), keys)
-
-
-def _score(target, preconditioner, theta, data, steps):
-    model, unconstrained = target.model, target.model.parameters.to_unconstrained(theta)
-
-    def log_density(latents):
-        _, sites = target.split(jnp.concatenate([unconstrained, latents]))
-        return -model.potential(unconstrained, sites, data)
-
-    climb = jax.value_and_grad(log_density)
-    start = jnp.zeros(target.size - target.parameters)
-
-    def step(state, _):
-        latents, value, gradient, rate = state
-        new = latents + rate * preconditioner.each("solve", gradient)
-        found = (new, *climb(new))
-        better = found[1] > value  # and a finite number
-        latents, value, gradient = (jnp.where(better, after, before) for after, before in zip(found, state[:3], strict=True))
-        return (latents, value, gradient, jnp.where(better, jnp.minimum(1.0, 1.25 * rate), 0.4 * rate)), None
-
-    (latents, *_), _ = jax.lax.scan(step, (start, *climb(start), jnp.asarray(0.7)), length=steps)
-    return model.score(theta, target.split(jnp.concatenate([unconstrained, latents]))[1], data)
+def _of_simulations(summary, keys):
+    simulated = lambda key: summary.target.model.simulate_with_latents(key, summary.theta)[1]  # noqa: E731
+    return jax.lax.map(lambda key: jnp.sinh(summary(simulated(key))), keys)  # as centre and scale are still zero and one
