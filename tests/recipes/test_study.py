@@ -54,6 +54,19 @@ def test_a_stopped_study_continues_and_other_inputs_are_measured_again(tmp_path)
     assert calls[4:] == ["a/1", "a/22", "b/1"]
 
 
+def test_a_study_may_grow(tmp_path):
+    calls = []
+    run_study(study(calls), Configuration(), create(tmp_path / "run", Configuration()))
+    larger = Configuration(scale="larger")
+    whole = study(calls)
+    grown = Study([*whole.cells, Cell("b/2", 0, lambda *_: Measured({"distance": 0.1}, simulations=5))], whole.judge)
+    directory = resume(tmp_path / "run", larger)
+    report = run_study(grown, larger, directory)
+    assert calls == ["a/1", "a/22", "b/1"], "nothing is measured twice"
+    assert (len(report.numbers), report.cost.simulations) == (4, 305)
+    assert "scale: larger" in directory.configuration.read_text()
+
+
 def test_a_damaged_cell_is_measured_again(tmp_path):
     calls = []
     directory = create(tmp_path / "run", Configuration())

@@ -240,6 +240,7 @@ def _simulate(bench: Bench, seed: int, n: int, folder: pathlib.Path, progress: P
     """Summaries of simulations that all amortised methods share, so that they are compared on the same ones."""
     key = jax.random.fold_in(bench.key("simulations"), seed)
     theta, summaries = pairs(bench.model, bench.compressor(folder), key, n, progress)
+    folder.mkdir(parents=True, exist_ok=True)
     write_arrays(folder / "simulations.npz", theta=theta, summaries=summaries)
     return Measured({}, simulations=n)
 

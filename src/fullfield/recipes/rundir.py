@@ -14,7 +14,7 @@ from typing import TypeVar
 from fullfield._core import ConfigurationError, digest, write_atomically
 from fullfield.datasets.layout import first_difference
 from fullfield.recipes.artefacts import write_json
-from fullfield.recipes.configuration import Configuration, load_settings, resolve
+from fullfield.recipes.configuration import Configuration, load_settings, resolve, RunConfiguration
 from fullfield.report import peak_memory_gb
 
 
@@ -176,13 +176,15 @@ def create(path: pathlib.Path, configuration: Configuration) -> RunDirectory:
 def resume(path: pathlib.Path, configuration: Configuration) -> RunDirectory:
     """Continue a run; one that never came to start, starts.
 
+    A study may be continued with other settings, say more methods: each of its measurements knows which of them it rests on.
+
     Raises:
         ConfigurationError: the directory belongs to another configuration (names the first difference), or to no run.
     """
     if not path.exists() or (path.is_dir() and _is_empty(path)):
         return _prepare(path, configuration)
     difference = tell_difference(read_configuration(path, type(configuration)), configuration)
-    if difference:
+    if difference and isinstance(configuration, RunConfiguration):
         raise ConfigurationError(
             str(path), expected="a run of this configuration", got=f"one of another: {difference}",
             remedy="Give the same settings, replace the run with --force, or choose another directory with -o.",
