@@ -127,7 +127,7 @@ class Bench:
         """The compressor's network of so many statistics before training."""
         return MLP(count, self.model.parameters.size, key=self.key("network"))
 
-    def compressor(self, folder: pathlib.Path) -> "Summary":
+    def compressor(self, folder: pathlib.Path) -> Summary:
         """The trained compressor."""
         features = self.features(measured=False)
         (count,) = eqx.filter_eval_shape(features, jnp.zeros(self.model.data_shape)).shape
