@@ -11,7 +11,7 @@ from fullfield._core import ConfigurationError, DataError
 from fullfield.datasets import StoredSimulations
 from fullfield.inference.implicit import PosteriorProposal, sequential, train_nle, train_npe, truncate, TruncatedPrior
 from fullfield.inference.implicit.sequential import proposal_from
-from fullfield.networks import gaussian
+from fullfield.networks import gaussian, regression
 from fullfield.simulators import BlackBoxModel, LinearGaussian
 from fullfield.training import History
 
@@ -41,6 +41,27 @@ def test_truncated_rounds_find_the_exact_posterior(whole, observation):
     np.testing.assert_allclose(draws.std(0) / sigma, 1, atol=0.15)
     assert used.simulations == (500, 500, 500)
     assert used.left_out == (0, 0, 0)
+
+
+def test_local_rounds_forget_what_is_far_and_continue_identically(tmp_path):
+    """A likelihood whose mean is bent over the prior, described by a straight one: right where it matters only when local."""
+    bent = BlackBoxModel(lambda key, theta: jnp.exp(theta) + 0.1 * jax.random.normal(key, (2,)), WORLD.parameters)
+    train = functools.partial(train_nle, density=functools.partial(regression, degree=1), max_epochs=1)
+    observed = jnp.exp(jnp.array([0.5, -0.4]))
+
+    def draws(**settings):
+        posterior, _ = sequential(train, bent, observed, hold_out=False, **(SETTINGS | {"rounds": 5}), **settings)
+        return np.asarray(posterior.sample(jax.random.key(1), observed, 2000))
+
+    near, far = draws(local=True, directory=tmp_path / "run"), draws(local=False)
+    # Widths are the noise over the slope; 2500 simulations and what is left of the bend change them by a tenth at most.
+    width = 0.1 / np.asarray(observed)
+    np.testing.assert_allclose(near.std(axis=0), width, rtol=0.15)
+    assert np.abs((near.mean(axis=0) - [0.5, -0.4]) / width).max() < 0.25
+    assert (far.std(axis=0) / width).max() > 1.3
+    (tmp_path / "run" / "round-5.training").unlink()
+    (tmp_path / "run" / "round-5.simulations").unlink()
+    np.testing.assert_array_equal(near, draws(local=True, directory=tmp_path / "run"))
 
 
 def test_truncated_prior_keeps_what_the_posterior_holds(whole, observation):

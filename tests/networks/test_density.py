@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from fullfield.networks import DENSITIES, gaussian
+from fullfield._core import DataError
+from fullfield.networks import DENSITIES, gaussian, regression
 from fullfield.networks.bijections import SplineElement
 
 
@@ -157,3 +158,20 @@ def test_gradients_that_make_no_sense_change_nothing(key, wrong):
     misled = density.fitted_to_gradients(x, condition, -gradient if wrong == "sign" else gradient)
     for name in ("slope", "offset", "root"):
         np.testing.assert_array_equal(*(jax.tree.leaves(getattr(one, name))[0] for one in (plain, misled)))
+
+
+def test_a_regression_of_degree_two_is_the_conditional_gaussian_of_a_bent_mean(key):
+    """x = (c₀², c₀ c₁) + n, where the best linear fit would leave the bend in the scatter."""
+    condition = jax.random.normal(key, (4000, 2))
+    noise = 0.1 * jax.random.normal(jax.random.key(1), (4000, 2))
+    mean = lambda c: jnp.stack([c[0] ** 2, c[0] * c[1]])  # noqa: E731
+    density = regression(2, 2).fitted_to(jax.vmap(mean)(condition) + noise, condition)
+    at = jnp.array([1.3, -0.7])
+    draws = density.sample(jax.random.key(2), at, 20_000)
+    # Six coefficients from 4000 rows: .1 √(6 / 4000) = .004, times three for a place off the centre.
+    np.testing.assert_allclose(draws.mean(axis=0), mean(at), atol=0.015)
+    np.testing.assert_allclose(draws.std(axis=0), 0.1, rtol=0.05)
+    exact = stats.norm(np.asarray(mean(at)), 0.1).logpdf([1.5, -0.9]).sum()
+    assert abs(float(density.log_prob(jnp.array([1.5, -0.9]), at)) - exact) < 0.3
+    with pytest.raises(DataError, match="at least 9"):
+        regression(2, 2).fitted_to(condition[:8], condition[:8])

@@ -6,12 +6,13 @@ import math
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import paramax
 from flowjax.bijections import AbstractBijection, Chain, Invert, Permute, Scan
 from flowjax.distributions import AbstractDistribution, StandardNormal, Transformed
 from jaxtyping import Array, Float, Key
 
-from fullfield._core import full_precision, Registry, stream
+from fullfield._core import DataError, full_precision, Registry, stream
 from fullfield.networks.bijections import AbstractElement, AffineElement, Coupling, GaussianHead, SplineElement
 from fullfield.networks.mixture import ConditionalMixture
 from fullfield.networks.ramps import RampElement
@@ -40,40 +41,43 @@ class AbstractDensity(eqx.Module):
 class ConditionalFlow(AbstractDensity):
     """A normalising flow (or any other conditional distribution) on top of a linear regression.
 
-    x is first whitened by its linear regression on the condition, z = R (x - W c - m) with c the standardised condition; the
-    flow then has only to learn how the density differs from that Gaussian. For a linear-Gaussian world the regression alone is
-    exact. Regression and moments are measured, not trained.
+    x is first whitened by its regression on the condition, z = R (x - W f(c) - m) with c the standardised condition, and f(c)
+    itself or, of degree two, with all its products; the flow then has only to learn how the density differs from that Gaussian.
+    For a linear-Gaussian world the regression alone is exact. Regression and moments are measured, not trained.
 
     Args:
         flow: flowjax distribution of z (p,) given c (s,), a flow or any other.
         standardise: c from the raw condition.
-        slope, offset, root: W (p, s), m (p,) and the lower-triangular R (p, p) above.
+        slope, offset, root: W (p, f), m (p,) and the lower-triangular R (p, p) above.
+        degree: of the regression, 1 or 2.
     """
 
     flow: AbstractDistribution
     standardise: Standardise
-    slope: paramax.NonTrainable | Float[Array, "p s"]
+    slope: paramax.NonTrainable | Float[Array, "p f"]
     offset: paramax.NonTrainable | Float[Array, " p"]
     root: paramax.NonTrainable | Float[Array, "p p"]
     size: int = eqx.field(static=True)
     condition_size: int = eqx.field(static=True)
+    degree: int = eqx.field(static=True)
 
     def __init__(
         self,
         flow: AbstractDistribution,
         standardise: Standardise,
-        slope: Float[Array, "p s"],
+        slope: Float[Array, "p f"],
         offset: Float[Array, " p"],
         root: Float[Array, "p p"],
+        degree: int = 1,
     ):
-        self.flow, self.standardise = flow, standardise
+        self.flow, self.standardise, self.degree = flow, standardise, degree
         self.slope, self.offset, self.root = (paramax.NonTrainable(array) for array in (slope, offset, root))
-        self.size, self.condition_size = slope.shape
+        self.size, self.condition_size = len(slope), len(paramax.unwrap(standardise.loc))
 
     def _regression(self, condition):
         slope, offset, root = paramax.unwrap((self.slope, self.offset, self.root))
         standardised = self.standardise(condition)
-        return standardised, slope @ standardised + offset, root
+        return standardised, slope @ polynomials(standardised, self.degree) + offset, root
 
     @full_precision
     def whitened(self, x: Float[Array, " p"], condition: Float[Array, " s"]) -> tuple[Float[Array, " p"], Float[Array, " s"]]:
@@ -96,18 +100,29 @@ class ConditionalFlow(AbstractDensity):
 
     @full_precision
     def fitted_to(self, x: Float[Array, "n p"], condition: Float[Array, "n s"]) -> "ConditionalFlow":
-        """The same flow with condition moments and linear regression measured on training pairs (n > p + s)."""
+        """The same flow with condition moments and regression measured on training pairs.
+
+        Raises:
+            DataError: there are fewer pairs than the regression has coefficients; says how many are needed.
+        """
         standardise = moments(condition)
-        standardised = standardise(condition)
-        offset = jnp.mean(x, axis=0)
+        features = jax.vmap(lambda c: polynomials(c, self.degree))(standardise(condition))
+        needed = self.size + features.shape[1] + 2
+        if len(x) < needed:
+            raise DataError(
+                "simulations", expected=f"at least {needed} to train on, for a regression of degree {self.degree}", got=len(x),
+                remedy="Simulate more, compress the summaries, or take a density of lower degree.",
+            )  # fmt: skip
+        mean, middle = jnp.mean(x, axis=0), jnp.mean(features, axis=0)
+        features = features - middle
         # A small ridge keeps degenerate conditions (a constant or doubled summary) harmless.
-        gram = standardised.T @ standardised / len(x) + RIDGE * jnp.eye(self.condition_size)
-        slope = jnp.linalg.solve(gram, standardised.T @ (x - offset) / len(x)).T
-        residual = x - offset - standardised @ slope.T
-        covariance = residual.T @ residual / len(x)
+        gram = features.T @ features / len(x) + RIDGE * jnp.eye(features.shape[1])
+        slope = jnp.linalg.solve(gram, features.T @ (x - mean) / len(x)).T
+        residual = x - mean - features @ slope.T
+        covariance = residual.T @ residual / (len(x) - features.shape[1] - 1)
         covariance = covariance + RIDGE * jnp.diag(jnp.diagonal(covariance))
         root = jnp.tril(jnp.linalg.inv(jnp.linalg.cholesky(covariance)))
-        return ConditionalFlow(self.flow, standardise, slope, offset, root)
+        return ConditionalFlow(self.flow, standardise, slope, mean - slope @ middle, root, self.degree)
 
     @full_precision
     def fitted_to_gradients(
@@ -119,9 +134,11 @@ class ConditionalFlow(AbstractDensity):
         gradients on x and c. Without gradients each x differs from its mean by a posterior's width; with them nothing but
         their own noise is left, so that in a linear-Gaussian world as many pairs as there are unknowns per row are enough.
         Where a linear function explains less than half of the gradients (a density far from Gaussian, or more noise than
-        signal), or the precision found is not positive definite, the fit without gradients stays.
+        signal), or the precision found is not positive definite, the fit without gradients stays; so does one of degree two.
         """
         plain = self.fitted_to(x, condition)
+        if self.degree > 1:
+            return plain
         standardise, (slope, offset, root) = plain.standardise, paramax.unwrap((plain.slope, plain.offset, plain.root))
         standardised = standardise(condition)
         # In the plain fit's white coordinates everything is of order one.
@@ -142,21 +159,30 @@ class ConditionalFlow(AbstractDensity):
         covariance = jnp.linalg.inv(root.T @ jnp.where(usable, precision, jnp.eye(p)) @ root)
         new = slope + back[:, :-1], offset + back[:, -1], jnp.tril(jnp.linalg.inv(jnp.linalg.cholesky(covariance)))
         chosen = (jnp.where(usable, after, before) for after, before in zip(new, (slope, offset, root), strict=True))
-        return ConditionalFlow(self.flow, standardise, *chosen)
+        return ConditionalFlow(self.flow, standardise, *chosen, degree=1)
+
+
+def polynomials(x: Float[Array, " s"], degree: int) -> Float[Array, " f"]:
+    """x itself, and for a degree of two all products of two of its numbers behind it."""
+    if degree == 1:
+        return x
+    first, second = np.triu_indices(len(x))
+    return jnp.concatenate([x, x[first] * x[second]])
 
 
 RIDGE = 1e-5
 LEAST_PRECISION = 0.01  # relative to the regression without gradients, which few pairs make too narrow
 
 
-def _bijected(size: int, condition_size: int, bijection: AbstractBijection) -> ConditionalFlow:
-    return unfitted(size, condition_size, Transformed(StandardNormal((size,)), Invert(bijection)))
+def _bijected(size: int, condition_size: int, bijection: AbstractBijection, degree: int = 1) -> ConditionalFlow:
+    return unfitted(size, condition_size, Transformed(StandardNormal((size,)), Invert(bijection)), degree)
 
 
-def unfitted(size: int, condition_size: int, flow: AbstractDistribution) -> ConditionalFlow:
+def unfitted(size: int, condition_size: int, flow: AbstractDistribution, degree: int = 1) -> ConditionalFlow:
     """A conditional flow whose regression is still the identity."""
     standardise = Standardise(jnp.zeros(condition_size), jnp.ones(condition_size))
-    return ConditionalFlow(flow, standardise, jnp.zeros((size, condition_size)), jnp.zeros(size), jnp.eye(size))
+    slope = jnp.zeros((size, len(polynomials(jnp.zeros(condition_size), degree))))
+    return ConditionalFlow(flow, standardise, slope, jnp.zeros(size), jnp.eye(size), degree)
 
 
 def real_nvp(
@@ -186,6 +212,7 @@ def spline_flow(
     width: int = 64,
     depth: int = 2,
     bins: int = 8,
+    degree: int = 1,
 ) -> ConditionalFlow:
     """Rational-quadratic coupling flow (arXiv:1906.04032) behind a Gaussian head that places and scales.
 
@@ -197,16 +224,19 @@ def spline_flow(
         width: hidden units of every network.
         depth: hidden layers of every network.
         bins: bins of each spline.
+        degree: of the regression on the condition, 1 or 2.
     """
     keys = jax.random.split(stream(key, "couplings"), layers)
     couplings = _couplings(SplineElement(bins=bins), size, condition_size, keys=keys, width=width, depth=depth)
     head = GaussianHead(size, condition_size, key=stream(key, "head"), width=width, depth=depth)
-    return _bijected(size, condition_size, Chain([head, couplings]))
+    return _bijected(size, condition_size, Chain([head, couplings]), degree)
 
 
-def gaussian(size: int, condition_size: int, *, key: Key[Array, ""], width: int = 64, depth: int = 2) -> ConditionalFlow:
-    """Gaussian density with mean and full covariance read off the condition by one network."""
-    return _bijected(size, condition_size, GaussianHead(size, condition_size, key=key, width=width, depth=depth))
+def gaussian(
+    size: int, condition_size: int, *, key: Key[Array, ""], width: int = 64, depth: int = 2, degree: int = 1
+) -> ConditionalFlow:
+    """Gaussian density with mean and full covariance read off the condition by one network, behind a regression of a degree."""
+    return _bijected(size, condition_size, GaussianHead(size, condition_size, key=key, width=width, depth=depth), degree)
 
 
 def _couplings(
@@ -266,6 +296,18 @@ def mixture(
     """
     gaussians = ConditionalMixture(size, condition_size, components=components, key=key, width=width, depth=depth)
     return unfitted(size, condition_size, gaussians)
+
+
+def regression(size: int, condition_size: int, *, key: Key[Array, ""] | None = None, degree: int = 2) -> ConditionalFlow:
+    """Gaussian about a polynomial regression, with nothing to train: what a few hundred simulations of good summaries are for.
+
+    Args:
+        size: length p of the vectors.
+        condition_size: length s of the condition.
+        key: not needed.
+        degree: of the regression, 1 or 2.
+    """
+    return unfitted(size, condition_size, StandardNormal((size,)), degree)
 
 
 DENSITIES = Registry(

@@ -41,8 +41,12 @@ class ExplicitSettings(Section):
 class CompressionSettings(Section):
     """How maps are compressed for the implicit methods; these simulations are not in their budgets."""
 
-    simulations: int = Field(default=60_000, ge=200)
-    epochs: PositiveInt = 20
+    rounds: PositiveInt = Field(default=3, description="of a first, rough inference from one score")
+    pilot: int = Field(default=1000, ge=100, description="simulations in each of them")
+    points: PositiveInt = Field(
+        default=8, description="parameters, drawn from the rough posterior, about which scores are taken"
+    )
+    simulations: int = Field(default=3000, ge=200, description="drawn from it, on which scores are combined")
 
 
 class LensingBenchmarkConfiguration(Configuration):
@@ -79,7 +83,7 @@ LENSING_BENCHMARK = Recipe(
             "pixels": 16, "methods": ("npe",), "budgets": (500,), "seeds": 1, "draws": 1000,
             "reference": {"chains": 4, "draws": 300, "warmup": 100},
             "explicit": {"warmup": 100, "gradients": (15_000,), "nuts_draws": 20, "spectrum_draws": 200},
-            "compression": {"simulations": 4000},
+            "compression": {"rounds": 2, "pilot": 400, "points": 3, "simulations": 600},
         }, "~10 min"),
         "laptop": Scale({}, "~2 h"),
         "paper": Scale({

@@ -1,4 +1,4 @@
-"""Summaries of lensing maps for the lensing benchmark: known statistics, and a network behind them."""
+"""Summaries of lensing maps for the lensing benchmark: scores of the reconstructed field, and their best combinations."""
 
 from collections.abc import Callable
 
@@ -8,9 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from fullfield._core import stream
 from fullfield._core.progress import Progress
-from fullfield.compression import Compressor, SpectraAndMoments
+from fullfield.compression import Compressor, projecting
 from fullfield.inference.explicit import ReconstructedScore
 from fullfield.simulators import even_batch, LensingModel
 
@@ -18,63 +17,56 @@ from fullfield.simulators import even_batch, LensingModel
 CHUNK = 500  # simulations between two reports of progress
 
 
-class Features(eqx.Module):
-    """Statistics of a map that are known to carry information: spectra, moments, and the score of the reconstructed field.
-
-    Args:
-        statistic: map to vector (k,).
-        score: map to vector (p,).
-    """
-
-    statistic: SpectraAndMoments
-    score: ReconstructedScore
-
-    def __call__(self, data: Float[Array, "n n bins"]) -> Float[Array, " k"]:
-        """Statistics of one map."""
-        return jnp.concatenate([self.statistic(data), self.score(data)])
-
-
 class Summary(eqx.Module):
     """What implicit methods see of a map.
 
     Args:
-        features: map to known statistics (k,).
-        learned: statistics to summary (p,), trained.
+        score: map to scores of the reconstructed field about several parameters (k,).
+        learned: scores to summary (p,).
     """
 
-    features: Features
+    score: ReconstructedScore
     learned: Compressor
+
+    @classmethod
+    def blank(cls, model: LensingModel, points: int) -> "Summary":
+        """The same with nothing learned, to be loaded into."""
+        p = model.parameters.size
+        score = ReconstructedScore.unit(model, jnp.broadcast_to(model.parameters.fiducial, (points, p)))
+        return cls(score, projecting(points * p, p))
 
     def __call__(self, data: Float[Array, "n n bins"]) -> Float[Array, " p"]:
         """Summary of one map."""
-        return self.learned(self.features(data))
+        return self.learned(self.score(data))
 
 
-def pairs(
-    model: LensingModel, summarise: Callable, key: Key[Array, ""], n: int, progress: Progress
-) -> tuple[Float[np.ndarray, "n p"], Float[np.ndarray, "n s"]]:
-    """Parameters drawn from the prior, and summaries of their simulations.
+def summaries(
+    model: LensingModel,
+    summarise: Callable,
+    key: Key[Array, ""],
+    theta: Float[Array | np.ndarray, "n p"],
+    progress: Progress,
+) -> Float[np.ndarray, "n s"]:
+    """Summaries of simulations at some parameters.
 
     Args:
         model: the forward model.
         summarise: map to vector (s,), a callable module.
         key: scalar key.
-        n: number of simulations.
+        theta: parameters (n, p).
         progress: told about every chunk.
     """
-    keys, chunks = jax.random.split(key, n), []
+    n, chunks = len(theta), []
+    keys, theta = jax.random.split(key, n), jnp.asarray(theta)
     for start in range(0, n, CHUNK):
         progress("simulating and summarising", start, n)
-        chunks.append(jax.tree.map(np.asarray, _some_pairs(model, summarise, keys[start : start + CHUNK])))
+        some = slice(start, start + CHUNK)
+        chunks.append(np.asarray(_some_summaries(model, summarise, keys[some], theta[some])))
     progress("simulating and summarising", n, n)
-    theta, summaries = (np.concatenate(column) for column in zip(*chunks, strict=True))
-    return theta, summaries
+    return np.concatenate(chunks)
 
 
 @eqx.filter_jit
-def _some_pairs(model, summarise, keys):
-    def one(key):
-        theta = model.parameters.sample(stream(key, "prior"))
-        return theta, summarise(model.simulate_at(stream(key, "data"), theta))
-
-    return jax.lax.map(one, keys, batch_size=even_batch(len(keys), 8))
+def _some_summaries(model, summarise, keys, theta):
+    one = lambda pair: summarise(model.simulate_at(*pair))  # noqa: E731
+    return jax.lax.map(one, (keys, theta), batch_size=even_batch(len(theta), 8))

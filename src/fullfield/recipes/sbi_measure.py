@@ -33,10 +33,11 @@ from fullfield.training import cosine_adam
 
 @dataclass(frozen=True)
 class Method:
-    """How a method trains, and in how many rounds if it is sequential; 1 means amortised."""
+    """How a method trains, in how many rounds if it is sequential (1 means amortised), and whether it needs a held-out part."""
 
     train: Callable
     rounds: int = 1
+    hold_out: bool = True
 
 
 def _train_npe(parameters: ParameterSpace, simulations: AbstractSimulations, validation: AbstractSimulations, **settings: Any):

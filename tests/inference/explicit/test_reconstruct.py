@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fullfield._core import ConfigurationError
+from fullfield._core import ConfigurationError, DataError
 from fullfield.inference.explicit import ReconstructedScore
+from fullfield.inference.explicit.reconstruct import LINEAR
 from fullfield.simulators import BlackBoxModel, LinearGaussian
 
 
@@ -18,13 +19,28 @@ def test_it_is_the_marginal_score_in_a_linear_gaussian_world():
     theta = jnp.array([0.3, -0.2])
     summary = ReconstructedScore.about(WORLD, key=jax.random.key(0), theta=theta, simulations=500)
     data = WORLD.simulate(jax.random.key(1), 20).data
-    found = np.sinh(jax.jit(jax.vmap(summary))(data)) * summary.scale + summary.centre
+    found = jax.jit(jax.vmap(summary.scores))(data)[:, 0]
     exact = (data - WORLD.response @ theta) @ np.linalg.solve(WORLD.covariance, WORLD.response)
     np.testing.assert_allclose(found, exact, rtol=1e-2, atol=1e-2 * float(np.std(exact)))
-    # 500 simulations fix a mean to 0.045 and a deviation to 0.032 of the deviation; four of these.
-    fisher = np.asarray(WORLD.response.T @ np.linalg.solve(WORLD.covariance, WORLD.response))
-    np.testing.assert_allclose(summary.centre / np.sqrt(np.diag(fisher)), 0, atol=4 * 0.045)
-    np.testing.assert_allclose(summary.scale / np.sqrt(np.diag(fisher)), 1, atol=4 * 0.032)
+    # Simulations at θ₀ have a score of mean zero and of the Fisher matrix's covariance, so that the summary's are 0 and 1:
+    # 500 simulations fix a mean to 0.045 and a covariance to 0.063; four of these.
+    keys = jax.random.split(jax.random.key(2), 2000)
+    there = jax.jit(jax.vmap(lambda key: summary(WORLD.simulate_at(key, theta))))(keys)
+    white = LINEAR * np.sinh(there / LINEAR)
+    np.testing.assert_allclose(white.mean(axis=0), 0, atol=4 * 0.05)
+    np.testing.assert_allclose(np.cov(white, rowvar=False), np.eye(2), atol=4 * 0.07)
+
+
+def test_several_points_are_several_scores():
+    points = jnp.array([[0.3, -0.2], [0.0, 0.1], [-0.4, 0.4]])
+    data = WORLD.simulate(jax.random.key(1), 1).data[0]
+    together = ReconstructedScore.about(WORLD, key=jax.random.key(0), theta=points)
+    assert together(data).shape == (6,)
+    for row, point in zip(together.scores(data), points, strict=True):
+        exact = (data - WORLD.response @ point) @ np.linalg.solve(WORLD.covariance, WORLD.response)
+        np.testing.assert_allclose(row, exact, rtol=2e-2, atol=0.05)
+    with pytest.raises(DataError, match="at least 4"):
+        ReconstructedScore.about(WORLD, key=jax.random.key(0), simulations=3)
 
 
 def test_a_model_without_a_density_is_refused():

@@ -14,38 +14,45 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from fullfield._core import stream
+from fullfield._core import DataError, full_precision, stream
 from fullfield.inference.explicit.precondition import expected, Preconditioner
 from fullfield.inference.explicit.target import Target
 from fullfield.simulators import AbstractForwardModel
 
 
-class ReconstructedScore(eqx.Module):
-    """Score of the parameters at the most probable latents, compared with that of simulations at θ₀.
+LINEAR = 5.0  # standard deviations up to which the numbers grow in proportion
 
-    The numbers are arcsinh((s - ⟨s⟩) / σ), linear near θ₀ and logarithmic far from it. `about` makes one.
+
+class ReconstructedScore(eqx.Module):
+    """Scores of the parameters at the most probable latents about one or several θ₀, compared with those of simulations there.
+
+    The numbers are l arcsinh(R (s - ⟨s⟩) / l) with Rᵀ R = Cov(s)⁻¹ and l = 5: of unit scatter, logarithmic far from each θ₀.
+    One θ₀ tells all where the posterior is Gaussian; a posterior that is wide and bent is told by several that lie along it.
+    `about` makes one.
 
     Args:
         target: the posterior of parameters and latents; its own data are not looked at.
         preconditioner: of the climb to the most probable latents.
-        theta: θ₀ (p,).
-        centre, scale: ⟨s⟩ and σ, each (p,).
+        theta: the θ₀ (k, p).
+        centre: ⟨s⟩ (k, p).
+        root: R (k, p, p), lower triangular.
         steps: of the climb, each a gradient.
     """
 
     target: Target
     preconditioner: Preconditioner
-    theta: Float[Array, " p"]
-    centre: Float[Array, " p"]
-    scale: Float[Array, " p"]
+    theta: Float[Array, "k p"]
+    centre: Float[Array, "k p"]
+    root: Float[Array, "k p p"]
     steps: int = eqx.field(static=True, default=20)
 
     @classmethod
-    def unit(cls, model: AbstractForwardModel, theta: Float[Array, " p"] | None = None) -> "ReconstructedScore":
-        """The same with nothing measured yet: the fiducial parameters if none are given, ⟨s⟩ = 0 and σ = 1."""
+    def unit(cls, model: AbstractForwardModel, theta: Float[Array, "*k p"] | None = None) -> "ReconstructedScore":
+        """The same with nothing measured yet: the fiducial parameters if none are given, ⟨s⟩ = 0 and R = 1."""
         target = Target(model, jnp.zeros(model.data_shape))
-        theta = model.parameters.fiducial if theta is None else theta
-        return cls(target, Preconditioner.unit(target), theta, jnp.zeros_like(theta), jnp.ones_like(theta))
+        theta = jnp.atleast_2d(model.parameters.fiducial if theta is None else theta)
+        k, p = theta.shape
+        return cls(target, Preconditioner.unit(target), theta, jnp.zeros((k, p)), jnp.broadcast_to(jnp.eye(p), (k, p, p)))
 
     @classmethod
     def about(
@@ -53,35 +60,47 @@ class ReconstructedScore(eqx.Module):
         model: AbstractForwardModel,
         *,
         key: Key[Array, ""],
-        theta: Float[Array, " p"] | None = None,
+        theta: Float[Array, "*k p"] | None = None,
         simulations: int = 64,
     ) -> "ReconstructedScore":
-        """The summary about θ₀, from simulations there.
+        """The summary about one or several θ₀, from simulations at each.
 
         Args:
             model: an explicit model.
             key: scalar key.
-            theta: θ₀ (p,), the fiducial parameters if not given.
-            simulations: for mean and deviation of the score.
+            theta: θ₀ (p,) or (k, p), the fiducial parameters if not given.
+            simulations: at each θ₀, for mean and covariance of the score.
 
         Raises:
             ConfigurationError: the model has no joint density; says which methods remain.
+            DataError: there are too few simulations for a covariance.
         """
         blank = cls.unit(model, theta)
-        preconditioner = expected(blank.target, key=stream(key, "preconditioner"), theta=blank.theta)
+        if simulations < 2 * blank.theta.shape[-1]:
+            needed = 2 * blank.theta.shape[-1]
+            raise DataError("simulations", expected=f"at least {needed} for {needed // 2} parameters", got=simulations)
+        preconditioner = expected(blank.target, key=stream(key, "preconditioner"), theta=jnp.mean(blank.theta, axis=0))
         blank = eqx.tree_at(lambda self: self.preconditioner, blank, preconditioner)
-        scores = _of_simulations(blank, jax.random.split(stream(key, "simulations"), simulations))
-        return eqx.tree_at(lambda self: (self.centre, self.scale), blank, (jnp.mean(scores, axis=0), jnp.std(scores, axis=0)))
+        centre, root = _moments(blank, jax.random.split(stream(key, "simulations"), simulations))
+        return eqx.tree_at(lambda self: (self.centre, self.root), blank, (centre, root))
 
-    def __call__(self, data: Float[Array, "..."]) -> Float[Array, " p"]:
-        """Summarise one data set."""
-        score = self.target.model.score(self.theta, self.reconstruct(data), data)
-        return jnp.arcsinh((score - self.centre) / self.scale)
+    @full_precision
+    def __call__(self, data: Float[Array, "..."]) -> Float[Array, " s"]:
+        """Summarise one data set in s = k p numbers."""
+        white = jnp.einsum("kij,kj->ki", self.root, self.scores(data) - self.centre)
+        return (LINEAR * jnp.arcsinh(white / LINEAR)).reshape(-1)
 
-    def reconstruct(self, data: Float[Array, "..."]) -> dict[str, Float[Array, "..."]]:
-        """The most probable latents at θ₀ given data, site by site."""
+    def scores(self, data: Float[Array, "..."]) -> Float[Array, "k p"]:
+        """The scores themselves."""
+        return jax.lax.map(lambda theta: self._score(theta, data), self.theta)
+
+    def _score(self, theta, data):
+        return self.target.model.score(theta, self.reconstruct(data, theta), data)
+
+    def reconstruct(self, data: Float[Array, "..."], theta: Float[Array, " p"]) -> dict[str, Float[Array, "..."]]:
+        """The most probable latents at parameters `theta` (p,) given data, site by site."""
         target = self.target
-        unconstrained = target.model.parameters.to_unconstrained(self.theta)
+        unconstrained = target.model.parameters.to_unconstrained(theta)
 
         def sites(latents):
             return target.split(jnp.concatenate([unconstrained, latents]))[1]
@@ -101,6 +120,11 @@ class ReconstructedScore(eqx.Module):
 
 
 @eqx.filter_jit
-def _of_simulations(summary, keys):
-    simulated = lambda key: summary.target.model.simulate_with_latents(key, summary.theta)[1]  # noqa: E731
-    return jax.lax.map(lambda key: jnp.sinh(summary(simulated(key))), keys)  # as centre and scale are still zero and one
+@full_precision
+def _moments(summary, keys):
+    def at(theta):
+        simulated = lambda key: summary.target.model.simulate_with_latents(key, theta)[1]  # noqa: E731
+        scores = jax.lax.map(lambda key: summary._score(theta, simulated(key)), keys)
+        return jnp.mean(scores, axis=0), jnp.linalg.inv(jnp.linalg.cholesky(jnp.cov(scores, rowvar=False)))
+
+    return jax.lax.map(at, summary.theta)

@@ -60,6 +60,8 @@ def sequential(
     summarise: Callable | None = None,
     batch_size: int = 256,
     leave_out: bool = False,
+    local: bool = False,
+    hold_out: bool = True,
     directory: str | os.PathLike | None = None,
     progress: Progress = silent,
 ) -> tuple[AbstractPosterior, Rounds]:
@@ -74,10 +76,14 @@ def sequential(
         observation: the observed data, of the model's data shape.
         key: scalar key.
         rounds: number of rounds.
-        simulations: in each round, of which a tenth is held out to stop the training.
+        simulations: in each round.
         summarise: data to summary (s,), the data themselves if not given.
         batch_size: of the training.
         leave_out: whether simulations that are not finite are left out and counted, or refused.
+        local: whether simulations of earlier rounds are forgotten outside the region where the last posterior has all but a
+            thousandth of its probability. There they decide nothing, and only make the likelihood, or the prior that is left,
+            harder to describe; a simple density (`fullfield.networks.regression`) needs it.
+        hold_out: whether a tenth of every round is held out to stop the training; not needed where nothing is trained.
         directory: folder for each round's simulations and training.
         progress: told about every round and epoch.
 
@@ -98,7 +104,7 @@ def sequential(
     check_observation(observation, model.data_shape)
     summarise = summarise or eqx.nn.Identity()
     observed = summarise(jnp.asarray(observation))
-    identity = digest(model, observed, summarise, simulations, key)
+    identity = digest(model, observed, summarise, simulations, key, local, hold_out)
     folder = None if directory is None else pathlib.Path(directory)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -107,35 +113,46 @@ def sequential(
         round_key = jax.random.fold_in(key, number)
         name = f"round {number} of {rounds}"
         file = None if folder is None else folder / f"round-{number}.simulations"
-        pair = _read(file, identity, (simulations, model.parameters.size), (simulations, *observed.shape))
-        if pair is None:
+        earlier = (number - 1) * simulations
+        made = _read(file, identity, (simulations, model.parameters.size), (simulations, *observed.shape), earlier)
+        if made is None:
             progress(f"{name}: simulating", 0, simulations)
-            pair = _simulate(model, summarise, posterior, observed, round_key, simulations)
+            made = _simulate(model, summarise, posterior, observed, round_key, simulations)
+            made = (*made, _near(posterior, observed, round_key, sets) if local else np.ones(earlier, bool))
             if file is not None:
-                save_module(file, pair, {"kind": "round", "identity": identity})
+                save_module(file, made, {"kind": "round", "identity": identity})
             progress(f"{name}: simulating", simulations, simulations)
+        *pair, near = made
         rows = finite_rows(*pair, leave_out=leave_out)
-        sets.append(tuple(array[rows] for array in pair))
+        sets.append((*pair, rows))
         if number == 1:
-            warn_if_outside(observed, sets[0][1])
+            warn_if_outside(observed, pair[1][rows])
         left_out.append(simulations - len(rows))
         # An earlier round is trained only where the next one's simulations are still to be proposed.
         posterior = None
         following = None if folder is None else folder / f"round-{number + 1}.simulations"
         if number == rounds or following is None or not following.exists():
-            posterior, history = _train(train, model, sets, batch_size, key, number, folder, progress)
+            posterior, history = _train(train, model, _chosen(sets, near), hold_out, batch_size, key, number, folder, progress)
             histories.append(history)
     assert posterior is not None
     return posterior, Rounds((simulations,) * rounds, tuple(left_out), tuple(histories))
 
 
-def _train(train, model, sets, batch_size, key, number, folder, progress):
+def _chosen(sets, near):
+    """The finite simulations of every round, of all but the last only those that are near."""
+    parts = [*(np.split(near, len(sets) - 1) if len(sets) > 1 else []), np.ones(len(sets[-1][0]), bool)]
+    kept = [rows[part[rows]] for (_, _, rows), part in zip(sets, parts, strict=True)]
+    return [(theta[rows], summary[rows]) for (theta, summary, _), rows in zip(sets, kept, strict=True)]
+
+
+def _train(train, model, chosen, hold_out, batch_size, key, number, folder, progress):
     def gathered(part):
-        theta, summary = zip(*((t[part(len(t))], x[part(len(x))]) for t, x in sets), strict=True)
+        theta, summary = zip(*((t[part(len(t))], x[part(len(x))]) for t, x in chosen), strict=True)
         return StoredSimulations(np.concatenate(theta), np.concatenate(summary), batch_size=batch_size)
 
     # The first tenth of every round is held out.
-    source, held_out = gathered(lambda n: slice(n // HELD_OUT, None)), gathered(lambda n: slice(n // HELD_OUT))
+    source = gathered(lambda n: slice(n // HELD_OUT if hold_out else 0, None))
+    held_out = gathered(lambda n: slice(n // HELD_OUT)) if hold_out else source
     return train(
         model.parameters,
         source,
@@ -163,7 +180,15 @@ def _summaries(model, summarise, keys, theta):
     return jax.lax.map(one, (keys, theta), batch_size=even_batch(len(theta), model.batch_size))
 
 
-def _read(file, identity, theta_shape, summary_shape):
+def _near(posterior, observed, key, sets):
+    """Which simulations of all earlier rounds lie where the posterior has nearly all of its probability."""
+    if not sets:
+        return np.ones(0, bool)
+    region = truncate(posterior, observed, key=stream(key, "region"))
+    return np.concatenate([np.asarray(region.contains(jnp.asarray(theta))) for theta, *_ in sets])
+
+
+def _read(file, identity, theta_shape, summary_shape, earlier):
     if file is None or not file.exists():
         return None
     if read_header(file).get("identity") != identity:
@@ -171,4 +196,4 @@ def _read(file, identity, theta_shape, summary_shape):
             str(file), expected="simulations of this model, observation, number and key", got="those of another run",
             remedy="Restore the settings, or take an empty folder.",
         )  # fmt: skip
-    return load_module(file, (np.zeros(theta_shape, np.float32), np.zeros(summary_shape, np.float32)))
+    return load_module(file, (np.zeros(theta_shape, np.float32), np.zeros(summary_shape, np.float32), np.ones(earlier, bool)))
