@@ -100,3 +100,20 @@ def test_the_look_never_leaks(tmp_path, random):
     assert before["font.family"] != [SETTINGS["font.family"]]
     assert (tmp_path / "one.png").read_bytes().startswith(b"\x89PNG")
     assert to_hex(figure.axes[0].lines[0].get_color()) == BLUE.lower()
+
+
+def test_accuracy_stands_where_it_was_measured():
+    curves = {"simulations": {"npe": ([100, 1000], [0.8, 0.6], [0.01, 0.02])}, "gradients": {"nuts": ([10], [0.7], [None])}}
+    left, right = plots.accuracy_curves(curves, goal=0.6).axes
+    assert left.get_xlabel() == "simulations"
+    np.testing.assert_allclose(left.lines[0].get_ydata(), [0.8, 0.6])
+    np.testing.assert_allclose(right.lines[0].get_xdata(), [10])
+
+    rows = {"npe": {"slcp": (0.9, 0.02), "sir": (0.7, None)}, "nle": {"sir": (0.6, None)}}
+    (panel,) = plots.accuracy_rows(rows, published={"sir": 0.65, "unknown": 0.5}, bars={"slcp": 0.8}).axes
+    assert [label.get_text() for label in panel.get_yticklabels()] == ["slcp", "sir"]
+    npe, nle = (container.lines[0].get_xdata() for container in panel.containers)
+    np.testing.assert_allclose(npe, [0.9, 0.7])
+    np.testing.assert_allclose(nle, [0.6])
+    diamonds = next(line for line in panel.lines if line.get_label() == "published")
+    np.testing.assert_allclose(diamonds.get_data(), ([0.65], [1]))

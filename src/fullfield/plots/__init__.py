@@ -1,6 +1,6 @@
 """Pictures: arrays in, matplotlib figures out."""
 
-from fullfield.plots.accuracy import accuracy_curves
+from fullfield.plots.accuracy import accuracy_curves, accuracy_rows
 from fullfield.plots.calibration import coverage_curve, rank_curves
 from fullfield.plots.corner import corner
 from fullfield.plots.maps import data_vector, map_row
@@ -11,6 +11,7 @@ from fullfield.plots.training import loss_curves
 
 __all__ = [
     "accuracy_curves",
+    "accuracy_rows",
     "corner",
     "coverage_curve",
     "data_vector",

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from fullfield.plots.style import GREY, INK, style
+from fullfield.plots.style import GREY, INK, PALE, style
 
 
 MARKERS = ("o", "s", "^", "v", "D", "P", "X", "<")
@@ -47,6 +47,53 @@ def accuracy_curves(
                 panel.set_xticks(ticks, [f"{tick:,.0f}".replace(",", " ") for tick in ticks])
                 panel.xaxis.set_minor_formatter(NullFormatter())
             panel.set_xlabel(cost)
-            panel.legend(loc="upper right")
+            panel.legend(loc="best")
         axes[0].set_ylabel(label)
+    return figure
+
+
+def accuracy_rows(
+    methods: Mapping[str, Mapping[str, tuple[float, float | None]]],
+    *,
+    label: str = "C2ST",
+    published: Mapping[str, float] | None = None,
+    bars: Mapping[str, float] | None = None,
+    exact: float = 0.5,
+) -> Figure:
+    """Draw the accuracy of several methods task by task.
+
+    Args:
+        methods: by name of the method, by task: accuracy and its standard error or None.
+        label: what the accuracy is.
+        published: best published accuracy by task, an open diamond.
+        bars: what each task is held to, a vertical tick.
+        exact: what an exact method reaches, a solid line.
+
+    Returns:
+        A figure with one row per task, in the order of their first method.
+    """
+    tasks = list(dict.fromkeys(task for values in methods.values() for task in values))
+    with style():
+        figure = Figure(figsize=(6.4, 0.42 * len(tasks) + 1.1), layout="constrained")
+        panel = figure.subplots()
+        panel.axvline(exact, color=INK, lw=0.8)
+        offsets = np.linspace(-0.15, 0.15, len(methods)) if len(methods) > 1 else [0.0]
+        for marker, offset, (name, values) in zip(MARKERS, offsets, methods.items(), strict=False):
+            rows = [tasks.index(task) + offset for task in values]
+            errors = [error or 0.0 for _, error in values.values()]
+            panel.errorbar([v for v, _ in values.values()], rows, xerr=errors, marker=marker, ms=5, ls="", label=name)
+        for name, values, settings in (
+            ("published", published or {}, {"marker": "D", "mfc": "none", "mec": GREY, "ms": 5}),
+            ("bar", bars or {}, {"marker": "|", "mec": INK, "ms": 13, "mew": 1.2}),
+        ):
+            known = {task: value for task, value in values.items() if task in tasks}
+            if known:
+                panel.plot(list(known.values()), [tasks.index(task) for task in known], ls="", label=name, **settings)
+        panel.set_yticks(range(len(tasks)), [task.replace("_", " ") for task in tasks])
+        panel.set_ylim(len(tasks) - 0.5, -0.5)
+        panel.set_xlim(left=exact - 0.02)
+        panel.grid(axis="y", color=PALE, lw=0.5)
+        panel.set_axisbelow(True)
+        panel.set_xlabel(label)
+        figure.legend(loc="outside upper center", ncols=len(methods) + 2, fontsize=9.5)
     return figure

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from fullfield import plots
 from fullfield._core import load_module, save_module, stream
 from fullfield._core.progress import Progress
 from fullfield.compression import standardising, train_vmim
@@ -20,6 +21,8 @@ from fullfield.inference.implicit import train_npe
 from fullfield.inference.implicit.choose import MARGIN
 from fullfield.networks import apply_many, MLP, smooth_flow
 from fullfield.recipes.gradients import GradientsConfiguration
+from fullfield.recipes.problem import Illustration
+from fullfield.recipes.rundir import RunDirectory
 from fullfield.recipes.sbi_measure import distance
 from fullfield.recipes.study import Cell, Measured, Study
 from fullfield.simulators import AbstractExplicitModel
@@ -62,7 +65,7 @@ def gradients_study(configuration: GradientsConfiguration) -> Study:
         for budget in configuration.budgets
         for seed in range(configuration.seeds)
     ]
-    return Study(cells, functools.partial(_judge, configuration))
+    return Study(cells, functools.partial(_judge, configuration), functools.partial(_pictures, configuration))
 
 
 def _compress(configuration: GradientsConfiguration, task: str, folder: pathlib.Path, progress: Progress) -> Measured:
@@ -203,6 +206,31 @@ def _judge(configuration: GradientsConfiguration, found: Mapping[str, Measured])
         numbers.append(Number(f"never_worse/{task}", float(worst), bar=">= 0" if enough else None))
         numbers += _c2st(configuration, found, task)
     return Report(tuple(numbers))
+
+
+def _pictures(
+    configuration: GradientsConfiguration, found: Mapping[str, Measured], directory: RunDirectory
+) -> list[Illustration]:
+    """Log probability against simulations, task by task."""
+    figures = []
+    for task in configuration.tasks:
+        curves = {}
+        for name, side in (("without scores", "without"), ("with scores", "with")):
+            rows = np.array(
+                [
+                    [found[f"{task}/{budget}/{seed}"].values[f"log_prob/{side}"] for seed in range(configuration.seeds)]
+                    for budget in configuration.budgets
+                ]
+            )
+            curves[name] = (configuration.budgets, rows.mean(axis=1), [_error(row) for row in rows])
+        figure = plots.accuracy_curves({"simulations": curves}, label="mean log probability of test pairs", exact=None)
+        figures.append(
+            Illustration(
+                task.replace("_", " "), task, figure,
+                f"Higher is better. Mean over {configuration.seeds} sets of simulations, with its standard error.",
+            )
+        )  # fmt: skip
+    return figures
 
 
 def _log_prob(values, side):

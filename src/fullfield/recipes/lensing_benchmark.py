@@ -1,6 +1,6 @@
 """Which full-field inference needs the fewest simulations: every method on one lensing observation."""
 
-from typing import get_args, Literal
+from typing import Annotated, get_args, Literal
 
 from pydantic import Field, PositiveInt
 
@@ -57,7 +57,7 @@ class LensingBenchmarkConfiguration(Configuration):
         default="simulated", description="simulated at the fiducial parameters; the published mock has the physics of sbi_lens"
     )
     methods: tuple[Method, ...] = get_args(Method)
-    budgets: tuple[PositiveInt, ...] = Field(
+    budgets: tuple[Annotated[int, Field(ge=100)], ...] = Field(
         default=(200, 500, 1000, 2000), description="simulations, the held-out ones included"
     )
     seeds: PositiveInt = Field(default=2, description="independent sets of simulations per method and budget")

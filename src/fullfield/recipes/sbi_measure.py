@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from fullfield import plots
 from fullfield._core import stream
 from fullfield._core.progress import Progress
 from fullfield.datasets import AbstractSimulations, StoredSimulations
@@ -19,6 +20,8 @@ from fullfield.diagnostics import c2st, Number, Report
 from fullfield.inference import AbstractPosterior, sample_many
 from fullfield.inference.implicit import sequential, train_amortised, train_fmpe, train_nle, train_npe, train_nre
 from fullfield.parameters import ParameterSpace
+from fullfield.recipes.problem import Illustration
+from fullfield.recipes.rundir import RunDirectory
 from fullfield.recipes.sbi_benchmark import (
     BARS,
     PUBLISHED,
@@ -71,7 +74,7 @@ def sbi_study(configuration: SBIBenchmarkConfiguration) -> Study:
         for method in configuration.methods
         for task in configuration.tasks
     ]
-    return Study(cells, functools.partial(_judge, configuration))
+    return Study(cells, functools.partial(_judge, configuration), functools.partial(_pictures, configuration))
 
 
 def _cell(configuration, task, method, budget):
@@ -150,18 +153,45 @@ def distance(draws: np.ndarray, task: str, number: int, key: jax.Array) -> float
     return float(report.numbers[0].value)
 
 
+def _accuracy(measured: Measured) -> tuple[float, float | None]:
+    """Mean C2ST over observations, and its standard error."""
+    values = np.array([value for key, value in measured.values.items() if key.startswith("c2st/")])
+    return float(values.mean()), float(values.std(ddof=1) / values.size**0.5) if values.size > 1 else None
+
+
+def _pictures(
+    configuration: SBIBenchmarkConfiguration, found: Mapping[str, Measured], directory: RunDirectory
+) -> list[Illustration]:
+    """One figure per budget: every task by every method beside what is published."""
+    figures = []
+    for budget in configuration.budgets:
+        rows = {
+            method: {task: _accuracy(found[f"{method}/{budget}/{task}"]) for task in configuration.tasks}
+            for method in configuration.methods
+        }
+        known = {10_000: ("amortised NPE", PUBLISHED, BARS), 1000: ("sequential method", PUBLISHED_SEQUENTIAL, None)}
+        what, published, bars = known.get(budget, ("", None, None))
+        beside = f" The diamonds are the best published {what} (Lueckmann et al. 2021)." if what else ""
+        figures.append(
+            Illustration(
+                f"{budget} simulations", f"tasks-{budget}", plots.accuracy_rows(rows, published=published, bars=bars),
+                "C2ST against the published reference draws, mean over observations: 0.5 is exact, 1 is wrong, and ticks are what "
+                "each task is held to." + beside,
+            )
+        )  # fmt: skip
+    return figures
+
+
 def _judge(configuration: SBIBenchmarkConfiguration, found: Mapping[str, Measured]) -> Report:
     numbers = []
     for name, measured in found.items():
         method, budget, task = name.split("/")
-        values = np.array([value for key, value in measured.values.items() if key.startswith("c2st/")])
         held_to = (method, budget) == ("amortised", "10000")
         comparable = method in ("npe", "amortised") and budget == "10000"
         numbers.append(
             Number(
                 f"c2st/{name}",
-                float(values.mean()),
-                float(values.std(ddof=1) / values.size**0.5) if values.size > 1 else None,
+                *_accuracy(measured),
                 f"<= {BARS[task]:g}" if held_to else None,
                 PUBLISHED[task] if comparable else None,
             )
