@@ -103,7 +103,10 @@ def test_the_look_never_leaks(tmp_path, random):
 
 
 def test_accuracy_stands_where_it_was_measured():
-    curves = {"simulations": {"npe": ([100, 1000], [0.8, 0.6], [0.01, 0.02])}, "gradients": {"nuts": ([10], [0.7], [None])}}
+    curves = {
+        "simulations": {"npe": ([100.0, 1000.0], [0.8, 0.6], [0.01, 0.02])},
+        "gradients": {"nuts": ([10.0], [0.7], [None])},
+    }
     left, right = plots.accuracy_curves(curves, goal=0.6).axes
     assert left.get_xlabel() == "simulations"
     np.testing.assert_allclose(left.lines[0].get_ydata(), [0.8, 0.6])

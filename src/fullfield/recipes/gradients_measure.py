@@ -222,7 +222,8 @@ def _pictures(
                     for budget in configuration.budgets
                 ]
             )
-            curves[name] = (configuration.budgets, rows.mean(axis=1), [_error(row) for row in rows])
+            costs = [float(budget) for budget in configuration.budgets]
+            curves[name] = (costs, rows.mean(axis=1).tolist(), [_error(row) for row in rows])
         figure = plots.accuracy_curves({"simulations": curves}, label="mean log probability of test pairs", exact=None)
         figures.append(
             Illustration(

@@ -175,7 +175,7 @@ def _pictures(
         figures.append(
             Illustration(
                 f"{budget} simulations", f"tasks-{budget}", plots.accuracy_rows(rows, published=published, bars=bars),
-                "C2ST against the published reference draws, mean over observations: 0.5 is exact, 1 is wrong, and ticks are what "
+                "C2ST against the published reference draws, mean over observations: 0.5 is exact, 1 is wrong; ticks are what "
                 "each task is held to." + beside,
             )
         )  # fmt: skip
