@@ -52,3 +52,13 @@ def test_a_blank_one_has_the_same_shapes(simulations):
 def test_too_few_simulations_are_refused(simulations):
     with pytest.raises(DataError, match="at least 24"):
         canonical(WORLD.parameters, simulations.theta[:20], simulations.data[:20])
+
+
+def test_what_moves_only_with_the_square_is_found():
+    key_theta, key_noise = jax.random.split(jax.random.key(3))
+    theta = WORLD.parameters.sample(key_theta, (4000,))
+    data = jnp.stack([theta[:, 0] ** 2, 0 * theta[:, 0]], axis=1) + jax.random.normal(key_noise, (4000, 2))
+    best = compress(canonical(WORLD.parameters, theta, data, size=1), data)[:, 0]
+    assert abs(np.corrcoef(best, data[:, 0])[0, 1]) > 0.99
+    single = compress(canonical(WORLD.parameters, theta, data[:, :1]), data[:, :1])
+    assert single.shape == (4000, 1)

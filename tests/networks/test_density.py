@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from fullfield._core import DataError
+from fullfield._core import ConfigurationError, DataError
 from fullfield.networks import DENSITIES, gaussian, regression
 from fullfield.networks.bijections import SplineElement
 
@@ -175,3 +175,5 @@ def test_a_regression_of_degree_two_is_the_conditional_gaussian_of_a_bent_mean(k
     assert abs(float(density.log_prob(jnp.array([1.5, -0.9]), at)) - exact) < 0.3
     with pytest.raises(DataError, match="at least 9"):
         regression(2, 2).fitted_to(condition[:8], condition[:8])
+    with pytest.raises(ConfigurationError, match="1 or 2"):
+        regression(2, 2, degree=3)

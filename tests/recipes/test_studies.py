@@ -72,7 +72,7 @@ def lensing_cell(group, name, seed=None):
         accuracy = {"c2st/21000": 0.8, "c2st/63000": 0.6, "c2st/126000": 0.52} if name in ("mclmc", "warm") else {}
         merit = 1000.0 if group == "explicit" else 500.0
         return {"chains/omega_c/rhat": 1.005, "ess_per_gradient": rate, "fom/omega_c-sigma_8": merit} | accuracy
-    known = {"compressor": {"held_out": 4.0, "misspecification/mahalanobis": 1e-4}, "simulations": {}}
+    known = {"compressor": {"misspecification/mahalanobis": 1e-4}, "simulations": {}}
     return known[group] if group in known else {"c2st": 0.55 + 100 / float(name)}
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import scipy.linalg
 from jaxtyping import Array, Float
 
-from fullfield._core import DataError
+from fullfield._core import DataError, full_precision
 from fullfield.compression.base import Compressor, standardising
 from fullfield.networks import moments, polynomials
 from fullfield.parameters import ParameterSpace
@@ -31,9 +31,10 @@ class Projection(eqx.Module):
 
     matrix: Float[Array, "s d"]
 
+    @full_precision
     def __call__(self, x: Float[Array, " d"]) -> Float[Array, " s"]:
         """Project one vector."""
-        return self.matrix @ x
+        return self.matrix @ x  # nearly cancelling sums
 
 
 def projecting(d: int, size: int) -> Compressor:
@@ -54,10 +55,10 @@ def canonical(
         parameters: the parameters.
         theta: parameters (n, p) of simulations, drawn from where the summary is to be good.
         statistics: their statistics (n, d).
-        size: number of combinations, as many as parameters if not given.
+        size: number of combinations, as many as parameters if not given; never more than statistics.
 
     Returns:
-        Statistics (d,) to summary (size,).
+        Statistics (d,) to summary (min(d, size),).
 
     Raises:
         DataError: there are fewer simulations than twice the coefficients of the regressions.
@@ -75,5 +76,5 @@ def canonical(
         raise DataError("simulations", expected=f"at least {needed} for {d} statistics", got=n, remedy="Simulate more.")
     mean = design @ np.linalg.lstsq(design, x)[0]
     scatter = (x - mean).T @ (x - mean) / (n - design.shape[1]) + RIDGE * np.eye(d)
-    _, vectors = scipy.linalg.eigh(np.cov(mean, rowvar=False), scatter, subset_by_index=(d - kept, d - 1))
+    _, vectors = scipy.linalg.eigh(np.atleast_2d(np.cov(mean, rowvar=False)), scatter, subset_by_index=(d - kept, d - 1))
     return Compressor(standardise, Projection(jnp.asarray(vectors[:, ::-1].T, jnp.float32)), (d,))

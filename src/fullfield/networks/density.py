@@ -12,7 +12,7 @@ from flowjax.bijections import AbstractBijection, Chain, Invert, Permute, Scan
 from flowjax.distributions import AbstractDistribution, StandardNormal, Transformed
 from jaxtyping import Array, Float, Key
 
-from fullfield._core import DataError, full_precision, Registry, stream
+from fullfield._core import ConfigurationError, DataError, full_precision, Registry, stream
 from fullfield.networks.bijections import AbstractElement, AffineElement, Coupling, GaussianHead, SplineElement
 from fullfield.networks.mixture import ConditionalMixture
 from fullfield.networks.ramps import RampElement
@@ -39,7 +39,7 @@ class AbstractDensity(eqx.Module):
 
 
 class ConditionalFlow(AbstractDensity):
-    """A normalising flow (or any other conditional distribution) on top of a linear regression.
+    """A normalising flow (or any other conditional distribution) on top of a regression.
 
     x is first whitened by its regression on the condition, z = R (x - W f(c) - m) with c the standardised condition, and f(c)
     itself or, of degree two, with all its products; the flow then has only to learn how the density differs from that Gaussian.
@@ -163,7 +163,13 @@ class ConditionalFlow(AbstractDensity):
 
 
 def polynomials(x: Float[Array, " s"], degree: int) -> Float[Array, " f"]:
-    """x itself, and for a degree of two all products of two of its numbers behind it."""
+    """x itself, and for a degree of two all products of two of its numbers behind it.
+
+    Raises:
+        ConfigurationError: the degree is neither.
+    """
+    if degree not in (1, 2):
+        raise ConfigurationError("degree", expected="1 or 2", got=degree)
     if degree == 1:
         return x
     first, second = np.triu_indices(len(x))

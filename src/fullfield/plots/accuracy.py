@@ -78,7 +78,7 @@ def accuracy_rows(
         panel = figure.subplots()
         panel.axvline(exact, color=INK, lw=0.8)
         offsets = np.linspace(-0.15, 0.15, len(methods)) if len(methods) > 1 else [0.0]
-        for marker, offset, (name, values) in zip(MARKERS, offsets, methods.items(), strict=False):
+        for marker, offset, (name, values) in zip(MARKERS * len(methods), offsets, methods.items(), strict=False):
             rows = [tasks.index(task) + offset for task in values]
             errors = [error or 0.0 for _, error in values.values()]
             panel.errorbar([v for v, _ in values.values()], rows, xerr=errors, marker=marker, ms=5, ls="", label=name)

@@ -16,7 +16,7 @@ from fullfield._core.progress import Progress
 from fullfield.compression import standardising, train_vmim
 from fullfield.datasets import StoredSimulations
 from fullfield.diagnostics import Number, Report
-from fullfield.inference import AbstractPosterior, sample_many
+from fullfield.inference import AbstractPosterior, EnsemblePosterior, sample_many
 from fullfield.inference.implicit import train_npe
 from fullfield.inference.implicit.choose import MARGIN
 from fullfield.networks import apply_many, MLP, smooth_flow
@@ -30,7 +30,7 @@ from fullfield.simulators.tasks import observation, reference, TASKS
 from fullfield.training import cosine_adam
 
 
-HELD_OUT = 5  # one simulation in so many stops the training
+HELD_OUT = 5  # one simulation in so many stops a training, every one in turn
 SUMMARY_SIMULATIONS, SUMMARY_EPOCHS = 20_000, 40
 STEPS = 20  # of training between two looks at those
 FEW = 100
@@ -148,20 +148,31 @@ def _simulate(model, summarise, key, n):
 
 
 def _train(parameters, theta, rows, weight, configuration, key, checkpoint, progress, stage):
-    n = len(theta) // HELD_OUT
-    batch = min(128, len(theta) - n)
+    """A mixture of trainings, each stopped by another part of the simulations, so that the check looks at all of them."""
     theta, rows = np.asarray(theta), np.asarray(rows)
-    passes = -(-STEPS * batch // (len(theta) - n))
-    source = StoredSimulations(theta[n:], rows[n:], batch_size=batch, passes=passes)
-    held_out = StoredSimulations(theta[:n], rows[:n], batch_size=batch)
+    members, losses = [], []
+    for fold in range(HELD_OUT):
+        held_out = np.arange(len(theta)) % HELD_OUT == fold
+        posterior, history = _train_one(
+            parameters, (theta[~held_out], rows[~held_out]), (theta[held_out], rows[held_out]), weight, configuration,
+            jax.random.fold_in(key, fold), checkpoint / str(fold), progress, f"{stage}, {fold + 1} of {HELD_OUT}",
+        )  # fmt: skip
+        members.append(posterior)
+        losses.append(history.best)
+    return EnsemblePosterior(tuple(members)), float(np.mean(losses))
+
+
+def _train_one(parameters, training, held_out, weight, configuration, key, checkpoint, progress, stage):
+    n = len(training[0])
+    batch = min(128, n)
+    source = StoredSimulations(*training, batch_size=batch, passes=-(-STEPS * batch // n))
     epochs = max(1, configuration.steps // source.steps_per_epoch)
-    posterior, history = train_npe(
-        parameters, source, held_out,
+    return train_npe(
+        parameters, source, StoredSimulations(*held_out, batch_size=batch),
         key=stream(key, "training"), density=smooth_flow, score_weight=weight,
         optimiser=cosine_adam(1e-3, epochs * source.steps_per_epoch), max_epochs=epochs, patience=max(20, epochs // 4),
         checkpoint=checkpoint, progress=progress, stage=stage,
     )  # fmt: skip
-    return posterior, history.best
 
 
 def _mean_log_prob(posterior: AbstractPosterior, test: tuple[Float[Array, "n p"], Float[Array, "n s"]], budget: int) -> float:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, get_args, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, model_validator, PositiveInt
 
 from fullfield.recipes.configuration import Configuration, Section
 from fullfield.recipes.recipe import Recipe, Scale
@@ -16,6 +16,9 @@ PUBLISHED = {
     ("snle", 1000): 0.612, ("snle", 2000): 0.586, ("snre", 1000): 0.705, ("snre", 2000): 0.681,
 }  # fmt: skip
 """C2ST on maps of 256 x 256 pixels by method and simulations: Zeghal et al. 2025 (A&A 699, A327); tsnpe beside their SNPE."""
+
+
+PARAMETERS = 6  # of the lensing model
 
 
 class ReferenceSettings(Section):
@@ -47,6 +50,13 @@ class CompressionSettings(Section):
         default=8, description="parameters, drawn from the rough posterior, about which scores are taken"
     )
     simulations: int = Field(default=3000, ge=200, description="drawn from it, on which scores are combined")
+
+    @model_validator(mode="after")
+    def _enough(self):
+        needed = 2 * PARAMETERS * self.points
+        if self.simulations < needed:
+            raise ValueError(f"simulations must be at least {needed} for {self.points} points, got {self.simulations}")
+        return self
 
 
 class LensingBenchmarkConfiguration(Configuration):
@@ -91,5 +101,5 @@ LENSING_BENCHMARK = Recipe(
         }, "hours (H200)"),
     },
     build=build,
-    citations=("zeghal2025", "jeffrey2021", "papamakarios2016"),
+    citations=("zeghal2025", "alsing2018", "papamakarios2016"),
 )  # fmt: skip

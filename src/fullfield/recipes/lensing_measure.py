@@ -12,7 +12,7 @@ import numpy as np
 
 from fullfield._core import load_module, save_module, stream
 from fullfield._core.progress import Progress
-from fullfield.compression import canonical, compress
+from fullfield.compression import canonical
 from fullfield.diagnostics import Budget, c2st, convergence, ess_bulk, figure_of_merit, misspecification, Number, Report
 from fullfield.inference import sample_many
 from fullfield.inference.explicit import Chains, MCLMC, NUTS, ReconstructedScore, sample_field
@@ -222,8 +222,9 @@ def _compress(bench: Bench, folder: pathlib.Path, progress: Progress) -> Measure
     rows = summaries(model, score, bench.key("compressor simulations"), theta, progress)
     found = Summary(score, canonical(model.parameters, theta, rows))
     save_module(folder / "compressor.eqx", found)
-    summary, n = compress(found.learned, rows), settings.simulations // 2
-    doubt = misspecification(np.asarray(eqx.filter_jit(found)(observation)), summary[n:], summary[:n])
+    # In all scores, of which the summary's combinations are those that the parameters can follow.
+    n = settings.simulations // 2
+    doubt = misspecification(np.asarray(eqx.filter_jit(score)(observation)), rows[n:], rows[:n])
     made = settings.rounds * settings.pilot + settings.simulations
     climbs = made + settings.simulations * (settings.points - 1)
     return Measured(

@@ -3,12 +3,14 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro
+import numpyro.distributions as dist
 import pytest
 
 from fullfield._core import ConfigurationError, DataError
 from fullfield.inference.explicit import ReconstructedScore
 from fullfield.inference.explicit.reconstruct import LINEAR
-from fullfield.simulators import BlackBoxModel, LinearGaussian
+from fullfield.simulators import BlackBoxModel, LinearGaussian, NumPyroModel
 
 
 WORLD = LinearGaussian(n_data=6, n_parameters=2, latent_scale=0.7, noise_scale=0.4)
@@ -41,6 +43,20 @@ def test_several_points_are_several_scores():
         np.testing.assert_allclose(row, exact, rtol=2e-2, atol=0.05)
     with pytest.raises(DataError, match="at least 4"):
         ReconstructedScore.about(WORLD, key=jax.random.key(0), simulations=3)
+
+
+def test_one_parameter_is_enough_and_one_without_effect_is_refused():
+    world = LinearGaussian(n_data=3, n_parameters=1, latent_scale=0.2, noise_scale=0.2)
+    summary = ReconstructedScore.about(world, key=jax.random.key(0))
+    assert summary(world.simulate(jax.random.key(1), 1).data[0]).shape == (1,)
+
+    def deaf():
+        a, _ = (numpyro.sample(name, dist.Normal()) for name in "ab")
+        latent = numpyro.sample("latent", dist.Normal().expand([3]).to_event(1))
+        numpyro.sample("data", dist.Normal(a + latent, 0.5).to_event(1))
+
+    with pytest.raises(DataError, match="full rank"):
+        ReconstructedScore.about(NumPyroModel(deaf, ("a", "b")), key=jax.random.key(0))
 
 
 def test_a_model_without_a_density_is_refused():

@@ -6,12 +6,13 @@ out of reach, since the latents are to be integrated out. Its integrand at the m
     s(data) = ∂ log p(data, ẑ | θ) / ∂θ at θ₀,   ẑ = argmax_z log p(data, z | θ₀),
 
 differs from it by little more than a constant, and costs a few dozen gradients (Millea & Seljak 2022, Phys. Rev. D 105,
-103531, eq. 6). No posterior is read off it here: it is a statistic like any other, for a network to learn from.
+103531, eq. 6). No posterior is read off it here: it is a statistic like any other, about one θ₀ or several.
 """
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Key
 
 from fullfield._core import DataError, full_precision, stream
@@ -73,7 +74,7 @@ class ReconstructedScore(eqx.Module):
 
         Raises:
             ConfigurationError: the model has no joint density; says which methods remain.
-            DataError: there are too few simulations for a covariance.
+            DataError: there are too few simulations for a covariance, or it is singular or not finite at some θ₀.
         """
         blank = cls.unit(model, theta)
         if simulations < 2 * blank.theta.shape[-1]:
@@ -82,6 +83,12 @@ class ReconstructedScore(eqx.Module):
         preconditioner = expected(blank.target, key=stream(key, "preconditioner"), theta=jnp.mean(blank.theta, axis=0))
         blank = eqx.tree_at(lambda self: self.preconditioner, blank, preconditioner)
         centre, root = _moments(blank, jax.random.split(stream(key, "simulations"), simulations))
+        fine = np.all(np.isfinite(root), axis=(1, 2))
+        if not fine.all():
+            raise DataError(
+                "theta", expected="finite scores of full rank", got=f"others at {np.asarray(blank.theta)[~fine].tolist()}",
+                remedy="Leave these points out, or parameters that data do not depend on.",
+            )  # fmt: skip
         return eqx.tree_at(lambda self: (self.centre, self.root), blank, (centre, root))
 
     @full_precision
@@ -90,6 +97,7 @@ class ReconstructedScore(eqx.Module):
         white = jnp.einsum("kij,kj->ki", self.root, self.scores(data) - self.centre)
         return (LINEAR * jnp.arcsinh(white / LINEAR)).reshape(-1)
 
+    @full_precision
     def scores(self, data: Float[Array, "..."]) -> Float[Array, "k p"]:
         """The scores themselves."""
         return jax.lax.map(lambda theta: self._score(theta, data), self.theta)
@@ -97,6 +105,7 @@ class ReconstructedScore(eqx.Module):
     def _score(self, theta, data):
         return self.target.model.score(theta, self.reconstruct(data, theta), data)
 
+    @full_precision
     def reconstruct(self, data: Float[Array, "..."], theta: Float[Array, " p"]) -> dict[str, Float[Array, "..."]]:
         """The most probable latents at parameters `theta` (p,) given data, site by site."""
         target = self.target
@@ -125,6 +134,7 @@ def _moments(summary, keys):
     def at(theta):
         simulated = lambda key: summary.target.model.simulate_with_latents(key, theta)[1]  # noqa: E731
         scores = jax.lax.map(lambda key: summary._score(theta, simulated(key)), keys)
-        return jnp.mean(scores, axis=0), jnp.linalg.inv(jnp.linalg.cholesky(jnp.cov(scores, rowvar=False)))
+        covariance = jnp.atleast_2d(jnp.cov(scores, rowvar=False))
+        return jnp.mean(scores, axis=0), jnp.linalg.inv(jnp.linalg.cholesky(covariance))
 
     return jax.lax.map(at, summary.theta)

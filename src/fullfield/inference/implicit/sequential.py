@@ -65,7 +65,7 @@ def sequential(
     directory: str | os.PathLike | None = None,
     progress: Progress = silent,
 ) -> tuple[AbstractPosterior, Rounds]:
-    """Infer the parameters of one observation in rounds, on the simulations of all of them together.
+    """Infer the parameters of one observation in rounds, on the simulations of all of them together, or on the near ones.
 
     The first round draws parameters from the prior. NPE and FMPE go on with truncated priors, NLE and NRE with draws of the
     posterior (`proposal_from`). A run that is interrupted at any moment continues from `directory`, with the same result.
@@ -82,8 +82,10 @@ def sequential(
         leave_out: whether simulations that are not finite are left out and counted, or refused.
         local: whether simulations of earlier rounds are forgotten outside the region where the last posterior has all but a
             thousandth of its probability. There they decide nothing, and only make the likelihood, or the prior that is left,
-            harder to describe; a simple density (`fullfield.networks.regression`) needs it.
-        hold_out: whether a tenth of every round is held out to stop the training; not needed where nothing is trained.
+            harder to describe; a simple density (`fullfield.networks.regression`) needs it. But what was forgotten no
+            longer corrects a density that is wrong far away, such as a parabola that meets the observation a second time.
+        hold_out: whether a tenth of every round is held out to stop the training; without, which is for densities that nothing
+            trains, the history's held-out loss is the training loss.
         directory: folder for each round's simulations and training.
         progress: told about every round and epoch.
 
