@@ -180,8 +180,8 @@ RIDGE = 1e-5
 LEAST_PRECISION = 0.01  # relative to the regression without gradients, which few pairs make too narrow
 
 
-def _bijected(size: int, condition_size: int, bijection: AbstractBijection, degree: int = 1) -> ConditionalFlow:
-    return unfitted(size, condition_size, Transformed(StandardNormal((size,)), Invert(bijection)), degree)
+def _bijected(size: int, condition_size: int, bijection: AbstractBijection) -> ConditionalFlow:
+    return unfitted(size, condition_size, Transformed(StandardNormal((size,)), Invert(bijection)))
 
 
 def unfitted(size: int, condition_size: int, flow: AbstractDistribution, degree: int = 1) -> ConditionalFlow:
@@ -218,7 +218,6 @@ def spline_flow(
     width: int = 64,
     depth: int = 2,
     bins: int = 8,
-    degree: int = 1,
 ) -> ConditionalFlow:
     """Rational-quadratic coupling flow (arXiv:1906.04032) behind a Gaussian head that places and scales.
 
@@ -230,19 +229,16 @@ def spline_flow(
         width: hidden units of every network.
         depth: hidden layers of every network.
         bins: bins of each spline.
-        degree: of the regression on the condition, 1 or 2.
     """
     keys = jax.random.split(stream(key, "couplings"), layers)
     couplings = _couplings(SplineElement(bins=bins), size, condition_size, keys=keys, width=width, depth=depth)
     head = GaussianHead(size, condition_size, key=stream(key, "head"), width=width, depth=depth)
-    return _bijected(size, condition_size, Chain([head, couplings]), degree)
+    return _bijected(size, condition_size, Chain([head, couplings]))
 
 
-def gaussian(
-    size: int, condition_size: int, *, key: Key[Array, ""], width: int = 64, depth: int = 2, degree: int = 1
-) -> ConditionalFlow:
-    """Gaussian density with mean and full covariance read off the condition by one network, behind a regression of a degree."""
-    return _bijected(size, condition_size, GaussianHead(size, condition_size, key=key, width=width, depth=depth), degree)
+def gaussian(size: int, condition_size: int, *, key: Key[Array, ""], width: int = 64, depth: int = 2) -> ConditionalFlow:
+    """Gaussian density with mean and full covariance read off the condition by one network."""
+    return _bijected(size, condition_size, GaussianHead(size, condition_size, key=key, width=width, depth=depth))
 
 
 def _couplings(
