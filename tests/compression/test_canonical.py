@@ -54,6 +54,16 @@ def test_too_few_simulations_are_refused(simulations):
         canonical(WORLD.parameters, simulations.theta[:20], simulations.data[:20])
 
 
+def test_simulations_without_numbers_or_without_change_are_refused(simulations):
+    theta, data = np.array(simulations.theta), np.array(simulations.data)
+    data[3, 1] = np.nan
+    with pytest.raises(DataError, match="1 of 4000"):
+        canonical(WORLD.parameters, theta, data)
+    theta[:, 1] = 0.5
+    with pytest.raises(DataError, match="all vary"):
+        canonical(WORLD.parameters, theta, simulations.data)
+
+
 def test_what_moves_only_with_the_square_is_found():
     key_theta, key_noise = jax.random.split(jax.random.key(3))
     theta = WORLD.parameters.sample(key_theta, (4000,))

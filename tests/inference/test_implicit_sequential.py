@@ -43,14 +43,16 @@ def test_truncated_rounds_find_the_exact_posterior(whole, observation):
     assert used.left_out == (0, 0, 0)
 
 
+BENT = BlackBoxModel(lambda key, theta: jnp.exp(theta) + 0.1 * jax.random.normal(key, (2,)), WORLD.parameters)
+
+
 def test_local_rounds_forget_what_is_far_and_continue_identically(tmp_path):
     """A likelihood whose mean is bent over the prior, described by a straight one: right where it matters only when local."""
-    bent = BlackBoxModel(lambda key, theta: jnp.exp(theta) + 0.1 * jax.random.normal(key, (2,)), WORLD.parameters)
     train = functools.partial(train_nle, density=functools.partial(regression, degree=1), max_epochs=1)
     observed = jnp.exp(jnp.array([0.5, -0.4]))
 
     def draws(**settings):
-        posterior, _ = sequential(train, bent, observed, hold_out=False, **(SETTINGS | {"rounds": 5}), **settings)
+        posterior, _ = sequential(train, BENT, observed, hold_out=False, **(SETTINGS | {"rounds": 5}), **settings)
         return np.asarray(posterior.sample(jax.random.key(1), observed, 2000))
 
     near, far = draws(local=True, directory=tmp_path / "run"), draws(local=False)
@@ -62,6 +64,34 @@ def test_local_rounds_forget_what_is_far_and_continue_identically(tmp_path):
     (tmp_path / "run" / "round-5.training").unlink()
     (tmp_path / "run" / "round-5.simulations").unlink()
     np.testing.assert_array_equal(near, draws(local=True, directory=tmp_path / "run"))
+
+
+def test_a_parabola_fitted_nearby_is_not_trusted_far_away():
+    """In its last rounds a regression of degree two sees a small piece of the exponential, and turns round outside it."""
+    train = functools.partial(train_nle, density=regression, max_epochs=1)
+    observed, width = jnp.exp(jnp.array([0.5, -0.4])), 0.1 / np.exp([0.5, -0.4])
+    settings = {"rounds": 8, "simulations": 60, "batch_size": 20, "key": jax.random.key(3)}
+    posterior, _ = sequential(train, BENT, observed, local=True, hold_out=False, **settings)
+    draws = np.asarray(posterior.sample(jax.random.key(1), observed, 2000))
+    # About a hundred simulations are near: a tenth of the width per moment, three of those and the exponential's own bend.
+    np.testing.assert_allclose(draws.std(axis=0), width, rtol=0.4)
+    assert np.abs((draws.mean(axis=0) - [0.5, -0.4]) / width).max() < 0.6
+
+
+def test_local_rounds_count_what_is_not_finite_too():
+    def failing(key, theta):
+        fails = jax.random.uniform(jax.random.fold_in(key, 1)) < 0.1
+        return jnp.where(fails, jnp.nan, jnp.exp(theta) + 0.1 * jax.random.normal(key, (2,)))
+
+    train = functools.partial(train_nle, density=regression, max_epochs=1)
+    model, observed = BlackBoxModel(failing, WORLD.parameters), jnp.ones(2)
+    settings = SETTINGS | {"simulations": 200, "batch_size": 20, "rounds": 2, "local": True, "hold_out": False}
+    posterior, used = sequential(train, model, observed, leave_out=True, **settings)
+    # A tenth of 200, give or take four binomial errors.
+    assert all(abs(count - 20) < 18 for count in used.left_out)
+    assert np.isfinite(posterior.sample(jax.random.key(1), observed, 100)).all()
+    with pytest.raises(DataError, match="NaN"):
+        sequential(train, model, observed, **settings)
 
 
 def test_truncated_prior_keeps_what_the_posterior_holds(whole, observation):

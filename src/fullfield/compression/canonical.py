@@ -61,13 +61,21 @@ def canonical(
         Statistics (d,) to summary (min(d, size),).
 
     Raises:
-        DataError: there are fewer simulations than twice the coefficients of the regressions.
+        DataError: there are fewer simulations than twice the coefficients of the regressions, some are not finite, or a
+            parameter never varies.
     """
     n, d = statistics.shape
+    bad = int(np.sum(~np.isfinite(np.concatenate([theta, statistics], axis=1)).all(axis=1)))
+    if bad:
+        raise DataError(
+            "statistics", expected="finite numbers", got=f"others in {bad} of {n} simulations", remedy="Leave them out."
+        )
     kept: int = min(d, size or parameters.size)
     standardise = moments(jnp.asarray(statistics))
     x = np.asarray(standardise(jnp.asarray(statistics)), np.float64)
     unconstrained = jax.vmap(parameters.to_unconstrained)(jnp.asarray(theta))
+    if bool(jnp.any(jnp.ptp(unconstrained, axis=0) == 0)):
+        raise DataError("theta", expected="parameters that all vary", got="a constant one", remedy="Draw it, or leave it out.")
     unconstrained = (unconstrained - jnp.mean(unconstrained, axis=0)) / jnp.std(unconstrained, axis=0)
     design = np.asarray(jax.vmap(lambda u: polynomials(u, 2))(unconstrained), np.float64)
     design = np.concatenate([np.ones((n, 1)), design], axis=1)

@@ -30,7 +30,8 @@ from fullfield.simulators import LensingModel, SpectrumModel
 
 
 # Summaries of a map are Gaussian about a smooth mean, so that rounds need no more than a regression of them.
-METHODS = ALL_METHODS | {"snle": Method(functools.partial(train_nle, density=regression, max_epochs=1), 10, hold_out=False)}
+METHODS = ALL_METHODS | {"snle": Method(functools.partial(train_nle, density=regression, max_epochs=1), 20, hold_out=False)}
+MOMENTS = 64  # simulations for mean and covariance of the score about each point
 LEAST = 100  # simulations in a round
 UNITS = 60  # of the classifier, as in the published benchmark
 AFFORDABLE = 63_000  # gradients: a tenth of what published chains need for the accuracy asked for
@@ -210,7 +211,7 @@ def _least_ess(theta: np.ndarray) -> float:
 def _compress(bench: Bench, folder: pathlib.Path, progress: Progress) -> Measured:
     """Scores about parameters that a first, rough posterior of the observation finds likely, and their best combinations."""
     settings, model, observation = bench.configuration.compression, bench.model, bench.observe()
-    rough = ReconstructedScore.about(model, key=bench.key("fiducial score"))
+    rough = ReconstructedScore.about(model, key=bench.key("fiducial score"), simulations=MOMENTS)
     pilot, _ = sequential(
         METHODS["snle"].train, model, observation,
         key=bench.key("pilot"), rounds=settings.rounds, simulations=settings.pilot, summarise=rough, local=True, hold_out=False,
@@ -218,17 +219,18 @@ def _compress(bench: Bench, folder: pathlib.Path, progress: Progress) -> Measure
     )  # fmt: skip
     theta = pilot.sample(bench.key("pilot draws"), eqx.filter_jit(rough)(observation), settings.simulations + settings.points)
     points, theta = jnp.split(theta, [settings.points])
-    score = ReconstructedScore.about(model, key=bench.key("scores"), theta=points)
+    score = ReconstructedScore.about(model, key=bench.key("scores"), theta=points, simulations=MOMENTS)
     rows = summaries(model, score, bench.key("compressor simulations"), theta, progress)
     found = Summary(score, canonical(model.parameters, theta, rows))
     save_module(folder / "compressor.eqx", found)
     # In all scores, of which the summary's combinations are those that the parameters can follow.
     n = settings.simulations // 2
     doubt = misspecification(np.asarray(eqx.filter_jit(score)(observation)), rows[n:], rows[:n])
-    made = settings.rounds * settings.pilot + settings.simulations
-    climbs = made + settings.simulations * (settings.points - 1)
+    piloted, moments = settings.rounds * settings.pilot, MOMENTS * (1 + settings.points)
     return Measured(
-        {number.name: float(number.value) for number in doubt.report.numbers}, simulations=made, gradients=score.steps * climbs
+        {number.name: float(number.value) for number in doubt.report.numbers},
+        simulations=moments + piloted + settings.simulations,
+        gradients=rough.gradients * (moments + piloted) + score.gradients * settings.simulations,
     )
 
 
@@ -236,10 +238,11 @@ def _simulate(bench: Bench, seed: int, n: int, folder: pathlib.Path, progress: P
     """Summaries of simulations that all amortised methods share, so that they are compared on the same ones."""
     key = jax.random.fold_in(bench.key("simulations"), seed)
     theta = bench.model.parameters.sample(stream(key, "prior"), (n,))
-    summary = summaries(bench.model, bench.compressor(folder), stream(key, "simulations"), theta, progress)
+    compressor = bench.compressor(folder)
+    summary = summaries(bench.model, compressor, stream(key, "simulations"), theta, progress)
     folder.mkdir(parents=True, exist_ok=True)
     write_arrays(folder / "simulations.npz", theta=np.asarray(theta), summaries=summary)
-    return Measured({}, simulations=n)
+    return Measured({}, simulations=n, gradients=n * compressor.score.gradients)
 
 
 def _implicit(bench: Bench, method: str, budget: int, seed: int, folder: pathlib.Path, progress: Progress) -> Measured:
@@ -265,7 +268,8 @@ def _implicit(bench: Bench, method: str, budget: int, seed: int, folder: pathlib
     write_arrays(folder / "draws.npz", theta=draws)
     # What amortised methods were given is counted once, where it was simulated.
     made = budget if chosen.rounds > 1 else 0
-    return Measured({"c2st": bench.distance(folder, draws, f"{method} {budget} {seed}")}, simulations=made)
+    distance = bench.distance(folder, draws, f"{method} {budget} {seed}")
+    return Measured({"c2st": distance}, simulations=made, gradients=made * compressor.score.gradients)
 
 
 def _judge(configuration: LensingBenchmarkConfiguration, found: Mapping[str, Measured]) -> Report:
@@ -295,6 +299,10 @@ def _judge(configuration: LensingBenchmarkConfiguration, found: Mapping[str, Mea
         Budget().shared(2).p_value(name, value)
         for name, value in found["compressor/canonical"].values.items() if name.startswith("misspecification/")
     ]  # fmt: skip
+    # What a budget does not contain.
+    numbers.append(Number("compressor/simulations", float(found["compressor/canonical"].simulations)))
+    shared = found["simulations/0"]
+    numbers.append(Number("compressor/gradients per simulation", shared.gradients / shared.simulations))
     best: dict[int, float] = {}
     for method in configuration.methods:
         for budget in configuration.budgets:

@@ -91,6 +91,11 @@ class ReconstructedScore(eqx.Module):
             )  # fmt: skip
         return eqx.tree_at(lambda self: (self.centre, self.root), blank, (centre, root))
 
+    @property
+    def gradients(self) -> int:
+        """Gradients of the model that one summary costs."""
+        return len(self.theta) * (self.steps + 2)  # the climb's start and the score itself are one each
+
     @full_precision
     def __call__(self, data: Float[Array, "..."]) -> Float[Array, " s"]:
         """Summarise one data set in s = k p numbers."""

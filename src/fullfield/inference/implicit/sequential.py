@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Key
 from fullfield._core import ConfigurationError, digest, load_module, read_header, save_module, stream
 from fullfield._core.progress import Progress, silent
 from fullfield.datasets import StoredSimulations
+from fullfield.inference.implicit.confined import confine
 from fullfield.inference.implicit.finite import finite_rows
 from fullfield.inference.implicit.proposals import AbstractProposal, PosteriorProposal, truncate
 from fullfield.inference.implicit.sampled import AbstractSampledPosterior
@@ -82,8 +83,8 @@ def sequential(
         leave_out: whether simulations that are not finite are left out and counted, or refused.
         local: whether simulations of earlier rounds are forgotten outside the region where the last posterior has all but a
             thousandth of its probability. There they decide nothing, and only make the likelihood, or the prior that is left,
-            harder to describe; a simple density (`fullfield.networks.regression`) needs it. But what was forgotten no
-            longer corrects a density that is wrong far away, such as a parabola that meets the observation a second time.
+            harder to describe; a simple density (`fullfield.networks.regression`) needs it. A likelihood or ratio that
+            forgets is not trusted beyond what it remembers (`fullfield.inference.implicit.confined`).
         hold_out: whether a tenth of every round is held out to stop the training; without, which is for densities that nothing
             trains, the history's held-out loss is the training loss.
         directory: folder for each round's simulations and training.
@@ -134,7 +135,9 @@ def sequential(
         posterior = None
         following = None if folder is None else folder / f"round-{number + 1}.simulations"
         if number == rounds or following is None or not following.exists():
-            posterior, history = _train(train, model, _chosen(sets, near), hold_out, batch_size, key, number, folder, progress)
+            chosen = _chosen(sets, near)
+            posterior, history = _train(train, model, chosen, hold_out, batch_size, key, number, folder, progress)
+            posterior = confine(posterior, np.concatenate([theta for theta, _ in chosen])) if local else posterior
             histories.append(history)
     assert posterior is not None
     return posterior, Rounds((simulations,) * rounds, tuple(left_out), tuple(histories))
