@@ -236,6 +236,16 @@ def test_convolutions_train_outside_the_loop_on_cpu(key, monkeypatch):
     np.testing.assert_allclose(*(r[1].held_out for r in results.values()), rtol=1e-5)
 
 
+def test_long_trainings_are_compiled_well_and_take_the_same_steps(key, monkeypatch, linear):
+    data = StoredSimulations(*linear_data(64), batch_size=16)
+    settings = {"validation": data, "key": key, "max_epochs": 3, "optimiser": optax.sgd(0.1)}
+    brief = fit(linear, squared_error, data, **settings)
+    monkeypatch.setattr("fullfield.training.epoch.BRIEF", 10)  # of twelve steps
+    monkeypatch.setattr("fullfield.training.epoch.brief_loop", None)
+    well = fit(linear, squared_error, data, **settings)
+    np.testing.assert_allclose(brief[1].held_out, well[1].held_out, rtol=1e-5)
+
+
 TWO_DEVICES = """
 import sys
 sys.path.insert(0, sys.argv[1])

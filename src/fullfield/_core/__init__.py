@@ -1,5 +1,6 @@
 """Errors, named key streams, registries, digests and serialisation: what every room may lean on."""
 
+from fullfield._core.compilation import brief_jit
 from fullfield._core.errors import (
     ConfigurationError,
     DamagedDataError,
@@ -23,6 +24,7 @@ __all__ = [
     "ParameterError",
     "Registry",
     "ShapeError",
+    "brief_jit",
     "digest",
     "full_precision",
     "load_module",

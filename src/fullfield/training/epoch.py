@@ -12,8 +12,14 @@ import optax
 import paramax
 from jaxtyping import Array, Float, Int, Key, PyTree, Shaped
 
-from fullfield._core import stream
+from fullfield._core import brief_jit, stream
 from fullfield.datasets import AbstractShard, AbstractSimulations
+
+
+AllSteps = Callable[[Callable, tuple, Any, Int[Array, ""]], Any]
+"""`(step, its fixed arguments, carry, number of steps) -> carry`, where `step(*arguments, i, carry) -> carry`."""
+
+BRIEF = 5000  # steps, which take less time than compiling them well
 
 
 @runtime_checkable
@@ -100,7 +106,7 @@ def device_mesh(*batch_sizes: int) -> jax.sharding.Mesh | None:
 
 
 def train_epoch(
-    training: Training, state: State, simulations: AbstractSimulations, key: Key[Array, ""], *, looped: bool
+    training: Training, state: State, simulations: AbstractSimulations, key: Key[Array, ""], all_steps: AllSteps
 ) -> tuple[State, float]:
     """Go once through the simulations; the new state and the mean loss of the steps come back."""
     total, steps = jnp.zeros(()), 0
@@ -108,13 +114,13 @@ def train_epoch(
         # One shard computes while the host reads the next, and no more than one waits.
         jax.block_until_ready(total)
         arguments = training, training.everywhere(shard), jax.random.fold_in(key, number)
-        state, total = _all_steps(_train_step, arguments, (state, total), shard.steps, looped)
+        state, total = all_steps(_train_step, arguments, (state, total), shard.steps)
         steps += int(shard.steps)
     return state, float(total) / steps
 
 
 def held_out_loss(
-    training: Training, weights: PyTree, validation: AbstractSimulations, key: Key[Array, ""], *, looped: bool
+    training: Training, weights: PyTree, validation: AbstractSimulations, key: Key[Array, ""], all_steps: AllSteps
 ) -> float:
     """Mean loss over the held-out simulations, in inference mode."""
     measured = eqx.tree_at(lambda t: t.static, training, eqx.nn.inference_mode(training.static))
@@ -122,37 +128,39 @@ def held_out_loss(
     for number, shard in enumerate(validation.shards(stream(key, "order"))):
         jax.block_until_ready(total)
         arguments = measured, training.everywhere(shard), jax.random.fold_in(key, number)
-        _, total = _all_steps(_measure_step, arguments, (weights, total), shard.steps, looped)
+        _, total = all_steps(_measure_step, arguments, (weights, total), shard.steps)
         steps += int(shard.steps)
     return float(total) / steps
 
 
-def loops_well(training: Training, state: State, simulations: AbstractSimulations) -> bool:
-    """Whether a whole epoch should be one compiled loop.
+def choose_steps(training: Training, state: State, simulations: AbstractSimulations, total: int) -> AllSteps:
+    """How all steps of an epoch are best made in a training of `total` steps: in one compiled loop, or one by one.
 
     XLA's CPU compiler lays out convolutions for its fast kernels only outside loops: a small convolutional network trains
     7 to 8 times slower inside one (JAX 0.10.2). There, and only there, each step is a compiled program of its own.
     """
-    if jax.default_backend() != "cpu":
-        return True
-    shard = next(simulations.shards(jax.random.key(0)))
-    arguments = training, training.everywhere(shard), jax.random.key(0), jnp.zeros((), jnp.int32), (state, jnp.zeros(()))
-    return not _convolves(eqx.filter_make_jaxpr(_train_step)(*arguments)[0].jaxpr)
+    if jax.default_backend() == "cpu":
+        shard = next(simulations.shards(jax.random.key(0)))
+        arguments = training, training.everywhere(shard), jax.random.key(0), jnp.zeros((), jnp.int32), (state, jnp.zeros(()))
+        if _convolves(eqx.filter_make_jaxpr(_train_step)(*arguments)[0].jaxpr):
+            return one_by_one
+    return brief_loop if total <= BRIEF else loop
 
 
-def _all_steps(step: Callable, arguments: tuple, carry: Any, steps: Int[Array, ""], looped: bool) -> Any:
-    if looped:
-        return _loop(step, arguments, carry, steps)
+def one_by_one(step: Callable, arguments: tuple, carry: Any, steps: Int[Array, ""]) -> Any:
+    """Each step is a program of its own."""
     for i in range(int(steps)):
         carry = step(*arguments, jnp.asarray(i, jnp.int32), carry)
         jax.block_until_ready(carry)
     return carry
 
 
-@eqx.filter_jit
 def _loop(step, arguments, carry, steps):
     first = jnp.zeros((), jnp.int32)
     return jax.lax.fori_loop(first, steps.astype(jnp.int32), lambda i, carry: step(*arguments, i, carry), carry)
+
+
+loop, brief_loop = eqx.filter_jit(_loop), brief_jit(_loop)
 
 
 @eqx.filter_jit

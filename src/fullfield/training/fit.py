@@ -16,10 +16,10 @@ from fullfield.datasets import AbstractSimulations
 from fullfield.datasets.simulations import check_positive
 from fullfield.training import checkpoint as checkpoints
 from fullfield.training.epoch import (
+    choose_steps,
     device_mesh,
     held_out_loss,
     join_trained,
-    loops_well,
     Loss,
     split_trained,
     train_epoch,
@@ -116,16 +116,16 @@ def fit(
         file = checkpoints.Checkpoint(checkpoint, checkpoints.configuration_of(settings | sources))
         state, best, history = file.read(state, best)
     state, best, training = training.everywhere((state, best, training))
-    looped = loops_well(training, state, simulations)
+    all_steps = choose_steps(training, state, simulations, max_epochs * simulations.steps_per_epoch)
     saved = time.monotonic()
     try:
         while history.epochs < max_epochs and history.epochs - 1 - history.best_epoch < patience:
             start, epoch = time.perf_counter(), history.epochs
             epoch_key = jax.random.fold_in(stream(key, "epoch"), epoch)
-            new, train_loss = train_epoch(training, state, simulations, epoch_key, looped=looped)
+            new, train_loss = train_epoch(training, state, simulations, epoch_key, all_steps)
             _check_finite(train_loss, "loss", epoch)
             candidate = new.averaged()
-            held_out = held_out_loss(training, candidate, validation, stream(key, "held-out"), looped=looped)
+            held_out = held_out_loss(training, candidate, validation, stream(key, "held-out"), all_steps)
             _check_finite(held_out, "held-out loss", epoch)
             used = simulations.cost(epoch + 1) + validation.cost(1)
             # One assignment: an interruption finds either the whole epoch done or nothing of it.

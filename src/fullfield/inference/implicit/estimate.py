@@ -13,7 +13,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Key
 
-from fullfield._core import DataError, ShapeError, stream
+from fullfield._core import brief_jit, DataError, ShapeError, stream
 from fullfield._core.progress import Progress, silent
 from fullfield.datasets import AbstractShard, AbstractSimulations
 from fullfield.inference.implicit.mapped import FirstColumns, Mapped
@@ -185,7 +185,7 @@ def check_enough(n: int, p: int, s: int) -> None:
         )
 
 
-@eqx.filter_jit
+@brief_jit
 def _build(
     make: Callable, parameters: ParameterSpace, shard: AbstractShard, batches: int, width: int | None, key: Key[Array, ""]
 ) -> tuple[Any, Bool[Array, " s"]]:
