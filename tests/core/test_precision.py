@@ -1,5 +1,6 @@
 """What must not lose digits on an accelerator asks for full products, in its values and in its derivatives."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpyro
@@ -9,6 +10,9 @@ from jax.extend.core import jaxprs_in_params
 from jax.lax import Precision
 
 from fullfield.cosmology import comoving_distance, Cosmology, lensing_spectra, sigma
+from fullfield.inference.explicit import ReconstructedScore
+from fullfield.inference.implicit import LikelihoodPosterior
+from fullfield.inference.implicit.confined import confine
 from fullfield.networks import real_nvp, spline_flow
 from fullfield.simulators import LinearGaussian, lsst_y10, lsst_y10_model, NumPyroModel, PerturbativeShift
 
@@ -40,6 +44,13 @@ def fitted(x):
     return real_nvp(3, 2, key=jax.random.key(0)).fitted_to(pairs[:, :3], pairs[:, 3:]).root.unwrap()
 
 
+def confined(x):
+    world = LinearGaussian(n_data=4)
+    posterior = LikelihoodPosterior(world.parameters, real_nvp(4, 3, key=jax.random.key(0)), eqx.nn.Identity(), (4,))
+    near = confine(posterior, world.parameters.sample(jax.random.key(0), (20,)))
+    return near.log_likelihood(jnp.full(3, x), jnp.full(4, x))
+
+
 def exact(x):
     model = LinearGaussian(n_data=4)
     data = jnp.full(4, x)
@@ -62,6 +73,8 @@ FUNCTIONS = {
     "affine flow": lambda x: density(real_nvp(3, 2, key=jax.random.key(0)), x),
     "spline flow": lambda x: density(spline_flow(3, 2, key=jax.random.key(0)), x),
     "regression of a flow": fitted,
+    "reconstructed score": lambda x: ReconstructedScore.unit(LinearGaussian(n_data=4))(jnp.full(4, x)),
+    "a confined posterior": confined,
 }
 
 

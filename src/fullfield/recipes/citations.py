@@ -168,6 +168,72 @@ BIBTEX = {
   journal = {Astronomy \\& Astrophysics},
   volume  = {699}, pages = {A327}, year = {2025}, eprint = {2409.17975}, archiveprefix = {arXiv}
 }""",
+    "heavens2000": """@article{heavens2000,
+  author  = {Heavens, Alan F. and Jimenez, Raul and Lahav, Ofer},
+  title   = {Massive lossless data compression and multiple parameter estimation from galaxy spectra},
+  journal = {Monthly Notices of the Royal Astronomical Society},
+  volume  = {317}, pages = {965--972}, year = {2000}, eprint = {astro-ph/9911102}, archiveprefix = {arXiv}
+}""",
+    "millea2022": """@article{millea2022,
+  author  = {Millea, Marius and Seljak, Uro{\\v s}},
+  title   = {Marginal unbiased score expansion and application to {CMB} lensing},
+  journal = {Physical Review D},
+  volume  = {105}, pages = {103531}, year = {2022}, eprint = {2112.09354}, archiveprefix = {arXiv}
+}""",
+    "robnik2023": """@article{robnik2023,
+  author  = {Robnik, Jakob and De Luca, G. Bruno and Silverstein, Eva and Seljak, Uro{\\v s}},
+  title   = {Microcanonical {Hamiltonian} {Monte} {Carlo}},
+  journal = {Journal of Machine Learning Research},
+  volume  = {24}, number = {311}, pages = {1--34}, year = {2023}, eprint = {2212.08549}, archiveprefix = {arXiv}
+}""",
+    "hoffman2014": """@article{hoffman2014,
+  author  = {Hoffman, Matthew D. and Gelman, Andrew},
+  title   = {The {No-U-Turn} sampler: adaptively setting path lengths in {Hamiltonian} {Monte} {Carlo}},
+  journal = {Journal of Machine Learning Research},
+  volume  = {15}, pages = {1593--1623}, year = {2014}, eprint = {1111.4246}, archiveprefix = {arXiv}
+}""",
+    "cabezas2024": """@misc{cabezas2024,
+  author = {Cabezas, Alberto and Corenflos, Adrien and Lao, Junpeng and Louf, R{\\'e}mi},
+  title  = {{BlackJAX}: composable {Bayesian} inference in {JAX}},
+  year   = {2024}, eprint = {2402.10797}, archiveprefix = {arXiv}
+}""",
+    "papamakarios2019": """@inproceedings{papamakarios2019,
+  author    = {Papamakarios, George and Sterratt, David C. and Murray, Iain},
+  title     = {Sequential neural likelihood: fast likelihood-free inference with autoregressive flows},
+  booktitle = {International Conference on Artificial Intelligence and Statistics},
+  year      = {2019}, eprint = {1805.07226}, archiveprefix = {arXiv}
+}""",
+    "hermans2020": """@inproceedings{hermans2020,
+  author    = {Hermans, Joeri and Begy, Volodimir and Louppe, Gilles},
+  title     = {Likelihood-free {MCMC} with amortized approximate ratio estimators},
+  booktitle = {International Conference on Machine Learning},
+  year      = {2020}, eprint = {1903.04057}, archiveprefix = {arXiv}
+}""",
+    "deistler2022": """@inproceedings{deistler2022,
+  author    = {Deistler, Michael and Goncalves, Pedro J. and Macke, Jakob H.},
+  title     = {Truncated proposals for scalable and hassle-free simulation-based inference},
+  booktitle = {Advances in Neural Information Processing Systems},
+  volume    = {35}, year = {2022}, eprint = {2210.04815}, archiveprefix = {arXiv}
+}""",
+    "wildberger2023": """@inproceedings{wildberger2023,
+  author    = {Wildberger, Jonas and Dax, Maximilian and Buchholz, Simon and Green, Stephen R. and Macke, Jakob H. and
+               Sch{\\"o}lkopf, Bernhard},
+  title     = {Flow matching for scalable simulation-based inference},
+  booktitle = {Advances in Neural Information Processing Systems},
+  volume    = {36}, year = {2023}, eprint = {2305.17161}, archiveprefix = {arXiv}
+}""",
+    "lopezpaz2017": """@inproceedings{lopezpaz2017,
+  author    = {Lopez-Paz, David and Oquab, Maxime},
+  title     = {Revisiting classifier two-sample tests},
+  booktitle = {International Conference on Learning Representations},
+  year      = {2017}, eprint = {1610.06545}, archiveprefix = {arXiv}
+}""",
+    "vehtari2021": """@article{vehtari2021,
+  author  = {Vehtari, Aki and Gelman, Andrew and Simpson, Daniel and Carpenter, Bob and B{\\"u}rkner, Paul-Christian},
+  title   = {Rank-normalization, folding, and localization: an improved {R-hat} for assessing convergence of {MCMC}},
+  journal = {Bayesian Analysis},
+  volume  = {16}, pages = {667--718}, year = {2021}, eprint = {1903.08008}, archiveprefix = {arXiv}
+}""",
 }
 
 

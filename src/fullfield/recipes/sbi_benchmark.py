@@ -65,5 +65,8 @@ SBI_BENCHMARK = Recipe(
         "paper": Scale({"methods": get_args(Method), "budgets": (1000, 10_000)}, "hours (H200)"),
     },
     build=build,
-    citations=("lueckmann2021", "papamakarios2016"),
+    citations=(
+        "lueckmann2021", "papamakarios2016", "papamakarios2019", "hermans2020", "deistler2022", "wildberger2023",
+        "lopezpaz2017",
+    ),
 )  # fmt: skip

@@ -7,7 +7,7 @@ import numpyro
 import numpyro.distributions as dist
 import pytest
 
-from fullfield._core import ConfigurationError, DataError
+from fullfield._core import ConfigurationError, DataError, load_module, save_module
 from fullfield.inference.explicit import ReconstructedScore
 from fullfield.inference.explicit.reconstruct import LINEAR
 from fullfield.simulators import BlackBoxModel, LinearGaussian, NumPyroModel
@@ -31,6 +31,16 @@ def test_it_is_the_marginal_score_in_a_linear_gaussian_world():
     white = LINEAR * np.sinh(there / LINEAR)
     np.testing.assert_allclose(white.mean(axis=0), 0, atol=4 * 0.05)
     np.testing.assert_allclose(np.cov(white, rowvar=False), np.eye(2), atol=4 * 0.07)
+
+
+def test_a_blank_one_is_loaded_into(tmp_path):
+    points = jnp.array([[0.3, -0.2], [0.0, 0.1]])
+    found = ReconstructedScore.about(WORLD, key=jax.random.key(0), theta=points)
+    save_module(tmp_path / "score.eqx", found)
+    loaded = load_module(tmp_path / "score.eqx", ReconstructedScore.unit(WORLD, jnp.zeros((2, 2))))
+    data = WORLD.simulate(jax.random.key(1), 1).data[0]
+    np.testing.assert_array_equal(loaded(data), found(data))
+    assert loaded.gradients == 2 * (found.steps + 2)
 
 
 def test_several_points_are_several_scores():

@@ -53,6 +53,7 @@ class ConfinedPosterior(AbstractSampledPosterior):
         return self.learnt.log_likelihood(unconstrained, summary) - beyond / 2
 
 
+@full_precision
 def confine(posterior: AbstractPosterior, theta: Float[Array | np.ndarray, "n p"]) -> AbstractPosterior:
     """A posterior confined to the simulations it was learnt from; one that is a density of parameters stays as it is.
 
