@@ -37,7 +37,7 @@ class ExplicitSettings(Section):
     gradients: tuple[PositiveInt, ...] = Field(
         default=(21_000, 31_500, 63_000, 126_000), description="costs at which accuracy is measured, warm-up included"
     )
-    nuts_draws: int = Field(default=60, ge=20, description="kept by each NUTS chain, for effective samples per gradient")
+    nuts_draws: int = Field(default=250, ge=20, description="kept by each NUTS chain, for effective samples per gradient")
     spectrum_draws: int = Field(default=2500, ge=40, description="kept by each chain of the classical analysis")
 
 

@@ -47,14 +47,17 @@ def lensing_study(configuration: LensingBenchmarkConfiguration) -> Study:
     problem = LENSING.build(LENSING.configure(settings | ({"observation": "published-mock"} if published else {})))
     bench = Bench(configuration, problem)
     common = configuration.model_dump(include={"seed", "pixels", "observation", "reference"})
-    explicit = common | {"explicit": configuration.explicit.model_dump()}
+    chains, nuts, spectra = (
+        common | {"explicit": configuration.explicit.model_dump(include={"chains", "warmup", own})}
+        for own in ("gradients", "nuts_draws", "spectrum_draws")
+    )
     implicit = common | configuration.model_dump(include={"draws", "compression"})
     cells = [
         Cell("explicit/reference", common, functools.partial(_reference, bench)),
-        Cell("explicit/mclmc", explicit, functools.partial(_mclmc, bench, False)),
-        Cell("explicit/nuts", explicit, functools.partial(_nuts, bench)),
-        Cell("spectra/fixed", explicit, functools.partial(_spectra, bench, True)),
-        Cell("spectra/varying", explicit, functools.partial(_spectra, bench, False)),
+        Cell("explicit/mclmc", chains, functools.partial(_mclmc, bench, False)),
+        Cell("explicit/nuts", nuts, functools.partial(_nuts, bench)),
+        Cell("spectra/fixed", spectra, functools.partial(_spectra, bench, True)),
+        Cell("spectra/varying", spectra, functools.partial(_spectra, bench, False)),
         Cell("compressor/canonical", implicit, functools.partial(_compress, bench)),
     ]
     most = max(configuration.budgets)
@@ -73,7 +76,7 @@ def lensing_study(configuration: LensingBenchmarkConfiguration) -> Study:
         for seed in range(configuration.seeds)
     ]
     if bench.teacher:
-        cells.append(Cell("explicit/warm", (explicit, implicit, bench.teacher), functools.partial(_mclmc, bench, True)))
+        cells.append(Cell("explicit/warm", (chains, implicit, bench.teacher), functools.partial(_mclmc, bench, True)))
     return Study(cells, functools.partial(_judge, configuration), functools.partial(pictures, configuration, problem))
 
 
