@@ -61,10 +61,11 @@ def lensing_study(configuration: LensingBenchmarkConfiguration) -> Study:
         Cell("compressor/canonical", implicit, functools.partial(_compress, bench)),
     ]
     most = max(configuration.budgets)
-    cells += [
-        Cell(f"simulations/{seed}", (seed, most, implicit), functools.partial(_simulate, bench, seed, most))
-        for seed in range(configuration.seeds)
-    ]
+    if bench.teacher:
+        cells += [
+            Cell(f"simulations/{seed}", (seed, most, implicit), functools.partial(_simulate, bench, seed, most))
+            for seed in range(configuration.seeds)
+        ]
     cells += [
         Cell(
             f"{method}/{budget}/{seed}",
@@ -304,8 +305,8 @@ def _judge(configuration: LensingBenchmarkConfiguration, found: Mapping[str, Mea
     ]  # fmt: skip
     # What a budget does not contain.
     numbers.append(Number("compressor/simulations", float(found["compressor/canonical"].simulations)))
-    shared = found["simulations/0"]
-    numbers.append(Number("compressor/gradients per simulation", shared.gradients / shared.simulations))
+    summarised = found.get("simulations/0") or found[f"{configuration.methods[0]}/{configuration.budgets[0]}/0"]
+    numbers.append(Number("compressor/gradients per simulation", summarised.gradients / summarised.simulations))
     best: dict[int, float] = {}
     for method in configuration.methods:
         for budget in configuration.budgets:
