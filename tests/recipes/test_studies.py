@@ -11,7 +11,7 @@ from fullfield.recipes.study import Measured
 def judged(name, values, **settings):
     configuration = RECIPES[name].configure(settings)
     study = RECIPES[name].build(configuration)
-    found = {cell.name: Measured(values(*cell.name.split("/"))) for cell in study.cells}
+    found = {cell.name: Measured(values(*cell.name.split("/")), simulations=10, gradients=1760) for cell in study.cells}
     return {number.name: number for number in study.judge(found).numbers}
 
 
@@ -88,6 +88,14 @@ def test_the_lensing_benchmark_compares_by_cost():
     assert numbers["c2st/npe/2000"].published == 0.603
     assert numbers["fom/omega_c-sigma_8/spectra/fixed"].bar is None
     assert numbers["misspecification/mahalanobis"].verdict == "fail"
+    assert numbers["compressor/gradients per simulation"].value == 176
+
+
+def test_a_lensing_benchmark_without_amortised_methods_simulates_nothing_for_them():
+    numbers = judged("lensing-benchmark", lensing_cell, methods=("snle",), budgets=(1000,))
+    assert numbers["compressor/gradients per simulation"].value == 176
+    plan = RECIPES["lensing-benchmark"].build(RECIPES["lensing-benchmark"].configure({"methods": ("snle",)})).plan()
+    assert "simulations" not in plan
 
 
 def test_figures_of_merit_are_held_to_the_published_ones_on_the_published_mock_alone():
