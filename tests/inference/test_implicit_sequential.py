@@ -137,6 +137,9 @@ def test_the_folder_of_another_run_is_refused(observation, tmp_path):
     sequential(TRAIN, WORLD, observation, directory=tmp_path, **settings)
     with pytest.raises(ConfigurationError, match="round-1"):
         sequential(TRAIN, WORLD, observation + 1, directory=tmp_path, **settings)
+    # Another method draws its parameters from another proposal.
+    with pytest.raises(ConfigurationError, match="round-1"):
+        sequential(train_nle, WORLD, observation, directory=tmp_path, **settings)
 
 
 def test_each_method_gets_the_proposal_it_needs(whole, observation):

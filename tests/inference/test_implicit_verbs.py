@@ -11,9 +11,11 @@ import numpyro.distributions as dist
 import pytest
 
 from fullfield._core import ConfigurationError, DataError, ParameterError, ShapeError
+from fullfield.datasets import StoredSimulations
 from fullfield.inference import FlowPosterior, OutsideSimulationsWarning
-from fullfield.inference.implicit import FMPE, NLE, NPE, NRE
+from fullfield.inference.implicit import ConstantSummaryWarning, FMPE, NLE, NPE, NRE, train_nle
 from fullfield.networks import gaussian
+from fullfield.parameters import Parameter, ParameterSpace
 from fullfield.training import History
 
 
@@ -102,6 +104,21 @@ def test_too_few_and_constant_simulations_are_refused(simulations):
         NPE(PRIOR, **SMALL).append_simulations(theta[:5], x[:5]).train()
     with pytest.raises(DataError, match=r"same value in every simulation in columns \[1\]"):
         NLE(PRIOR, **SMALL).append_simulations(theta, x * [1, 0]).train()
+
+
+def test_a_constant_summary_can_be_left_out(simulations):
+    theta, x = simulations
+    with_constant = np.concatenate([x[:, :1], np.full((len(x), 1), 3.0), x[:, 1:]], axis=1).astype(np.float32)
+    settings = {"key": jax.random.key(0), "max_epochs": 2, "density": functools.partial(gaussian, width=8, depth=1)}
+    pair = lambda data: [StoredSimulations(theta, data, batch_size=len(x))] * 2  # noqa: E731
+    space = ParameterSpace({name: Parameter(law) for name, law in PRIOR.items()})
+    plain, _ = train_nle(space, *pair(np.asarray(x, np.float32)), **settings)
+    with pytest.warns(ConstantSummaryWarning, match=r"\[1\]"):
+        found, _ = train_nle(space, *pair(with_constant), leave_out_constant=True, **settings)
+    observation = np.array([0.2, 3.0, -0.1], np.float32)
+    at = jnp.zeros(2)
+    expected = plain.log_unnormalised(at, observation[[0, 2]])
+    np.testing.assert_allclose(found.log_unnormalised(at, observation), expected, rtol=1e-5)
 
 
 def test_an_observation_outside_the_simulations_is_warned_of_once(simulations):

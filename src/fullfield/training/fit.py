@@ -35,7 +35,6 @@ class DivergenceError(FullfieldError):
     """Training met a loss that is not finite."""
 
 
-@functools.cache  # equal settings give one object, so that members of an ensemble share their compiled programs
 @functools.lru_cache(maxsize=64)
 def cosine_adam(
     learning_rate: float, steps: int, *, warmup: float = 0.05, clip: float = 1.0

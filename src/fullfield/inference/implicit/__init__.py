@@ -4,6 +4,7 @@ from fullfield.inference.implicit.amortised import train_amortised
 from fullfield.inference.implicit.choose import Choice, train_with_scores
 from fullfield.inference.implicit.ensemble import stack
 from fullfield.inference.implicit.fmpe import train_fmpe
+from fullfield.inference.implicit.mapped import ConstantSummaryWarning
 from fullfield.inference.implicit.marginal import MarginalScore, train_score, with_marginal_scores
 from fullfield.inference.implicit.nle import train_nle
 from fullfield.inference.implicit.npe import train_npe
@@ -23,6 +24,7 @@ __all__ = [
     "Binary",
     "Choice",
     "ConditionedPosterior",
+    "ConstantSummaryWarning",
     "Contrastive",
     "LikelihoodPosterior",
     "MarginalScore",

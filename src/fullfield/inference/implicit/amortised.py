@@ -10,17 +10,13 @@ import functools
 import os
 from collections.abc import Callable, Iterator
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Key
 
 from fullfield._core import stream
 from fullfield._core.progress import Progress, silent
 from fullfield.datasets import AbstractShard, AbstractSimulations, OnlineSimulations
 from fullfield.inference.implicit.ensemble import stack
-from fullfield.inference.implicit.mapped import Logarithms, logarithms, Mapped
+from fullfield.inference.implicit.mapped import all_data, logarithms, Mapped, Selected, varying
 from fullfield.inference.implicit.nle import train_nle
 from fullfield.inference.implicit.npe import train_npe
 from fullfield.inference.posterior import AbstractPosterior, EnsemblePosterior, FlowPosterior
@@ -108,7 +104,7 @@ def train_amortised(
 ) -> tuple[EnsemblePosterior, History]:
     """Fit the posterior by networks taught by simulations and by an emulator, in the best mixture.
 
-    Summaries that are positive and skewed are seen in the logarithm.
+    Summaries that are positive and skewed are seen in the logarithm, ones that never vary not at all, with a warning.
 
     Args:
         parameters: the parameters, in the order of the simulations' theta.
@@ -131,7 +127,10 @@ def train_amortised(
     Returns:
         The mixture, and the history of its first member.
     """
-    rescale = logarithms(_all_data(simulations, stream(key, "data")))
+    data = all_data(simulations, stream(key, "data"))
+    rescale, kept = logarithms(data), varying(data)
+    if len(kept) < data.shape[1]:
+        rescale = Selected(rescale, kept)
     seen, held_out = Mapped(simulations, rescale), Mapped(validation, rescale)
 
     def settings(name):
@@ -156,17 +155,9 @@ def train_amortised(
                 max_epochs=EPOCHS, patience=EPOCHS, **settings(f"emulated {i}"),
             )
         )  # fmt: skip
-    posteriors = tuple(_behind(rescale, posterior) for posterior, _ in results)
+    posteriors = tuple(_behind(rescale, posterior, data.shape[1:]) for posterior, _ in results)
     return stack(posteriors, validation, key=stream(key, "weights")), results[0][1]
 
 
-def _behind(rescale: Logarithms, posterior: FlowPosterior) -> AbstractPosterior:
-    return FlowPosterior(posterior.parameters, posterior.density, rescale, posterior.data_shape)
-
-
-def _all_data(simulations, key):
-    parts = []
-    for shard in simulations.shards(key):
-        draw = eqx.filter_jit(lambda shard, i: shard.draw(jax.random.fold_in(key, i), i)[1])
-        parts += [np.asarray(draw(shard, jnp.asarray(i, jnp.int32))) for i in range(int(shard.steps))]
-    return np.concatenate(parts)
+def _behind(rescale: Callable, posterior: FlowPosterior, data_shape: tuple[int, ...]) -> AbstractPosterior:
+    return FlowPosterior(posterior.parameters, posterior.density, rescale, data_shape)

@@ -1,5 +1,6 @@
 """Simulations seen through a function of their data."""
 
+import warnings
 from collections.abc import Callable, Iterator
 
 import equinox as eqx
@@ -62,6 +63,51 @@ class FirstColumns(eqx.Module):
     def __call__(self, row: Float[Array, " columns"]) -> Float[Array, " size"]:
         """Cut a row."""
         return row[: self.size]
+
+
+class ConstantSummaryWarning(UserWarning):
+    """Summaries that never vary are left out."""
+
+
+class Selected(eqx.Module):
+    """Some numbers of a function's.
+
+    Args:
+        function: of one example's data.
+        columns: which numbers, in the order wanted.
+    """
+
+    function: Callable
+    columns: tuple[int, ...] = eqx.field(static=True)
+
+    def __call__(self, data: Float[Array, " s"]) -> Float[Array, " chosen"]:
+        """The numbers chosen."""
+        return self.function(data)[np.array(self.columns, int)]
+
+
+def varying(data: Float[np.ndarray, "n s"]) -> tuple[int, ...]:
+    """Columns of summaries that vary. What never varies says nothing, unless it is another number in the observation.
+
+    Warns:
+        ConstantSummaryWarning: some do not; says which.
+    """
+    varies = np.ptp(data, axis=0) > 0
+    if not varies.all():
+        constant = np.flatnonzero(~varies).tolist()
+        warnings.warn(
+            ConstantSummaryWarning(f"summaries in columns {constant} are the same in every simulation, and are left out"),
+            stacklevel=3,
+        )
+    return tuple(np.flatnonzero(varies).tolist())
+
+
+def all_data(simulations: AbstractSimulations, key: Key[Array, ""]) -> Float[np.ndarray, "n s"]:
+    """The data of one epoch, in its order."""
+    parts = []
+    for shard in simulations.shards(key):
+        draw = eqx.filter_jit(lambda shard, i: shard.draw(jax.random.fold_in(key, i), i)[1])
+        parts += [np.asarray(draw(shard, jnp.asarray(i, jnp.int32))) for i in range(int(shard.steps))]
+    return np.concatenate(parts)
 
 
 class Logarithms(eqx.Module):

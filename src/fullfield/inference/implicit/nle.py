@@ -14,7 +14,8 @@ from jaxtyping import Array, Float, Key
 
 from fullfield._core.progress import Progress, silent
 from fullfield.datasets import AbstractSimulations
-from fullfield.inference.implicit.estimate import Begin, train_density
+from fullfield.inference.implicit.estimate import Begin, columns, train_density
+from fullfield.inference.implicit.mapped import all_data, Mapped, Selected, varying
 from fullfield.inference.implicit.sampled import LikelihoodPosterior
 from fullfield.inference.implicit.scores import AbstractDensityLoss, likelihood_gradient
 from fullfield.networks import AbstractDensity, spline_flow
@@ -58,6 +59,7 @@ def train_nle(
     max_epochs: int = 60,
     patience: int = 15,
     average: float = 0.0,
+    leave_out_constant: bool = False,
     checkpoint: str | os.PathLike | None = None,
     progress: Progress = silent,
     stage: str = "likelihood",
@@ -76,6 +78,8 @@ def train_nle(
         max_epochs: most epochs.
         patience: stop after this many epochs without a lower held-out loss, which never contains the score term.
         average: decay per step of a running average of the weights, 0 for none.
+        leave_out_constant: whether summaries that never vary are left out with a warning, or refused. What never varies says
+            nothing about the parameters, unless it is another number in the observation.
         checkpoint: file to continue from.
         progress: told about every epoch.
         stage: name for `progress`.
@@ -85,7 +89,16 @@ def train_nle(
 
     Raises:
         DataError: there are fewer simulations than the flow's linear regression needs, or a summary never varies.
+
+    Warns:
+        ConstantSummaryWarning: summaries were left out; says which.
     """
+    summarise, size = eqx.nn.Identity(), columns(simulations, key) - (0 if score_weight is None else parameters.size)
+    if leave_out_constant:
+        kept = varying(all_data(simulations, key)[:, :size])
+        if len(kept) < size:
+            rows = Selected(summarise, (*kept, *range(size, columns(simulations, key))))
+            simulations, validation, summarise = Mapped(simulations, rows), Mapped(validation, rows), Selected(summarise, kept)
     fitted, history = train_density(
         NLELoss(parameters),
         Begin(density, of_summaries=True),
@@ -102,4 +115,4 @@ def train_nle(
         progress=progress,
         stage=stage,
     )
-    return LikelihoodPosterior(parameters, fitted, eqx.nn.Identity(), (fitted.size,)), history
+    return LikelihoodPosterior(parameters, fitted, summarise, (size,)), history

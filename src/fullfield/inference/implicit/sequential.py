@@ -107,7 +107,7 @@ def sequential(
     check_observation(observation, model.data_shape)
     summarise = summarise or eqx.nn.Identity()
     observed = summarise(jnp.asarray(observation))
-    identity = digest(model, observed, summarise, simulations, key, local, hold_out)
+    identity = digest(train, model, observed, summarise, simulations, key, batch_size, leave_out, local, hold_out)
     folder = None if directory is None else pathlib.Path(directory)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
