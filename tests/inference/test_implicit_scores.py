@@ -11,6 +11,7 @@ import pytest
 from fullfield._core import ShapeError
 from fullfield.datasets import StoredSimulations
 from fullfield.inference.implicit import train_npe, train_score, train_with_scores, with_marginal_scores
+from fullfield.inference.implicit.choose import choose
 from fullfield.inference.implicit.nle import NLELoss
 from fullfield.inference.implicit.npe import NPELoss
 from fullfield.inference.implicit.scores import ScoreLoss
@@ -75,10 +76,18 @@ def test_scores_help_where_right_and_are_dropped_where_wrong(truth):
     right = train_with_scores(WORLD.parameters, *rows_of(theta, data, scores, 200, 50), **settings)[2]
     wrong = train_with_scores(WORLD.parameters, *rows_of(theta, data, -5 * scores, 200, 50), **settings)[2]
     assert right.used
-    assert right.with_scores < right.without
+    assert right.gain > 2 * right.error > 0
     assert not wrong.used
-    assert wrong.with_scores > right.with_scores
-    assert wrong.without == right.without
+    assert wrong.gain < right.gain
+
+
+def test_a_gain_within_its_error_is_not_believed():
+    random = np.random.default_rng(0)
+    plain = random.normal(size=400)
+    assert not choose(plain, plain + 0.005).used, "below the margin"
+    assert choose(plain, plain + 0.02).used
+    noisy = np.where(np.arange(400) == 0, 20.0, 0.0)  # one simulation gains 0.05 for all
+    assert not choose(plain, plain + noisy).used
 
 
 def test_regression_finds_the_marginal_score(truth):

@@ -18,7 +18,7 @@ from fullfield.datasets import StoredSimulations
 from fullfield.diagnostics import Number, Report
 from fullfield.inference import AbstractPosterior, EnsemblePosterior, sample_many
 from fullfield.inference.implicit import train_npe
-from fullfield.inference.implicit.choose import MARGIN
+from fullfield.inference.implicit.choose import choose, held_out_log_probs
 from fullfield.networks import apply_many, MLP, smooth_flow
 from fullfield.recipes.gradients import GradientsConfiguration
 from fullfield.recipes.problem import Illustration
@@ -93,17 +93,19 @@ def _cell(configuration, task, budget, seed):
         parameters, sets, observed = _sets(configuration, task, budget, seed, folder)
         (theta, rows), test = sets
         key = jax.random.fold_in(stream(jax.random.key(configuration.seed), f"{task} budget {budget}"), seed)
-        values = {}
+        values, checked = {}, []
         for name, weight in (("without", 0.0), ("with", configuration.weight)):
             posterior, held_out = _train(
                 parameters, theta, rows, weight, configuration, key, folder / name, progress,
                 f"{task}, {budget}, {name} scores",
             )  # fmt: skip
-            values[f"held_out/{name}"] = held_out
+            values[f"held_out/{name}"] = float(held_out.mean())
+            checked.append(held_out)
             values[f"log_prob/{name}"] = _mean_log_prob(posterior, test, budget)
             distances = _distances(posterior, observed, task, configuration, key)
             values |= {f"c2st/{name}/{number}": value for number, value in distances}
-        values["used"] = float(values["held_out/with"] < values["held_out/without"] - MARGIN)
+        choice = choose(*checked)
+        values |= {"used": float(choice.used), "gain": choice.gain, "gain_error": choice.error}
         return Measured(values, simulations=budget, gradients=budget)
 
     return Cell(f"{task}/{budget}/{seed}", (task, budget, seed, settings), measure)
@@ -150,16 +152,17 @@ def _simulate(model, summarise, key, n):
 def _train(parameters, theta, rows, weight, configuration, key, checkpoint, progress, stage):
     """A mixture of trainings, each stopped by another part of the simulations, so that the check looks at all of them."""
     theta, rows = np.asarray(theta), np.asarray(rows)
-    members, losses = [], []
+    members, found = [], np.zeros(len(theta))
     for fold in range(HELD_OUT):
         held_out = np.arange(len(theta)) % HELD_OUT == fold
-        posterior, history = _train_one(
+        posterior, _ = _train_one(
             parameters, (theta[~held_out], rows[~held_out]), (theta[held_out], rows[held_out]), weight, configuration,
             jax.random.fold_in(key, fold), checkpoint / str(fold), progress, f"{stage}, {fold + 1} of {HELD_OUT}",
         )  # fmt: skip
         members.append(posterior)
-        losses.append(history.best)
-    return EnsemblePosterior(tuple(members)), float(np.mean(losses))
+        summaries = rows[held_out, : posterior.data_shape[0]]
+        found[held_out] = held_out_log_probs(posterior, theta[held_out], summaries)
+    return EnsemblePosterior(tuple(members)), found
 
 
 def _train_one(parameters, training, held_out, weight, configuration, key, checkpoint, progress, stage):

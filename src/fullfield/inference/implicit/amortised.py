@@ -16,7 +16,7 @@ from fullfield._core import stream
 from fullfield._core.progress import Progress, silent
 from fullfield.datasets import AbstractShard, AbstractSimulations, OnlineSimulations
 from fullfield.inference.implicit.ensemble import stack
-from fullfield.inference.implicit.mapped import all_data, logarithms, Mapped, Selected, varying
+from fullfield.inference.implicit.mapped import logarithms, Mapped, one_epoch, Selected, varying
 from fullfield.inference.implicit.nle import train_nle
 from fullfield.inference.implicit.npe import train_npe
 from fullfield.inference.posterior import AbstractPosterior, EnsemblePosterior, FlowPosterior
@@ -127,7 +127,7 @@ def train_amortised(
     Returns:
         The mixture, and the history of its first member.
     """
-    data = all_data(simulations, stream(key, "data"))
+    data = one_epoch(simulations, stream(key, "data"))[1]
     rescale, kept = logarithms(data), varying(data)
     if len(kept) < data.shape[1]:
         rescale = Selected(rescale, kept)

@@ -3,18 +3,22 @@
 from collections.abc import Callable
 
 import equinox as eqx
-from jaxtyping import Array, Key
+import numpy as np
+from jaxtyping import Array, Float, Key
 
 from fullfield._core import stream
 from fullfield.datasets import AbstractSimulations
+from fullfield.inference.implicit.mapped import one_epoch
 from fullfield.inference.implicit.npe import train_npe
+from fullfield.inference.implicit.sampled import AbstractSampledPosterior
 from fullfield.inference.implicit.scores import WEIGHT
 from fullfield.inference.posterior import AbstractPosterior
+from fullfield.networks import apply_many
 from fullfield.parameters import ParameterSpace
 from fullfield.training import History
 
 
-MARGIN = 0.01  # nats of held-out log-probability; a smaller gain may be an accident of the epoch that was kept
+MARGIN = 0.01  # nats; a smaller gain may be an accident of the epoch that was kept
 
 
 class Choice(eqx.Module):
@@ -22,12 +26,33 @@ class Choice(eqx.Module):
 
     Args:
         used: whether scores were used.
-        without, with_scores: lowest held-out loss of either training, minus a mean log probability.
+        gain: mean gain in held-out log-probability by scores.
+        error: its standard error, from the same simulations seen by both.
     """
 
     used: bool
-    without: float
-    with_scores: float
+    gain: float
+    error: float
+
+
+def choose(without: Float[np.ndarray, " n"], with_scores: Float[np.ndarray, " n"]) -> Choice:
+    """Whether scores helped: by `MARGIN` nats at least, and by more than two standard errors of the mean gain.
+
+    Args:
+        without, with_scores: log-probability of each held-out simulation after either training.
+    """
+    gains = np.asarray(with_scores, float) - np.asarray(without, float)
+    gain, error = float(gains.mean()), float(gains.std(ddof=1) / gains.size**0.5)
+    return Choice(gain > max(MARGIN, 2 * error), gain, error)
+
+
+def held_out_log_probs(posterior: AbstractPosterior, theta: Float[np.ndarray, "n p"], summaries: Float[np.ndarray, "n s"]):
+    """Log-probability (n,) that was trained for: of parameters, or for a learned likelihood of summaries."""
+    function = posterior.log_prob
+    if isinstance(posterior, AbstractSampledPosterior):
+        space = posterior.parameters
+        function = lambda t, s: posterior.log_likelihood(space.to_unconstrained(t), posterior.summarise(s))  # noqa: E731
+    return np.asarray(apply_many(function, theta, summaries, batch_size=256), np.float64)
 
 
 def train_with_scores(
@@ -44,7 +69,7 @@ def train_with_scores(
 
     Both trainings start from the same weights and see the same batches. A wrong weight harms (arXiv:2409.17975,
     section 5), and noisy joint scores may help at no weight at all; this way they are used
-    only where they help by `MARGIN` or more.
+    only where they help by more than chance (`choose`).
 
     Args:
         parameters: the parameters.
@@ -64,6 +89,7 @@ def train_with_scores(
         results.append(
             train(parameters, simulations, validation, key=stream(key, "both"), score_weight=used, checkpoint=file, **settings)
         )
-    (_, plain), (_, scored) = results
-    choice = Choice(scored.best < plain.best - MARGIN, plain.best, scored.best)
+    size = results[0][0].data_shape[0]
+    theta, rows = one_epoch(validation, stream(key, "held-out"))
+    choice = choose(*(held_out_log_probs(posterior, theta, rows[:, :size]) for posterior, _ in results))
     return (*results[int(choice.used)], choice)

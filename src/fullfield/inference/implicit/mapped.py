@@ -101,13 +101,16 @@ def varying(data: Float[np.ndarray, "n s"]) -> tuple[int, ...]:
     return tuple(np.flatnonzero(varies).tolist())
 
 
-def all_data(simulations: AbstractSimulations, key: Key[Array, ""]) -> Float[np.ndarray, "n s"]:
-    """The data of one epoch, in its order."""
+def one_epoch(
+    simulations: AbstractSimulations, key: Key[Array, ""]
+) -> tuple[Float[np.ndarray, "n p"], Float[np.ndarray, "n s"]]:
+    """Parameters and data of one epoch, in its order."""
     parts = []
     for shard in simulations.shards(key):
-        draw = eqx.filter_jit(lambda shard, i: shard.draw(jax.random.fold_in(key, i), i)[1])
-        parts += [np.asarray(draw(shard, jnp.asarray(i, jnp.int32))) for i in range(int(shard.steps))]
-    return np.concatenate(parts)
+        draw = eqx.filter_jit(lambda shard, i: shard.draw(jax.random.fold_in(key, i), i))
+        parts += [draw(shard, jnp.asarray(i, jnp.int32)) for i in range(int(shard.steps))]
+    theta, data = (np.concatenate([np.asarray(part) for part in side]) for side in zip(*parts, strict=True))
+    return theta, data
 
 
 class Logarithms(eqx.Module):

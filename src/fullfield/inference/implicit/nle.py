@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Key
 from fullfield._core.progress import Progress, silent
 from fullfield.datasets import AbstractSimulations
 from fullfield.inference.implicit.estimate import Begin, columns, train_density
-from fullfield.inference.implicit.mapped import all_data, Mapped, Selected, varying
+from fullfield.inference.implicit.mapped import Mapped, one_epoch, Selected, varying
 from fullfield.inference.implicit.sampled import LikelihoodPosterior
 from fullfield.inference.implicit.scores import AbstractDensityLoss, likelihood_gradient
 from fullfield.networks import AbstractDensity, spline_flow
@@ -95,7 +95,7 @@ def train_nle(
     """
     summarise, size = eqx.nn.Identity(), columns(simulations, key) - (0 if score_weight is None else parameters.size)
     if leave_out_constant:
-        kept = varying(all_data(simulations, key)[:, :size])
+        kept = varying(one_epoch(simulations, key)[1][:, :size])
         if len(kept) < size:
             rows = Selected(summarise, (*kept, *range(size, columns(simulations, key))))
             simulations, validation, summarise = Mapped(simulations, rows), Mapped(validation, rows), Selected(summarise, kept)
