@@ -5,8 +5,8 @@ import numpyro
 import numpyro.distributions as dist
 import pytest
 
-from fullfield._core import ConfigurationError
-from fullfield.inference.explicit import find_map, fisher, laplace, Target
+from fullfield._core import ConfigurationError, DataError
+from fullfield.inference.explicit import find_map, fisher, laplace, Mode, Target
 from fullfield.inference.explicit.precondition import expected, learnt
 from fullfield.inference.explicit.scaling import Diagonal, Modes
 from fullfield.simulators import BlackBoxModel, LinearGaussian, NumPyroModel
@@ -39,6 +39,22 @@ def counts():
     numpyro.sample("data", dist.Normal(rate * jnp.ones(4), width).to_event(1))
 
 
+def test_a_minimum_between_two_modes_is_no_place_for_laplace():
+    def program():
+        slope = numpyro.sample("slope", dist.Normal())
+        numpyro.sample("data", dist.Normal(jnp.broadcast_to(slope**2, (2,)), 0.1).to_event(1))
+
+    model, data = NumPyroModel(program, ("slope",)), jnp.ones(2)
+    between = Mode(jnp.zeros(1), {}, jnp.zeros(1), 0.0, 0.0, 0)
+    with pytest.raises(DataError, match="curvature -"):
+        laplace(model, data, key=jax.random.key(0), mode=between)
+    found = find_map(model, data, key=jax.random.key(0), start=jnp.array([0.5]))
+    assert float(found.theta[0]) == pytest.approx(1, abs=0.01)
+    assert float(laplace(model, data, key=jax.random.key(0), mode=found).covariance[0, 0]) == pytest.approx(
+        1 / (1 + 8 / 0.01), rel=0.02
+    )
+
+
 def test_fisher_is_that_of_the_data_alone_in_the_parameters_themselves():
     """Four normals of mean r and width w have F = diag(4, 8) / w²; the mean of 400 curvatures is known to 4 x 0.06 of it."""
     model = NumPyroModel(counts, ("rate", "width"))
@@ -54,7 +70,7 @@ def test_the_preconditioner_whitens_a_gaussian_posterior():
     target = Target(MODEL, DATA)
     data = jnp.broadcast_to(DATA, (2, 24))
     points = target.dispersed(jax.random.key(1), 2)
-    unit = expected(target, key=jax.random.key(0))
+    unit, _ = expected(target, key=jax.random.key(0))
     found, _ = learnt(unit, target, data, points, points, key=jax.random.key(2))
     hessian = np.asarray(jax.hessian(lambda white: -target(found(white)))(jnp.zeros(target.size)))
     np.testing.assert_allclose(hessian, np.eye(target.size), atol=2e-3)

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 from scipy import optimize
 
-from fullfield._core import stream
+from fullfield._core import DataError, stream
 from fullfield.inference.explicit.precondition import expected, gradients, parameter_curvature, Preconditioner, products
 from fullfield.inference.explicit.target import Target
 from fullfield.simulators import AbstractForwardModel
@@ -78,8 +78,7 @@ def find_map(
     """
     target = Target(model, data)
     theta = target.model.parameters.fiducial if start is None else jnp.asarray(start, float)
-    simulations = 2
-    preconditioner = expected(target, key=stream(key, "preconditioner"), theta=theta, simulations=simulations)
+    preconditioner, spent = expected(target, key=stream(key, "preconditioner"), theta=theta, simulations=2)
     transposed, forward = eqx.filter_jit(preconditioner.transposed), eqx.filter_jit(preconditioner)
 
     def descend(white):
@@ -91,8 +90,9 @@ def find_map(
     found = optimize.minimize(descend, first, jac=True, method="L-BFGS-B", options={"maxiter": steps, "maxfun": 2 * steps})
     point = forward(jnp.asarray(found.x, target.data.dtype))
     return Mode(
-        target.theta(point), target.split(point)[1], point, -float(found.fun), float(np.abs(found.jac).max()), int(found.nfev)
-    )
+        target.theta(point), target.split(point)[1], point, -float(found.fun), float(np.abs(found.jac).max()),
+        int(found.nfev) + spent,
+    )  # fmt: skip
 
 
 def laplace(
@@ -108,15 +108,22 @@ def laplace(
 
     Raises:
         ConfigurationError: the model has no joint density; says which methods remain.
+        DataError: `mode` is no maximum.
     """
     target = Target(model, data)
     mode = find_map(model, data, key=stream(key, "mode")) if mode is None else mode
-    preconditioner = expected(target, key=stream(key, "preconditioner"), theta=mode.theta, simulations=2)
+    preconditioner, begun = expected(target, key=stream(key, "preconditioner"), theta=mode.theta, simulations=2)
     precision, spent = marginal_precision(target, preconditioner, target.data[None], mode.point[None])
+    least = float(np.linalg.eigvalsh(precision)[0])
+    if least <= 0:
+        raise DataError(
+            "mode", expected="a maximum of the posterior", got=f"a point with the curvature {least:.3g} in one direction",
+            remedy="Let `find_map` take more steps, or start it elsewhere; a chain needs no mode.",
+        )  # fmt: skip
     covariance = np.linalg.inv(precision)
     slope = _slope(target, mode.theta)
     theta = np.asarray(mode.theta)
-    return Laplace(theta, slope[:, None] * covariance * slope, covariance, mode.gradients + spent)
+    return Laplace(theta, slope[:, None] * covariance * slope, covariance, mode.gradients + begun + spent)
 
 
 def fisher(
@@ -140,7 +147,7 @@ def fisher(
     blank = eqx.filter_eval_shape(model.simulate_at, jax.random.key(0), model.parameters.fiducial)
     target = Target(model, jnp.zeros(blank.shape))
     theta = target.model.parameters.fiducial if theta is None else theta
-    preconditioner = expected(target, key=stream(key, "preconditioner"), theta=theta, simulations=2)
+    preconditioner, _ = expected(target, key=stream(key, "preconditioner"), theta=theta, simulations=2)
     keys = jax.random.split(stream(key, "forecast"), simulations)
     data, points = eqx.filter_jit(lambda keys: jax.lax.map(lambda k: target.simulated(k, theta), keys))(keys)
     precision, _ = marginal_precision(target, preconditioner, data, points)

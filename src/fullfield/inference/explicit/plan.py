@@ -78,10 +78,10 @@ class Plan(eqx.Module):
                 "start", expected="a finite log density and gradient at every starting point",
                 got=f"log densities {np.asarray(values)}", remedy="Start elsewhere, or look at the model there.",
             )  # fmt: skip
-        preconditioner = expected(self.target, key=stream(key, "preconditioner"), theta=theta, simulations=self.chains)
+        preconditioner, spent = expected(self.target, key=stream(key, "preconditioner"), theta=theta, simulations=self.chains)
         preconditioner = preconditioner.held() if self.target.sites else preconditioner
         run = self._fresh(points, preconditioner, key)
-        return self._placed(run, points, preconditioner, stream(key, "walkers"), first=True)
+        return self._placed(run, points, preconditioner, stream(key, "walkers"), first=True, spent=spent)
 
     def like(self) -> Run:
         """Shapes of a run."""

@@ -124,8 +124,8 @@ def gradients(
 
 def expected(
     target: Target, *, key: Key[Array, ""], theta: Float[Array, " p"] | None = None, simulations: int = 4
-) -> Preconditioner:
-    """Preconditioner of an average observation, from simulations at `theta` and no look at the data.
+) -> tuple[Preconditioner, int]:
+    """Preconditioner of an average observation, from simulations at `theta` and no look at the data, and its gradients.
 
     The latents that made simulated data are an exact draw from their posterior, so that the curvature there is that of a
     typical point. Shear there is none, for it belongs to one observation.
@@ -138,8 +138,7 @@ def expected(
     """
     theta = target.model.parameters.fiducial if theta is None else theta
     data, points = _simulated(target, jax.random.split(stream(key, "simulations"), simulations), theta)
-    found, _ = learnt(Preconditioner.unit(target), target, data, points, None, key=stream(key, "probes"))
-    return found
+    return learnt(Preconditioner.unit(target), target, data, points, None, key=stream(key, "probes"))
 
 
 @eqx.filter_jit

@@ -80,7 +80,7 @@ class ReconstructedScore(eqx.Module):
         if simulations < 2 * blank.theta.shape[-1]:
             needed = 2 * blank.theta.shape[-1]
             raise DataError("simulations", expected=f"at least {needed} for {needed // 2} parameters", got=simulations)
-        preconditioner = expected(blank.target, key=stream(key, "preconditioner"), theta=jnp.mean(blank.theta, axis=0))
+        preconditioner, _ = expected(blank.target, key=stream(key, "preconditioner"), theta=jnp.mean(blank.theta, axis=0))
         blank = eqx.tree_at(lambda self: self.preconditioner, blank, preconditioner)
         centre, root = _moments(blank, jax.random.split(stream(key, "simulations"), simulations))
         fine = np.all(np.isfinite(root), axis=(1, 2))
