@@ -158,14 +158,14 @@ class Plan(eqx.Module):
         """The finished chains."""
         mean, std = run.product.pooled()
         sums = run.sampling
-        energy = np.asarray(run.energy)
+        energy, wanted = np.asarray(run.energy), getattr(self.sampler, "energy_variance", None)
         return Chains(
             names=self.target.model.parameters.names,
             theta=np.asarray(run.theta),
             log_density=np.asarray(run.log_density),
             energy=energy if energy.any() else None,
-            energy_variance=float(energy_variance(sums, self.target.size)),
-            energy_target=getattr(self.sampler, "energy_variance", None),
+            energy_variance=None if wanted is None else float(energy_variance(sums, self.target.size)),
+            energy_target=wanted,
             acceptance=np.asarray(sums.acceptance / sums.transitions),
             divergences=np.asarray(sums.divergent),
             step_size=float(run.walkers.step_size[0]),

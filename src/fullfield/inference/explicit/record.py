@@ -23,7 +23,7 @@ class Chains(eqx.Module):
         theta: draws of the parameters (chains, n, p).
         log_density: log posterior of parameters and latents at the draws, up to a constant (chains, n).
         energy: total energy at the draws (chains, n), None for samplers that draw none.
-        energy_variance: mean squared energy error per step and dimension while sampling.
+        energy_variance: mean squared energy error per step and dimension while sampling; None for samplers that are adjusted.
         energy_target: what it was to be at most, None for adjusted samplers.
         acceptance: mean acceptance of each chain.
         divergences: of each chain while sampling.
@@ -39,7 +39,7 @@ class Chains(eqx.Module):
     theta: Float[np.ndarray, "c n p"]
     log_density: Float[np.ndarray, "c n"]
     energy: Float[np.ndarray, "c n"] | None
-    energy_variance: float
+    energy_variance: float | None
     energy_target: float | None
     acceptance: Float[np.ndarray, " c"]
     divergences: Float[np.ndarray, " c"]
