@@ -14,21 +14,22 @@ from fullfield.inference.posterior import AbstractPosterior, EnsemblePosterior
 from fullfield.parameters import ParameterSpace
 
 
+ROOM = 1.5  # times the farthest simulation's distance: without it each round's posterior would lose a little of its tails
 RIDGE = 1e-6  # relative to the variance of each parameter
 
 
 class ConfinedPosterior(AbstractSampledPosterior):
     """A posterior from a likelihood or ratio that was learnt near one observation alone, and may be anything elsewhere.
 
-    A parabola, for one, turns round and meets the observation a second time. Inside the ellipsoid that holds all simulations
-    nothing changes; beyond it the likelihood is multiplied by exp(-(r² - reach²) / 2), r = |R (u - centre)|: it falls off as
-    the simulations' own density does.
+    A parabola, for one, turns round and meets the observation a second time. Inside an ellipsoid with room around all
+    simulations nothing changes; beyond it the likelihood is multiplied by exp(-(r² - reach²) / 2), r = |R (u - centre)|: it
+    falls off as the simulations' own density does.
 
     Args:
         learnt: the posterior as it was learnt.
         centre: middle of the simulations' unconstrained parameters (p,).
         root: R (p, p), which whitens them.
-        reach: largest r among them.
+        reach: of the ellipsoid, half as much again as the largest r among them.
     """
 
     parameters: ParameterSpace
@@ -70,5 +71,5 @@ def confine(posterior: AbstractPosterior, theta: Float[Array | np.ndarray, "n p"
     centre = jnp.mean(unconstrained, axis=0)
     covariance = jnp.atleast_2d(jnp.cov(unconstrained, rowvar=False))
     root = jnp.linalg.inv(jnp.linalg.cholesky(covariance + RIDGE * jnp.diag(jnp.diagonal(covariance))))
-    reach = jnp.max(jnp.linalg.norm((unconstrained - centre) @ root.T, axis=1))
+    reach = ROOM * jnp.max(jnp.linalg.norm((unconstrained - centre) @ root.T, axis=1))
     return ConfinedPosterior(posterior, centre, root, reach)
