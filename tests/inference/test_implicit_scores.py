@@ -88,6 +88,7 @@ def test_a_gain_within_its_error_is_not_believed():
     assert choose(plain, plain + 0.02).used
     noisy = np.where(np.arange(400) == 0, 20.0, 0.0)  # one simulation gains 0.05 for all
     assert not choose(plain, plain + noisy).used
+    assert not choose(plain[:1], plain[:1] + 1).used, "one simulation has no error"
 
 
 def test_regression_finds_the_marginal_score(truth):

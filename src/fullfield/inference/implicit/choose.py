@@ -1,5 +1,6 @@
 """An automatic on/off check: train with and without simulator scores, and keep what predicts held-out simulations better."""
 
+import math
 from collections.abc import Callable
 
 import equinox as eqx
@@ -42,11 +43,13 @@ def choose(without: Float[np.ndarray, " n"], with_scores: Float[np.ndarray, " n"
         without, with_scores: log-probability of each held-out simulation after either training.
     """
     gains = np.asarray(with_scores, float) - np.asarray(without, float)
-    gain, error = float(gains.mean()), float(gains.std(ddof=1) / gains.size**0.5)
+    gain, error = float(gains.mean()), float(gains.std(ddof=1) / gains.size**0.5) if gains.size > 1 else math.inf
     return Choice(gain > max(MARGIN, 2 * error), gain, error)
 
 
-def held_out_log_probs(posterior: AbstractPosterior, theta: Float[np.ndarray, "n p"], summaries: Float[np.ndarray, "n s"]):
+def held_out_log_probs(
+    posterior: AbstractPosterior, theta: Float[np.ndarray, "n p"], summaries: Float[np.ndarray, "n s"]
+) -> Float[np.ndarray, " n"]:
     """Log-probability (n,) that was trained for: of parameters, or for a learned likelihood of summaries."""
     function = posterior.log_prob
     if isinstance(posterior, AbstractSampledPosterior):
