@@ -20,6 +20,7 @@ from fullfield._core import stream
 
 
 AIM, ACCEPTED = 0.7, 0.85  # parts of the target that a step is chosen for and kept at, as a longer run scatters about it
+CAREFUL = 1e-5  # energy variance at most while coordinates are learnt, which larger steps distort
 
 LogDensity = Callable[[Float[Array, " D"]], Float[Array, ""]]
 
@@ -83,7 +84,8 @@ class MCLMC(AbstractSampler):
     """Microcanonical Langevin Monte Carlo, unadjusted: the least gradients per effective sample in many dimensions.
 
     Its bias is set by the variance of the energy error per dimension, which after tuning is measured and, where it misses the
-    target, met by a smaller step: the tuner of the literature can miss by orders of magnitude without a word.
+    target, met by a smaller step: the tuner of the literature can miss by orders of magnitude without a word. Before, while the
+    coordinates are learnt, the variance is 1e-5 at most, whatever the target.
 
     Args:
         energy_variance: target of the energy error's variance per dimension and step. Variances of a Gaussian in 2000
@@ -122,13 +124,14 @@ class MCLMC(AbstractSampler):
         return jnp.zeros(()), jnp.zeros(())
 
     def tune(self, tuner: Any, transition: Transition, step_size: Float[Array, ""], size: int) -> tuple[Any, Float[Array, ""]]:
-        """Aim at the target through Var ΔE ∝ step⁶, with errors of about the last thirty steps."""
+        """Aim at the target, or below, through Var ΔE ∝ step⁶, with errors of about the last thirty steps."""
         weight, mean = tuner
         rate = transition.energy_error**2 / (size * self.energy_variance * step_size**6)
         # A step into infinity counts as one that missed a thousandfold.
         rate = jnp.where(jnp.isfinite(rate), rate, 1e3 / step_size**6)
         weight, mean = 0.97 * weight + 1, 0.97 * mean + rate
-        aimed = (weight / jnp.maximum(mean, 1e-30)) ** (1 / 6)
+        careful = min(1.0, CAREFUL / self.energy_variance)
+        aimed = (careful * weight / jnp.maximum(mean, 1e-30)) ** (1 / 6)
         return (weight, mean), jnp.clip(aimed, 0.7 * step_size, 1.1 * step_size)
 
     def tuned(self, tuner: Any, step_size: Float[Array, ""]) -> Float[Array, ""]:
