@@ -8,10 +8,9 @@ import numpy as np
 import numpyro.distributions as dist
 import pytest
 
-from fullfield._core import ShapeError
+from fullfield._core import ConfigurationError, ShapeError
 from fullfield.datasets import StoredSimulations
-from fullfield.inference.implicit import train_npe, train_score, train_with_scores, with_marginal_scores
-from fullfield.inference.implicit.choose import choose
+from fullfield.inference.implicit import choose, train_folds, train_npe, train_score, train_with_scores, with_marginal_scores
 from fullfield.inference.implicit.nle import NLELoss
 from fullfield.inference.implicit.npe import NPELoss
 from fullfield.inference.implicit.scores import ScoreLoss
@@ -66,6 +65,23 @@ def test_loss_is_the_densitys_own_without_scores(truth, key):
     gradient = jax.vmap(jax.grad(density.log_prob), in_axes=(0, 0))(WORLD.parameters.to_unconstrained(theta), data)
     target = jax.vmap(loss.target)(WORLD.parameters.to_unconstrained(theta), scores)
     np.testing.assert_allclose(both(0.3, rows) - plain, 0.3 * jnp.mean((gradient - target) ** 2), rtol=1e-3)
+
+
+def test_folds_hold_out_every_simulation_once(truth, key, tmp_path):
+    """Log-probabilities of unseen simulations: those of the exact posterior, less what 60 simulations leave open."""
+    theta, data, _ = (array[:60] for array in truth)
+    settings = {"key": key, "train": functools.partial(train_npe, density=SMALL), "folds": 3, "steps": 400}
+    posterior, found = train_folds(WORLD.parameters, theta, data, checkpoint=tmp_path, **settings)
+    assert len(posterior.members) == 3
+    for fold, member in enumerate(posterior.members):
+        np.testing.assert_allclose(
+            found[fold::3], jax.vmap(member.log_prob)(theta[fold::3], data[fold::3]), rtol=1e-4, atol=1e-4
+        )
+    gaussians = [dist.MultivariateNormal(*WORLD.posterior(one)) for one in data]
+    exact = np.mean([gaussian.log_prob(t) for gaussian, t in zip(gaussians, theta, strict=True)])
+    assert -0.6 < found.mean() - exact < 0.1
+    with pytest.raises(ConfigurationError, match="number of simulations, 60"):
+        train_folds(WORLD.parameters, theta, data, key=key, folds=61)
 
 
 @pytest.mark.slow

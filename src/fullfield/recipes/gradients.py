@@ -2,12 +2,13 @@
 
 from typing import Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, model_validator, PositiveFloat, PositiveInt
 
 from fullfield.recipes.configuration import Configuration
 from fullfield.recipes.recipe import Recipe, Scale
 
 
+REFERENCE = 10_000  # published draws of a posterior; one half is fitted and tested on, the other is compared with
 Task = Literal["two_moons_density", "two_moons", "lotka_volterra", "lotka_volterra_latent"]
 """`two_moons_density` is what the literature calls two moons here: one posterior, fitted from draws of it and their scores."""
 
@@ -18,11 +19,22 @@ class GradientsConfiguration(Configuration):
     tasks: tuple[Task, ...] = ("two_moons_density", "two_moons", "lotka_volterra", "lotka_volterra_latent")
     budgets: tuple[int, ...] = Field(default=(20, 50, 100, 200, 500, 1000), description="simulations, in rising order")
     seeds: PositiveInt = Field(default=5, description="independent sets of simulations per budget")
-    weight: PositiveFloat = Field(default=10.0, description="of the score term; the gradient zero costs one")
+    weight: PositiveFloat = Field(
+        default=10.0,
+        description="of the score term, more than its default of 0.1 as few simulations ask for; the check turns it off",
+    )
     steps: PositiveInt = Field(default=2000, description="most training steps")
     test: int = Field(default=2000, ge=100, description="simulations on which log probabilities are measured")
     draws: int = Field(default=2000, ge=100, le=10_000, description="draws compared with as many of the reference")
     observations: tuple[Literal[1, 2, 3, 4, 5], ...] = Field(default=(1, 2, 3), description="at which C2ST is measured")
+
+    @model_validator(mode="after")
+    def _apart(self):
+        if max(self.budgets) + self.test > REFERENCE // 2:
+            raise ValueError(
+                f"budgets and test draws must share {REFERENCE // 2} reference draws, got {max(self.budgets)} + {self.test}"
+            )
+        return self
 
 
 def build(configuration: GradientsConfiguration):

@@ -16,23 +16,19 @@ from fullfield._core.progress import Progress
 from fullfield.compression import standardising, train_vmim
 from fullfield.datasets import StoredSimulations
 from fullfield.diagnostics import Number, Report
-from fullfield.inference import AbstractPosterior, EnsemblePosterior, sample_many
-from fullfield.inference.implicit import train_npe
-from fullfield.inference.implicit.choose import choose, held_out_log_probs
+from fullfield.inference import AbstractPosterior, sample_many
+from fullfield.inference.implicit import choose, train_folds
 from fullfield.networks import apply_many, MLP, smooth_flow
-from fullfield.recipes.gradients import GradientsConfiguration
+from fullfield.recipes.gradients import GradientsConfiguration, REFERENCE
 from fullfield.recipes.problem import Illustration
 from fullfield.recipes.rundir import RunDirectory
 from fullfield.recipes.sbi_measure import distance
 from fullfield.recipes.study import Cell, Measured, Study
 from fullfield.simulators import AbstractExplicitModel
 from fullfield.simulators.tasks import observation, reference, TASKS
-from fullfield.training import cosine_adam
 
 
-HELD_OUT = 5  # one simulation in so many stops a training, every one in turn
 SUMMARY_SIMULATIONS, SUMMARY_EPOCHS = 20_000, 40
-STEPS = 20  # of training between two looks at those
 FEW = 100
 LEAST_SEEDS = 5  # below, scatter between sets of simulations decides
 DENSITY = "two_moons_density"
@@ -95,9 +91,10 @@ def _cell(configuration, task, budget, seed):
         key = jax.random.fold_in(stream(jax.random.key(configuration.seed), f"{task} budget {budget}"), seed)
         values, checked = {}, []
         for name, weight in (("without", 0.0), ("with", configuration.weight)):
-            posterior, held_out = _train(
-                parameters, theta, rows, weight, configuration, key, folder / name, progress,
-                f"{task}, {budget}, {name} scores",
+            posterior, held_out = train_folds(
+                parameters, theta, rows,
+                key=key, density=smooth_flow, score_weight=weight, steps=configuration.steps,
+                checkpoint=folder / name, progress=progress, stage=f"{task}, {budget}, {name} scores",
             )  # fmt: skip
             values[f"held_out/{name}"] = float(held_out.mean())
             checked.append(held_out)
@@ -130,7 +127,7 @@ def _sets(configuration, task, budget, seed, folder):
 def _density_sets(configuration, budget, key):
     """One posterior of two moons, known by draws and the gradients of its log density there: nothing is conditioned on."""
     model, number = TASKS["two_moons"](), configuration.observations[0]
-    draws = jax.random.permutation(stream(key, "draws"), jnp.asarray(reference("two_moons", number)))
+    draws = jax.random.permutation(stream(key, "draws"), jnp.asarray(reference("two_moons", number)[REFERENCE // 2 :]))
     theta, test = draws[:budget], draws[-configuration.test :]
     scores = jax.vmap(lambda t: model.score(t, {}, observation("two_moons", number)))(theta)
     rows = jnp.concatenate([jnp.zeros((budget, 1)), scores], axis=1)
@@ -149,35 +146,6 @@ def _simulate(model, summarise, key, n):
     return jax.vmap(one)(jax.random.split(key, n))
 
 
-def _train(parameters, theta, rows, weight, configuration, key, checkpoint, progress, stage):
-    """A mixture of trainings, each stopped by another part of the simulations, so that the check looks at all of them."""
-    theta, rows = np.asarray(theta), np.asarray(rows)
-    members, found = [], np.zeros(len(theta))
-    for fold in range(HELD_OUT):
-        held_out = np.arange(len(theta)) % HELD_OUT == fold
-        posterior, _ = _train_one(
-            parameters, (theta[~held_out], rows[~held_out]), (theta[held_out], rows[held_out]), weight, configuration,
-            jax.random.fold_in(key, fold), checkpoint / str(fold), progress, f"{stage}, {fold + 1} of {HELD_OUT}",
-        )  # fmt: skip
-        members.append(posterior)
-        summaries = rows[held_out, : posterior.data_shape[0]]
-        found[held_out] = held_out_log_probs(posterior, theta[held_out], summaries)
-    return EnsemblePosterior(tuple(members)), found
-
-
-def _train_one(parameters, training, held_out, weight, configuration, key, checkpoint, progress, stage):
-    n = len(training[0])
-    batch = min(128, n)
-    source = StoredSimulations(*training, batch_size=batch, passes=-(-STEPS * batch // n))
-    epochs = max(1, configuration.steps // source.steps_per_epoch)
-    return train_npe(
-        parameters, source, StoredSimulations(*held_out, batch_size=batch),
-        key=stream(key, "training"), density=smooth_flow, score_weight=weight,
-        optimiser=cosine_adam(1e-3, epochs * source.steps_per_epoch), max_epochs=epochs, patience=max(20, epochs // 4),
-        checkpoint=checkpoint, progress=progress, stage=stage,
-    )  # fmt: skip
-
-
 def _mean_log_prob(posterior: AbstractPosterior, test: tuple[Float[Array, "n p"], Float[Array, "n s"]], budget: int) -> float:
     """Mean log density of test pairs under the posterior, a share of one in `budget` of the prior mixed in.
 
@@ -193,8 +161,9 @@ def _distances(posterior, observed, task, configuration, key):
     if not observed:  # no reference is published
         return
     draws = sample_many(posterior, stream(key, "draws"), jnp.stack(observed), configuration.draws)
+    most = REFERENCE // 2 if task == DENSITY else REFERENCE
     for row, number in enumerate(configuration.observations[: len(observed)]):
-        yield number, distance(draws[row], task.removesuffix("_density"), number, stream(key, "c2st"))
+        yield number, distance(draws[row][:most], task.removesuffix("_density"), number, stream(key, "c2st"))
 
 
 def _judge(configuration: GradientsConfiguration, found: Mapping[str, Measured]) -> Report:
@@ -249,15 +218,19 @@ def _pictures(
 
 
 def _log_prob(values, side):
-    """Of the training that the check on held-out simulations chose, if `side` is "chosen"."""
-    return values[f"log_prob/{('with' if values['used'] else 'without') if side == 'chosen' else side}"]
+    return values[f"log_prob/{_trained(values, side)}"]
+
+
+def _trained(values, side):
+    """The training that the check on held-out simulations chose, if `side` is "chosen"."""
+    return ("with" if values["used"] else "without") if side == "chosen" else side
 
 
 def _c2st(configuration, found, task):
-    for side in ("without", "with"):
+    for side in ("without", "with", "chosen"):
         for budget in configuration.budgets:
             cells = [found[f"{task}/{budget}/{seed}"].values for seed in range(configuration.seeds)]
-            means = [[v for k, v in values.items() if k.startswith(f"c2st/{side}/")] for values in cells]
+            means = [[v for k, v in values.items() if k.startswith(f"c2st/{_trained(values, side)}/")] for values in cells]
             if means[0]:
                 row = np.mean(means, axis=1)
                 yield Number(f"c2st/{task}/{side}/{budget}", float(row.mean()), _error(row))

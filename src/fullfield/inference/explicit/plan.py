@@ -146,7 +146,7 @@ class Plan(eqx.Module):
         return run, maps
 
     def _corrected(self, run: Run, totals: Totals) -> tuple[Run, int]:
-        """The run with a smaller step if the energy errors since the last correction ask for it, and the blocks it has stood."""
+        """The run with a smaller step if energy errors since the last correction ask for it, and the blocks it has stood."""
         pooled, held = run.measured + totals, run.walkers.step_size
         better = self.sampler.corrected(held, energy_variance(pooled, self.target.size))
         if not bool(jnp.all(better == held)):

@@ -1,9 +1,10 @@
 """Inference from simulations alone."""
 
 from fullfield.inference.implicit.amortised import train_amortised
-from fullfield.inference.implicit.choose import Choice, train_with_scores
+from fullfield.inference.implicit.choose import Choice, choose, train_with_scores
 from fullfield.inference.implicit.ensemble import stack
 from fullfield.inference.implicit.fmpe import train_fmpe
+from fullfield.inference.implicit.folds import train_folds
 from fullfield.inference.implicit.mapped import ConstantSummaryWarning
 from fullfield.inference.implicit.marginal import MarginalScore, train_score, with_marginal_scores
 from fullfield.inference.implicit.nle import train_nle
@@ -33,10 +34,12 @@ __all__ = [
     "RatioPosterior",
     "Rounds",
     "TruncatedPrior",
+    "choose",
     "sequential",
     "stack",
     "train_amortised",
     "train_fmpe",
+    "train_folds",
     "train_nle",
     "train_npe",
     "train_nre",
