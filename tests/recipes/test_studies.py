@@ -17,7 +17,7 @@ def judged(name, values, **settings):
 
 def test_bars_of_the_benchmark_are_for_amortised_posteriors_at_ten_thousand():
     numbers = judged(
-        "sbi-benchmark", lambda method, budget, task: {"seconds": 1.0, "c2st/1": 0.5, "c2st/2": 0.54},
+        "sbi-benchmark", lambda *cell: {"seconds": 1.0, "c2st/1": 0.5, "c2st/2": 0.54},
         tasks=("two_moons", "slcp"), methods=("amortised", "npe", "nle"), budgets=(1000, 10_000), observations=(1, 2),
     )  # fmt: skip
     held = {name for name, number in numbers.items() if number.bar}
@@ -26,6 +26,8 @@ def test_bars_of_the_benchmark_are_for_amortised_posteriors_at_ten_thousand():
     assert number.value == pytest.approx(0.52)
     assert number.uncertainty == pytest.approx(0.02)
     assert (number.bar, number.published, number.verdict) == ("<= 0.54", 0.606, "pass")
+    assert (number.simulations, number.gradients) == (10_000, 0)
+    assert numbers["c2st/floor/slcp"].value == pytest.approx(0.52)
     assert numbers["c2st/npe/10000/slcp"].published == 0.901
 
 
@@ -34,7 +36,7 @@ def test_sequential_methods_are_held_to_the_best_of_their_family():
                 "sir": 0.63, "lotka_volterra": 0.9}  # fmt: skip
     numbers = judged(
         "sbi-benchmark",
-        lambda method, budget, task: {"c2st/1": accuracy[task] + (0.05 if method == "snre" else 0.0)},
+        lambda method, *cell: {"c2st/1": accuracy[cell[-1]] + (0.05 if method == "snre" else 0.0)},
         methods=("snle", "snre"), budgets=(1000,), observations=(1,),
     )  # fmt: skip
     assert numbers["c2st/best sequential/1000/slcp"].value == pytest.approx(0.93)
@@ -64,14 +66,20 @@ def test_what_scores_save_is_read_off_the_curve_without_them(helped):
     assert numbers["saved/two_moons/400"].bar is None
     assert numbers["never_worse/two_moons"].verdict == "pass"
     assert numbers["c2st/two_moons/without/50"].value == pytest.approx(0.7)
+    assert numbers["c2st/two_moons/chosen/50"].value == pytest.approx(0.6 if helped else 0.7)
 
 
 def lensing_cell(group, name, seed=None):
+    if group == "reference":
+        return {"c2st": 0.502}
     if group in ("explicit", "spectra"):
         rate = {"reference": 0.01, "mclmc": 0.012, "nuts": 0.002}.get(name, 0.01)
         accuracy = {"c2st/21000": 0.8, "c2st/63000": 0.6, "c2st/126000": 0.52} if name in ("mclmc", "warm") else {}
         merit = 1000.0 if group == "explicit" else 500.0
-        return {"chains/omega_c/rhat": 1.005, "ess_per_gradient": rate, "fom/omega_c-sigma_8": merit} | accuracy
+        return {
+            "chains/omega_c/rhat": 1.005, "chains/omega_c/ess_tail": 300.0, "chains/energy_variance": 2e-5,
+            "energy_target": 1e-5, "ess_per_gradient": rate, "fom/omega_c-sigma_8": merit, "agreement": 1e-5,
+        } | accuracy  # fmt: skip
     known = {"compressor": {"misspecification/mahalanobis": 1e-4}, "simulations": {}}
     return known[group] if group in known else {"c2st": 0.55 + 100 / float(name)}
 
@@ -88,12 +96,26 @@ def test_the_lensing_benchmark_compares_by_cost():
     assert numbers["c2st/npe/2000"].published == 0.603
     assert numbers["fom/omega_c-sigma_8/spectra/fixed"].bar is None
     assert numbers["misspecification/mahalanobis"].verdict == "fail"
-    assert numbers["compressor/gradients per simulation"].value == 176
+    accuracy = numbers["c2st/npe/1000"]
+    assert (accuracy.simulations, accuracy.gradients) == (1000, 176_000)
+    assert (numbers["c2st/best/2000"].simulations, numbers["c2st/floor"].value) == (2000, 0.502)
+    chains = numbers["explicit/mclmc/c2st/63000 gradients"]
+    assert (chains.simulations, chains.gradients) == (0, 63_000)
+
+
+def test_the_reference_is_held_to_all_that_converged_chains_are_held_to():
+    numbers = judged("lensing-benchmark", lensing_cell, methods=("npe",), budgets=(1000,))
+    bars = {name: number.bar for name, number in numbers.items() if name.startswith("reference/")}
+    assert bars["reference/chains/omega_c/rhat"] == "<= 1.01"
+    assert numbers["reference/chains/omega_c/ess_tail"].verdict == "fail"
+    assert numbers["reference/chains/energy_variance"].verdict == "fail"
+    assert numbers["reference/agreement with NUTS"].verdict == "fail"
+    assert numbers["explicit/mclmc/chains/energy_variance"].verdict == "fail"
 
 
 def test_a_lensing_benchmark_without_amortised_methods_simulates_nothing_for_them():
     numbers = judged("lensing-benchmark", lensing_cell, methods=("snle",), budgets=(1000,))
-    assert numbers["compressor/gradients per simulation"].value == 176
+    assert numbers["c2st/snle/1000"].gradients == 176_000
     plan = RECIPES["lensing-benchmark"].build(RECIPES["lensing-benchmark"].configure({"methods": ("snle",)})).plan()
     assert "simulations" not in plan
 

@@ -48,7 +48,9 @@ def test_json_has_exactly_the_agreed_keys(tmp_path):
     write_report(path, make_report())
     record = json.loads(path.read_text())
     assert set(record) == KEYS
-    assert set(record["numbers"][0]) == {"name", "value", "uncertainty", "bar", "published", "verdict"}
+    assert set(record["numbers"][0]) == {
+        "name", "value", "uncertainty", "bar", "published", "verdict", "simulations", "gradients"
+    }  # fmt: skip
     assert set(record["cost"]) == {"simulations", "gradients", "seconds", "peak_memory_gb"}
     assert read_report(path) == make_report()
 
@@ -112,6 +114,15 @@ def test_a_number_without_a_bar_that_is_nan_is_no_reason_for_trust():
 )  # fmt: skip
 def test_digits_follow_the_uncertainty(value, uncertainty, text):
     assert format_value(value, uncertainty) == text
+
+
+def test_costs_stand_beside_their_numbers_where_there_are_any():
+    numbers = [NumberRecord(name="c2st/a", value=0.5, simulations=1000, gradients=176_000), NumberRecord(name="b", value=1.0)]
+    table = markdown_table(make_report(numbers=numbers))
+    assert "| test | value | bar | simulations | gradients | verdict |" in table
+    assert "| c2st/a | 0.5 | – | 1,000 | 176,000 |  |" in table
+    assert "| b | 1 | – | – | – |  |" in table
+    assert "simulations |" not in markdown_table(make_report())
 
 
 def test_tables_are_generated_between_their_marks(tmp_path):

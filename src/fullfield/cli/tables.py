@@ -10,7 +10,7 @@ from rich.text import Text
 
 from fullfield.recipes import Recipe, RECIPES
 from fullfield.recipes.configuration import Configuration
-from fullfield.report import format_value, NumberRecord, RunReport
+from fullfield.report import number_cells, number_titles, NumberRecord, RunReport
 
 
 COLOURS = {"pass": "green", "warn": "yellow", "fail": "red"}
@@ -75,15 +75,14 @@ def report_table(report: RunReport) -> RenderableType:
 def _numbers(numbers: Sequence[NumberRecord]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("number", overflow="fold")
-    published = any(number.published is not None for number in numbers)
-    for title in ("value", "bar", *(("published",) if published else ())):
+    titles = number_titles(numbers)
+    for title in titles:
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     for number in numbers:
         mark = f"[{COLOURS[number.verdict]}]{number.mark}[/]"
-        cells = [number.name, format_value(number.value, number.uncertainty), (number.bar or "").removeprefix("in ")]
-        cells += [format_value(number.published)] if published else []
-        table.add_row(*map(escape, cells), mark)
+        row = (number.name, *(cell.removeprefix("in ") for cell in number_cells(number, titles)))
+        table.add_row(*map(escape, row), mark)
     return table
 
 

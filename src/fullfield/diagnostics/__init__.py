@@ -8,7 +8,7 @@ from fullfield.datasets.typicality import Typicality
 from fullfield.diagnostics.budget import Budget
 from fullfield.diagnostics.c2st import c2st
 from fullfield.diagnostics.calibration import calibrate, Calibration
-from fullfield.diagnostics.chains import convergence, ebfmi, ess_bulk, ess_mean, ess_tail, rhat
+from fullfield.diagnostics.chains import agreement, CONVERGED, convergence, ebfmi, ess_bulk, ess_mean, ess_tail, rhat
 from fullfield.diagnostics.coverage import Coverage, coverage
 from fullfield.diagnostics.merit import figure_of_merit
 from fullfield.diagnostics.mira import mira, mira_null_mean
@@ -22,6 +22,7 @@ from fullfield.diagnostics.uniformity import Curves, simultaneous_band
 
 
 __all__ = [
+    "CONVERGED",
     "Budget",
     "Calibration",
     "Coverage",
@@ -34,6 +35,7 @@ __all__ = [
     "Tarp",
     "Typicality",
     "Verdict",
+    "agreement",
     "c2st",
     "calibrate",
     "convergence",

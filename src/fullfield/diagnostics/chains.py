@@ -15,6 +15,10 @@ from fullfield.diagnostics.record import Number, Report
 from fullfield.diagnostics.samples import as_finite, check_names, Numeric
 
 
+CONVERGED = {"rhat": "<= 1.01", "ess_bulk": ">= 400", "ess_tail": ">= 400", "divergences": "<= 0", "ebfmi": ">= 0.3"}
+"""What `convergence` holds chains to (Vehtari et al. 2021; E-BFMI: Betancourt 2016)."""
+
+
 def rhat(draws: Float[Numeric, "c n"]) -> float:
     """Rank-normalised split R-hat: the larger of that of the location and that of the spread (Vehtari et al. 2021, eq. 13-14).
 
@@ -90,20 +94,37 @@ def convergence(
     for name, column in zip(check_names(names, draws.shape[2]), np.moveaxis(draws, 2, 0), strict=True):
         bulk, tail = ess_bulk(column), ess_tail(column)
         least = min(least, bulk, tail)
-        numbers.append(Number(f"chains/{name}/rhat", rhat(column), bar="<= 1.01"))
-        numbers.append(Number(f"chains/{name}/ess_bulk", bulk, bar=">= 400"))
-        numbers.append(Number(f"chains/{name}/ess_tail", tail, bar=">= 400"))
+        numbers.append(Number(f"chains/{name}/rhat", rhat(column), bar=CONVERGED["rhat"]))
+        numbers.append(Number(f"chains/{name}/ess_bulk", bulk, bar=CONVERGED["ess_bulk"]))
+        numbers.append(Number(f"chains/{name}/ess_tail", tail, bar=CONVERGED["ess_tail"]))
     if gradients is not None:
         numbers.append(Number("chains/gradients", float(gradients)))
         numbers.append(Number("chains/gradients_per_ess", gradients / least))
     if divergences is not None:
-        numbers.append(Number("chains/divergences", float(np.sum(np.asarray(divergences))), bar="<= 0"))
+        numbers.append(Number("chains/divergences", float(np.sum(np.asarray(divergences))), bar=CONVERGED["divergences"]))
     if energy is not None:
-        numbers.append(Number("chains/ebfmi", float(np.min(ebfmi(energy))), bar=">= 0.3"))
+        numbers.append(Number("chains/ebfmi", float(np.min(ebfmi(energy))), bar=CONVERGED["ebfmi"]))
     if energy_variance is not None:
         bar = None if energy_target is None else f"<= {energy_target:.3g}"
         numbers.append(Number("chains/energy_variance", energy_variance, bar=bar))
     return Report(tuple(numbers))
+
+
+def agreement(draws: Float[Numeric, "c n p"], others: Float[Numeric, "d m p"]) -> float:
+    """Probability that chains of one posterior differ in some mean by as much as these do: small where a sampler is biased.
+
+    Every difference of means is compared with its Monte Carlo error, and the smallest p-value multiplied by their number.
+
+    Args:
+        draws, others: draws of the same parameters by chains, of two samplers.
+    """
+    p_values = []
+    for one, other in zip(
+        np.moveaxis(as_finite("draws", draws), 2, 0), np.moveaxis(as_finite("others", others), 2, 0), strict=True
+    ):
+        error = np.sqrt(sum(np.var(column) / ess_mean(column) for column in (one, other)))
+        p_values.append(2 * stats.norm.sf(abs(one.mean() - other.mean()) / error))
+    return float(min(1.0, len(p_values) * min(p_values)))
 
 
 def _split(draws) -> np.ndarray:

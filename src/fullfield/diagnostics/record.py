@@ -50,6 +50,8 @@ class Number(eqx.Module):
         bar: condition that `judge` reads, None for a number that only informs.
         published: value of the same quantity in the literature.
         verdict: judged from value and bar unless given; a statistical test gives it, since it also warns.
+        simulations: simulator calls that the result cost, None where that says nothing.
+        gradients: gradients of the simulator.
     """
 
     name: str = eqx.field(static=True)
@@ -58,6 +60,8 @@ class Number(eqx.Module):
     bar: str | None = eqx.field(static=True, default=None)
     published: float | None = None
     verdict: Verdict = eqx.field(static=True, default="pass")
+    simulations: int | None = eqx.field(static=True, default=None)
+    gradients: int | None = eqx.field(static=True, default=None)
 
     def __init__(
         self,
@@ -67,8 +71,12 @@ class Number(eqx.Module):
         bar: str | None = None,
         published: float | None = None,
         verdict: Verdict | None = None,
+        *,
+        simulations: int | None = None,
+        gradients: int | None = None,
     ):
         self.name, self.bar = name, bar
+        self.simulations, self.gradients = simulations, gradients
         self.value = float(value)
         self.uncertainty = None if uncertainty is None else float(uncertainty)
         self.published = None if published is None else float(published)
@@ -83,6 +91,8 @@ class Number(eqx.Module):
             "bar": self.bar,
             "published": _plain(self.published),
             "verdict": self.verdict,
+            "simulations": self.simulations,
+            "gradients": self.gradients,
         }
 
 
@@ -138,6 +148,8 @@ class Report(eqx.Module):
                         entry["bar"],
                         entry["published"],
                         entry["verdict"],
+                        simulations=entry.get("simulations"),
+                        gradients=entry.get("gradients"),
                     )
                     for entry in content["numbers"]
                 )

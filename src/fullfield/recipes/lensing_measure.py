@@ -2,7 +2,6 @@
 
 import functools
 import pathlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import equinox as eqx
@@ -13,14 +12,22 @@ import numpy as np
 from fullfield._core import load_module, save_module, stream
 from fullfield._core.progress import Progress
 from fullfield.compression import canonical
-from fullfield.diagnostics import Budget, c2st, convergence, ess_bulk, figure_of_merit, misspecification, Number, Report
+from fullfield.diagnostics import (
+    agreement,
+    c2st,
+    convergence,
+    ess_bulk,
+    figure_of_merit,
+    misspecification,
+)
 from fullfield.inference import sample_many
 from fullfield.inference.explicit import Chains, MCLMC, NUTS, ReconstructedScore, sample_field
 from fullfield.inference.implicit import sequential, train_nle
 from fullfield.networks import regression
 from fullfield.recipes.artefacts import read_arrays, write_arrays
-from fullfield.recipes.lensing import LENSING, PUBLISHED_MERIT
-from fullfield.recipes.lensing_benchmark import LensingBenchmarkConfiguration, PUBLISHED
+from fullfield.recipes.lensing import LENSING
+from fullfield.recipes.lensing_benchmark import LensingBenchmarkConfiguration
+from fullfield.recipes.lensing_judge import judge
 from fullfield.recipes.lensing_pictures import pictures
 from fullfield.recipes.lensing_summaries import summaries, Summary
 from fullfield.recipes.problem import Problem
@@ -34,10 +41,6 @@ METHODS = ALL_METHODS | {"snle": Method(functools.partial(train_nle, density=reg
 MOMENTS = 64  # simulations for mean and covariance of the score about each point
 LEAST = 100  # simulations in a round
 UNITS = 60  # of the classifier, as in the published benchmark
-AFFORDABLE = 63_000  # gradients: a tenth of what published chains need for the accuracy asked for
-PAIR = ("omega_c", "sigma_8")
-CLASSICAL = 1222.0
-"""Published figure of merit of the spectra of the published mock (Lanzieri et al. 2025, A&A 697, A162)."""
 
 
 def lensing_study(configuration: LensingBenchmarkConfiguration) -> Study:
@@ -54,6 +57,7 @@ def lensing_study(configuration: LensingBenchmarkConfiguration) -> Study:
     implicit = common | configuration.model_dump(include={"draws", "compression"})
     cells = [
         Cell("explicit/reference", common, functools.partial(_reference, bench)),
+        Cell("reference/floor", (common, configuration.draws), functools.partial(_floor, bench)),
         Cell("explicit/mclmc", chains, functools.partial(_mclmc, bench, False)),
         Cell("explicit/nuts", nuts, functools.partial(_nuts, bench)),
         Cell("spectra/fixed", spectra, functools.partial(_spectra, bench, True)),
@@ -78,7 +82,7 @@ def lensing_study(configuration: LensingBenchmarkConfiguration) -> Study:
     ]
     if bench.teacher:
         cells.append(Cell("explicit/warm", (chains, implicit, bench.teacher), functools.partial(_mclmc, bench, True)))
-    return Study(cells, functools.partial(_judge, configuration), functools.partial(pictures, configuration, problem))
+    return Study(cells, functools.partial(judge, configuration), functools.partial(pictures, configuration, problem))
 
 
 @dataclass(frozen=True)
@@ -114,17 +118,32 @@ class Bench:
         """Latents and data of the simulated observation."""
         return eqx.filter_jit(self.model.simulate_with_latents)(self.key("observation"), self.model.parameters.fiducial)
 
+    def reference(self, folder: pathlib.Path) -> np.ndarray:
+        """Draws of the reference by chains (c, n, p)."""
+        return read_arrays(folder.parent / "explicit.reference" / "chains.npz")["theta"]
+
     def distance(self, folder: pathlib.Path, draws: np.ndarray, name: str) -> float:
         """C2ST of draws (n, p) against as many of the reference, evenly thinned."""
-        theta = read_arrays(folder.parent / "explicit.reference" / "chains.npz")["theta"]
-        reference = _thinned(theta.reshape(-1, theta.shape[-1]), len(draws))
-        report = c2st(draws, reference, units=UNITS, key=self.key(f"c2st {name}"))
+        return self._distance(draws, _thinned(_flat(self.reference(folder)), len(draws)), name)
+
+    def _distance(self, draws: np.ndarray, others: np.ndarray, name: str) -> float:
+        report = c2st(draws, others, units=UNITS, key=self.key(f"c2st {name}"))
         return float(report.numbers[0].value)
+
+    def floor(self, folder: pathlib.Path) -> float:
+        """C2ST of one half of the reference's chains against the other."""
+        one, other = (_flat(half) for half in np.split(self.reference(folder), 2))
+        n = min(self.configuration.draws, len(one))
+        return self._distance(_thinned(one, n), _thinned(other, n), "floor")
 
     def compressor(self, folder: pathlib.Path) -> Summary:
         """The compressor that was found."""
         blank = Summary.blank(self.model, self.configuration.compression.points)
         return load_module(folder.parent / "compressor.canonical" / "compressor.eqx", blank)
+
+
+def _flat(theta: np.ndarray) -> np.ndarray:
+    return theta.reshape(-1, theta.shape[-1])
 
 
 def _thinned(draws: np.ndarray, n: int) -> np.ndarray:
@@ -139,6 +158,11 @@ def _reference(bench: Bench, folder: pathlib.Path, progress: Progress) -> Measur
         directory=folder, progress=progress,
     )  # fmt: skip
     return _measured(bench, chains, folder)
+
+
+def _floor(bench: Bench, folder: pathlib.Path, progress: Progress) -> Measured:
+    progress("comparing", 0, 1)
+    return Measured({"c2st": bench.floor(folder)})
 
 
 def _mclmc(bench: Bench, warm: bool, folder: pathlib.Path, progress: Progress) -> Measured:
@@ -163,7 +187,7 @@ def _mclmc(bench: Bench, warm: bool, folder: pathlib.Path, progress: Progress) -
     for cost in settings.gradients:
         part = round((cost - tuning) // per_draw)
         if part * settings.chains >= min(1000, bench.configuration.draws):  # of fewer, a classifier learns nothing
-            draws = chains.theta[:, :part].reshape(-1, chains.theta.shape[-1])
+            draws = _flat(chains.theta[:, :part])
             draws = _thinned(draws, min(len(draws), bench.configuration.draws))
             accuracy[f"c2st/{cost}"] = bench.distance(folder, draws, f"{'warm' if warm else 'mclmc'} {cost}")
     return Measured(dict(measured.values) | accuracy, gradients=chains.gradients)
@@ -176,7 +200,9 @@ def _nuts(bench: Bench, folder: pathlib.Path, progress: Progress) -> Measured:
         key=bench.key("nuts"), sampler=NUTS(doublings=6), draws=settings.nuts_draws, chains=settings.chains,
         warmup=settings.warmup, directory=folder, progress=progress,
     )  # fmt: skip
-    return _measured(bench, chains, folder)
+    measured = _measured(bench, chains, folder)
+    agreed = {"agreement": agreement(chains.theta, bench.reference(folder))}
+    return Measured(dict(measured.values) | agreed, gradients=chains.gradients)
 
 
 def _spectra(bench: Bench, fixed: bool, folder: pathlib.Path, progress: Progress) -> Measured:
@@ -203,6 +229,8 @@ def _measured(bench: Bench, chains: Chains, folder: pathlib.Path) -> Measured:
     )  # fmt: skip
     values = {number.name: float(number.value) for number in report.numbers}
     kept = chains.theta.shape[0] * chains.theta.shape[1]
+    if chains.energy_target is not None:
+        values["energy_target"] = chains.energy_target
     values["ess_per_gradient"] = _least_ess(chains.theta) / (chains.gradients_per_draw * kept)
     values |= {number.name: number.value for number in figure_of_merit(chains.draws, names=chains.names).numbers}
     return Measured(values, gradients=chains.gradients)
@@ -274,62 +302,3 @@ def _implicit(bench: Bench, method: str, budget: int, seed: int, folder: pathlib
     made = budget if chosen.rounds > 1 else 0
     distance = bench.distance(folder, draws, f"{method} {budget} {seed}")
     return Measured({"c2st": distance}, simulations=made, gradients=made * compressor.score.gradients)
-
-
-def _judge(configuration: LensingBenchmarkConfiguration, found: Mapping[str, Measured]) -> Report:
-    reference, mclmc, nuts = (found[f"explicit/{name}"].values for name in ("reference", "mclmc", "nuts"))
-    numbers = [
-        Number(f"reference/{name}", value, bar="<= 1.01" if name.endswith("/rhat") else None)
-        for name, value in reference.items()
-    ]
-    for start in ("mclmc", "warm"):
-        if f"explicit/{start}" in found:
-            values = found[f"explicit/{start}"].values
-            numbers += [
-                Number(
-                    f"explicit/{start}/{name} gradients", value,
-                    bar="<= 0.61" if name == f"c2st/{AFFORDABLE}" else None,
-                    published=0.765 if name == f"c2st/{AFFORDABLE}" else None,
-                )
-                for name, value in values.items() if name.startswith("c2st/")
-            ]  # fmt: skip
-    for name, values in (("mclmc", mclmc), ("nuts", nuts)):
-        numbers.append(Number(f"explicit/{name}/gradients per effective sample", 1 / values["ess_per_gradient"]))
-        numbers.append(Number(f"explicit/{name}/largest rhat", max(v for k, v in values.items() if k.endswith("/rhat"))))
-    ratio = mclmc["ess_per_gradient"] / nuts["ess_per_gradient"]
-    numbers.append(Number("explicit/ess per gradient over NUTS", ratio, bar=">= 5" if configuration.pixels == 64 else None))
-    numbers += _merits(configuration, found)
-    numbers += [
-        Budget().shared(2).p_value(name, value)
-        for name, value in found["compressor/canonical"].values.items() if name.startswith("misspecification/")
-    ]  # fmt: skip
-    # What a budget does not contain.
-    numbers.append(Number("compressor/simulations", float(found["compressor/canonical"].simulations)))
-    summarised = found.get("simulations/0") or found[f"{configuration.methods[0]}/{configuration.budgets[0]}/0"]
-    numbers.append(Number("compressor/gradients per simulation", summarised.gradients / summarised.simulations))
-    best: dict[int, float] = {}
-    for method in configuration.methods:
-        for budget in configuration.budgets:
-            values = np.array([found[f"{method}/{budget}/{seed}"].values["c2st"] for seed in range(configuration.seeds)])
-            error = float(values.std(ddof=1) / values.size**0.5) if values.size > 1 else None
-            numbers.append(
-                Number(f"c2st/{method}/{budget}", float(values.mean()), error, published=PUBLISHED.get((method, budget)))
-            )
-            best[budget] = min(best.get(budget, 1.0), float(values.mean()))
-    for budget, bar, published in ((1000, "<= 0.6", 0.612), (2000, "<= 0.56", 0.586)):
-        if budget in best:
-            numbers.append(Number(f"c2st/best/{budget}", best[budget], bar=bar, published=published))
-    return Report(tuple(numbers))
-
-
-def _merits(configuration: LensingBenchmarkConfiguration, found: Mapping[str, Measured]) -> list[Number]:
-    """Figures of merit of the full field and of its spectra, with the published ones where the observation is theirs."""
-    name = f"fom/{PAIR[0]}-{PAIR[1]}"
-    comparable = configuration.observation == "published-mock" and configuration.pixels == 256
-    numbers = []
-    for cell, published in (
-        ("explicit/reference", PUBLISHED_MERIT[PAIR]), ("spectra/fixed", CLASSICAL), ("spectra/varying", None)
-    ):  # fmt: skip
-        bar = f"in [{0.9 * published:g}, {1.1 * published:g}]" if comparable and published else None
-        numbers.append(Number(f"{name}/{cell}", found[cell].values[name], bar=bar, published=published if comparable else None))
-    return numbers

@@ -72,6 +72,10 @@ BATCH = 256
 def sbi_study(configuration: SBIBenchmarkConfiguration) -> Study:
     """Every task by every method at every budget."""
     cells = [
+        Cell(f"floor/{task}", (task, _told(configuration)), functools.partial(_floor, configuration, task))
+        for task in configuration.tasks
+    ]
+    cells += [
         _cell(configuration, task, method, budget)
         for budget in configuration.budgets
         for method in configuration.methods
@@ -80,8 +84,23 @@ def sbi_study(configuration: SBIBenchmarkConfiguration) -> Study:
     return Study(cells, functools.partial(_judge, configuration), functools.partial(_pictures, configuration))
 
 
+def _told(configuration):
+    return configuration.model_dump(include={"seed", "observations", "draws"})
+
+
+def _floor(configuration, task: str, folder: pathlib.Path, progress: Progress) -> Measured:
+    """What a perfect posterior would reach: one half of the reference draws against the other."""
+    values, key = {}, stream(jax.random.key(configuration.seed), f"floor/{task}")
+    for row, number in enumerate(configuration.observations):
+        progress("comparing", row, len(configuration.observations))
+        half = np.asarray(reference(task, number))
+        half = half[len(half) // 2 :][: configuration.draws]
+        values[f"c2st/{number}"] = distance(half, task, number, jax.random.fold_in(key, number))
+    return Measured(values)
+
+
 def _cell(configuration, task, method, budget):
-    settings = configuration.model_dump(include={"seed", "observations", "draws"})
+    settings = _told(configuration)
 
     def measure(folder: pathlib.Path, progress: Progress) -> Measured:
         key = stream(jax.random.key(configuration.seed), f"{task}/{method}/{budget}")
@@ -186,8 +205,10 @@ def _pictures(
 
 
 def _judge(configuration: SBIBenchmarkConfiguration, found: Mapping[str, Measured]) -> Report:
-    numbers = []
+    numbers = [Number(f"c2st/floor/{task}", *_accuracy(found[f"floor/{task}"])) for task in configuration.tasks]
     for name, measured in found.items():
+        if name.startswith("floor/"):
+            continue
         method, budget, task = name.split("/")
         held_to = (method, budget) == ("amortised", "10000")
         comparable = method in ("npe", "amortised") and budget == "10000"
@@ -197,6 +218,8 @@ def _judge(configuration: SBIBenchmarkConfiguration, found: Mapping[str, Measure
                 *_accuracy(measured),
                 f"<= {BARS[task]:g}" if held_to else None,
                 PUBLISHED[task] if comparable else None,
+                simulations=int(budget),
+                gradients=0,
             )
         )
     return Report((*numbers, *_sequential(configuration, {number.name: number.value for number in numbers})))

@@ -3,7 +3,7 @@
 from fullfield.report.environment import hardware, peak_memory_gb, revision, versions
 from fullfield.report.page import Interval, Picture, write_page
 from fullfield.report.schema import Cost, NumberRecord, read_report, RunReport, Verdict, write_report
-from fullfield.report.table import fill_tables, format_bar, format_value, markdown_table
+from fullfield.report.table import fill_tables, format_bar, format_value, markdown_table, number_cells, number_titles
 
 
 __all__ = [
@@ -18,6 +18,8 @@ __all__ = [
     "format_value",
     "hardware",
     "markdown_table",
+    "number_cells",
+    "number_titles",
     "peak_memory_gb",
     "read_report",
     "revision",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from fullfield._core import write_atomically
 from fullfield.report.schema import NumberRecord, RunReport
-from fullfield.report.table import format_value
+from fullfield.report.table import format_value, number_cells, number_titles
 
 
 PIXELS = 1.7  # of a picture per pixel of the page, so that it is sharp on dense screens
@@ -135,18 +135,18 @@ def _section(name: str, pictures: Sequence[Picture]) -> str:
 
 def _numbers(numbers: Sequence[NumberRecord]) -> str:
     rows, group = [], ""
-    published = any(number.published is not None for number in numbers)
+    titles = number_titles(numbers)
     for number in numbers:
         test, _, rest = number.name.partition("/")
         if test != group and test in TESTS:
-            rows.append(f"<tr><td class='group' colspan='{4 + published}'>{html.escape(TESTS[test])}</td></tr>")
+            rows.append(f"<tr><td class='group' colspan='{2 + len(titles)}'>{html.escape(TESTS[test])}</td></tr>")
         group = test
         name = rest.replace("/", " · ") if test in TESTS else number.name
-        cells = [name, format_value(number.value, number.uncertainty), number.bar or "–"]
-        cells += [format_value(number.published)] if published else []
         tail = f"<td><span class='mark {number.mark}'>{number.mark}</span></td>"
-        rows.append("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + tail + "</tr>")
-    head = "<th>number</th><th>value</th><th>bar</th>" + ("<th>published</th>" if published else "") + "<th>verdict</th>"
+        rows.append(
+            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in (name, *number_cells(number, titles))) + tail + "</tr>"
+        )
+    head = "".join(f"<th>{title}</th>" for title in ("number", *titles, "verdict"))
     return f"<h2>Numbers</h2>\n<table class='numbers'>\n<tr>{head}</tr>\n{_lines(rows)}</table>\n"
 
 

@@ -29,7 +29,7 @@ class _Record(BaseModel):
 
 
 class NumberRecord(_Record):
-    """One measured number, the bar it is held to, and what was published for it."""
+    """One measured number, the bar it is held to, what was published for it, and what it cost."""
 
     name: str
     value: Number
@@ -37,6 +37,8 @@ class NumberRecord(_Record):
     bar: str | None = None
     published: Number = None
     verdict: Verdict = "pass"
+    simulations: int | None = None
+    gradients: int | None = None
 
     @property
     def mark(self) -> str:

@@ -15,8 +15,9 @@ and `python -m fullfield.report README.md` fills in what `results/<name>.json`, 
 import json
 import pathlib
 import re
+from collections.abc import Sequence
 
-from fullfield.report.schema import read_report, RunReport
+from fullfield.report.schema import NumberRecord, read_report, RunReport
 
 
 BLOCK = re.compile(r"(<!-- results: (?P<names>.*?) -->\n).*?(<!-- end results -->)", re.DOTALL)
@@ -34,16 +35,35 @@ def format_value(value: float | None, uncertainty: float | None = None) -> str:
     return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
 
 
+def number_titles(numbers: Sequence[NumberRecord]) -> list[str]:
+    """Titles of the columns between a number's name and its verdict, without those that would be empty."""
+    optional = {
+        "published": lambda number: number.published is not None,
+        "simulations": lambda number: number.simulations is not None,
+        "gradients": lambda number: number.gradients is not None,
+    }
+    return ["value", "bar", *(title for title, filled in optional.items() if any(map(filled, numbers)))]
+
+
+def number_cells(number: NumberRecord, titles: Sequence[str]) -> list[str]:
+    """A number's cells under these titles."""
+    made = {
+        "value": format_value(number.value, number.uncertainty),
+        "bar": number.bar or "–",
+        "published": format_value(number.published),
+        "simulations": "–" if number.simulations is None else f"{number.simulations:,}",
+        "gradients": "–" if number.gradients is None else f"{number.gradients:,}",
+    }
+    return [made[title] for title in titles]
+
+
 def markdown_table(report: RunReport) -> str:
     """Numbers of one run as a Markdown table, with its cost below."""
-    published = any(number.published is not None for number in report.numbers)
-    titles = ("test", "value", "bar", *(("published",) if published else ()), "verdict")
-    lines = [report.sentence, "", f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
+    titles = number_titles(report.numbers)
+    lines = [report.sentence, "", f"| test | {' | '.join(titles)} | verdict |", "|---" * (len(titles) + 2) + "|"]
     for number in report.numbers:
-        cells = [number.name, format_value(number.value, number.uncertainty), number.bar or "–"]
-        cells += [format_value(number.published)] if published else []
-        cells.append(MARKS[number.mark])
-        lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
+        row = number.name, *number_cells(number, titles), MARKS[number.mark]
+        lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |")
     cost, hardware = report.cost, report.hardware
     lines += [
         "",

@@ -20,6 +20,8 @@ from fullfield._core import stream
 
 
 AIM, ACCEPTED = 0.7, 0.85  # parts of the target that a step is chosen for and kept at, as a longer run scatters about it
+AFTER_DIVERGENCE = 0.8  # part of the step size to go on with
+REFUSED = 1e3  # squared energy error, in units of its target, beyond which a step diverges
 CAREFUL = 1e-5  # energy variance at most while coordinates are learnt, which larger steps distort
 
 LogDensity = Callable[[Float[Array, " D"]], Float[Array, ""]]
@@ -108,12 +110,17 @@ class MCLMC(AbstractSampler):
     def step(
         self, log_density: LogDensity, state: Any, step_size: Float[Array, ""], key: Key[Array, ""]
     ) -> tuple[Any, Transition]:
-        """One step of the minimal-norm integrator between two partial refreshments of the direction: two gradients."""
+        """One step of the minimal-norm integrator between two partial refreshments of the direction: two gradients.
+
+        A step whose squared energy error is a thousand times what it should be is not made, and counts as divergent: without a
+        Metropolis test it would throw the chain where no short time leads back from.
+        """
         length = jnp.asarray(self.length * state.position.size**0.5)
-        state, info = _untyped(mclmc.build_kernel(minimal_norm))(key, state, log_density, 1.0, length, step_size)
-        finite = jnp.asarray(info.nonans)
-        error = jnp.where(finite, info.energy_change, jnp.inf)
-        return state, Transition(error, finite.astype(float), ~finite, jnp.asarray(2), jnp.zeros(()))
+        kernel = mclmc.build_kernel(minimal_norm, REFUSED, self.energy_variance)
+        new, info = _untyped(kernel)(key, state, log_density, 1.0, length, step_size)
+        moved = jnp.any(new.position != state.position)
+        error = jnp.where(moved, info.energy_change, jnp.inf)
+        return new, Transition(error, moved.astype(float), ~moved, jnp.asarray(2), jnp.zeros(()))
 
     def first_step_size(self, size: int) -> float:
         """A tenth of the typical set's radius √D."""
@@ -127,8 +134,8 @@ class MCLMC(AbstractSampler):
         """Aim at the target, or below, through Var ΔE ∝ step⁶, with errors of about the last thirty steps."""
         weight, mean = tuner
         rate = transition.energy_error**2 / (size * self.energy_variance * step_size**6)
-        # A step into infinity counts as one that missed a thousandfold.
-        rate = jnp.where(jnp.isfinite(rate), rate, 1e3 / step_size**6)
+        # A divergent step counts as one that missed a thousandfold.
+        rate = jnp.where(jnp.isfinite(rate), rate, REFUSED / step_size**6)
         weight, mean = 0.97 * weight + 1, 0.97 * mean + rate
         careful = min(1.0, CAREFUL / self.energy_variance)
         aimed = (careful * weight / jnp.maximum(mean, 1e-30)) ** (1 / 6)
@@ -141,8 +148,9 @@ class MCLMC(AbstractSampler):
 
     def corrected(self, step_size: Float[Array, "*c"], energy_variance: Float[Array, ""]) -> Float[Array, "*c"]:
         """A smaller step where the measured variance misses the target, or only just meets it."""
-        ratio = jnp.where(jnp.isfinite(energy_variance), energy_variance / self.energy_variance, 1e6)
-        return jnp.where(ratio > ACCEPTED, step_size * (AIM / jnp.clip(ratio, ACCEPTED, 1e6)) ** (1 / 6), step_size)
+        ratio = energy_variance / self.energy_variance
+        factor = jnp.where(jnp.isfinite(ratio), (AIM / jnp.clip(ratio, ACCEPTED, REFUSED)) ** (1 / 6), AFTER_DIVERGENCE)
+        return jnp.where(ratio <= ACCEPTED, step_size, step_size * factor)
 
 
 class AbstractAdjusted(AbstractSampler):

@@ -1,0 +1,128 @@
+"""What the cells of the lensing benchmark say together: every number with its bar, what is published, and its cost."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from fullfield.diagnostics import Budget, CONVERGED, Number, Report
+from fullfield.recipes.lensing import PUBLISHED_MERIT
+from fullfield.recipes.lensing_benchmark import LensingBenchmarkConfiguration, PUBLISHED
+from fullfield.recipes.study import Measured
+
+
+AFFORDABLE = 63_000  # gradients: a tenth of what published chains need for the accuracy asked for
+PAIR = ("omega_c", "sigma_8")
+CLASSICAL = 1222.0
+"""Published figure of merit of the spectra of the published mock (Lanzieri et al. 2025, A&A 697, A162)."""
+
+
+def judge(configuration: LensingBenchmarkConfiguration, found: Mapping[str, Measured]) -> Report:
+    """Numbers of the study.
+
+    Args:
+        configuration: settings.
+        found: what every cell measured, by its name.
+    """
+    return Report(
+        (
+            *_reference(found),
+            *_chains(configuration, found),
+            *_merits(configuration, found),
+            *_compressor(found),
+            *_implicit(configuration, found),
+        )
+    )
+
+
+def _reference(found: Mapping[str, Measured]) -> list[Number]:
+    """Has what everything is compared with converged, and to the right place?"""
+    values = found["explicit/reference"].values
+    return [
+        *(Number(f"reference/{name}", value, bar=_bar(name, values)) for name, value in values.items()),
+        # An unbiased sampler tells whether chains whose bias is set by their energy error alone are where they should be.
+        Budget().p_value("reference/agreement with NUTS", found["explicit/nuts"].values["agreement"]),
+        Number("c2st/floor", found["reference/floor"].values["c2st"]),
+    ]
+
+
+def _chains(configuration: LensingBenchmarkConfiguration, found: Mapping[str, Measured]) -> list[Number]:
+    """Accuracy of chains by their cost, and what a gradient is worth to each sampler."""
+    numbers = []
+    for start in ("mclmc", "warm"):
+        values = found[f"explicit/{start}"].values if f"explicit/{start}" in found else {}
+        for name, value in values.items():
+            if name.startswith("c2st/"):
+                cost = int(name.removeprefix("c2st/"))
+                held = cost == AFFORDABLE
+                numbers.append(
+                    Number(
+                        f"explicit/{start}/{name} gradients", value,
+                        bar="<= 0.61" if held else None, published=0.765 if held else None, simulations=0, gradients=cost,
+                    )
+                )  # fmt: skip
+            elif name in ("chains/divergences", "chains/energy_variance"):
+                numbers.append(Number(f"explicit/{start}/{name}", value, bar=_bar(name, values)))
+    rates = {}
+    for name in ("mclmc", "nuts"):
+        values = found[f"explicit/{name}"].values
+        rates[name] = values["ess_per_gradient"]
+        numbers.append(Number(f"explicit/{name}/gradients per effective sample", 1 / rates[name]))
+        numbers.append(Number(f"explicit/{name}/largest rhat", max(v for k, v in values.items() if k.endswith("/rhat"))))
+    bar = ">= 5" if configuration.pixels == 64 else None
+    return [*numbers, Number("explicit/ess per gradient over NUTS", rates["mclmc"] / rates["nuts"], bar=bar)]
+
+
+def _compressor(found: Mapping[str, Measured]) -> list[Number]:
+    """Is the observation like the simulations that made its summary, and how many, beside all budgets, were they?"""
+    made = found["compressor/canonical"]
+    doubts = {name: value for name, value in made.values.items() if name.startswith("misspecification/")}
+    return [
+        *(Budget().shared(len(doubts)).p_value(name, value) for name, value in doubts.items()),
+        Number("compressor/simulations", float(made.simulations), simulations=made.simulations, gradients=made.gradients),
+    ]
+
+
+def _implicit(configuration: LensingBenchmarkConfiguration, found: Mapping[str, Measured]) -> list[Number]:
+    """Accuracy of every method by its simulations, and the best at each number of them."""
+    summarised = found.get("simulations/0") or found[f"{configuration.methods[0]}/{configuration.budgets[0]}/0"]
+    each = summarised.gradients // summarised.simulations
+    rows = {}
+    for method in configuration.methods:
+        for budget in configuration.budgets:
+            values = np.array([found[f"{method}/{budget}/{seed}"].values["c2st"] for seed in range(configuration.seeds)])
+            error = float(values.std(ddof=1) / values.size**0.5) if values.size > 1 else None
+            rows[method, budget] = Number(
+                f"c2st/{method}/{budget}", float(values.mean()), error,
+                published=PUBLISHED.get((method, budget)), simulations=budget, gradients=budget * each,
+            )  # fmt: skip
+    numbers = [*rows.values()]
+    for budget, bar, published in ((1000, "<= 0.6", 0.612), (2000, "<= 0.56", 0.586)):
+        if budget in configuration.budgets:
+            best = min((rows[method, budget] for method in configuration.methods), key=lambda number: number.value)
+            numbers.append(
+                Number(
+                    f"c2st/best/{budget}", best.value, best.uncertainty, bar, published,
+                    simulations=best.simulations, gradients=best.gradients,
+                )
+            )  # fmt: skip
+    return numbers
+
+
+def _bar(name: str, values: Mapping[str, float]) -> str | None:
+    """What `convergence` holds the number called `name` of some chains to."""
+    if name == "chains/energy_variance":
+        return f"<= {values['energy_target']:.3g}"
+    return CONVERGED.get(name.rpartition("/")[2]) if name.startswith("chains/") else None
+
+
+def _merits(configuration: LensingBenchmarkConfiguration, found: Mapping[str, Measured]) -> list[Number]:
+    """Figures of merit of the full field and of its spectra, with the published ones where the observation is theirs."""
+    name = f"fom/{PAIR[0]}-{PAIR[1]}"
+    comparable = configuration.observation == "published-mock" and configuration.pixels == 256
+    numbers = []
+    for cell, published in (
+        ("explicit/reference", PUBLISHED_MERIT[PAIR]), ("spectra/fixed", CLASSICAL), ("spectra/varying", None)
+    ):  # fmt: skip
+        bar = f"in [{0.9 * published:g}, {1.1 * published:g}]" if comparable and published else None
+        numbers.append(Number(f"{name}/{cell}", found[cell].values[name], bar=bar, published=published if comparable else None))
+    return numbers
