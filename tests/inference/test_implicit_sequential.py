@@ -5,13 +5,17 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro.distributions as dist
 import pytest
+from scipy import stats
 
 from fullfield._core import ConfigurationError, DataError
 from fullfield.datasets import StoredSimulations
+from fullfield.inference import AbstractPosterior
 from fullfield.inference.implicit import PosteriorProposal, sequential, train_nle, train_npe, truncate, TruncatedPrior
 from fullfield.inference.implicit.sequential import proposal_from
 from fullfield.networks import gaussian, regression
+from fullfield.parameters import Parameter, ParameterSpace
 from fullfield.simulators import BlackBoxModel, LinearGaussian
 from fullfield.training import History
 
@@ -109,6 +113,28 @@ def test_truncated_prior_keeps_what_the_posterior_holds(whole, observation):
     error = kept.std(0) * np.sqrt(1 / len(kept) + 1 / 3000)
     assert (np.abs(np.asarray(draws).mean(0) - kept.mean(0)) < 4 * error).all()
     assert len(kept) < 0.8 * len(prior), "the region must be smaller than the prior, or nothing was tested"
+
+
+def test_a_region_that_the_prior_never_hits_is_filled_evenly():
+    """In the ellipsoid of a narrow Gaussian, draws under a flat prior have uniform (radius / edge)^p, to Kolmogorov's .1 %."""
+
+    class Narrow(AbstractPosterior):
+        parameters: ParameterSpace = ParameterSpace({name: Parameter(dist.Uniform(-1.0, 1.0)) for name in "abc"})
+        data_shape: tuple[int, ...] = (1,)
+
+        def sample(self, key, observation, n):
+            return 0.2 + 1e-3 * jax.random.normal(key, (n, 3))
+
+        def log_prob(self, theta, observation):
+            return jnp.sum(dist.Normal(0.2, 1e-3).log_prob(theta))
+
+    proposal = truncate(Narrow(), jnp.zeros(1), key=jax.random.key(0), outside=1e-3)
+    draws = np.asarray(proposal.draw(jax.random.key(1), 2000))
+    assert bool(jnp.all(proposal.contains(jnp.asarray(draws))))
+    radius = np.linalg.norm((draws - 0.2) / 1e-3, axis=1)
+    edge = np.sqrt(-2 * (float(proposal.threshold) - float(Narrow().log_prob(jnp.full(3, 0.2), None))))
+    assert stats.kstest((radius / edge) ** 3, "uniform").pvalue > 1e-3
+    assert stats.kstest(radius**2, "chi2", args=(3,)).pvalue < 1e-6, "posterior draws as they are must not pass"
 
 
 def test_an_interrupted_run_continues_identically(whole, observation, tmp_path):

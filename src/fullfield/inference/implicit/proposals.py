@@ -15,7 +15,7 @@ from fullfield.parameters import ParameterSpace
 
 
 BATCH = 4096
-BATCHES = 2048  # of prior draws at most, eight million in all
+PRIOR_BATCHES, POSTERIOR_BATCHES = 64, 512  # at most, a quarter of a million draws and two million
 
 
 class AbstractProposal(eqx.Module):
@@ -65,23 +65,25 @@ class TruncatedPrior(AbstractProposal):
         return _contains(self, theta)
 
     def draw(self, key: Key[Array, ""], n: int) -> Float[Array, "n p"]:
-        """Draw `n` parameter vectors: prior draws until enough of them lie in the region.
+        """Draw `n` parameter vectors: prior draws in the region and, where too few of them lie there, posterior draws thinned.
+
+        A posterior draw θ is kept with a probability in proportion to prior(θ) / q(θ), which the region's edge bounds.
 
         Raises:
-            DataError: fewer than one prior draw in about a million lies there.
+            DataError: neither way finds enough.
         """
-        found, count, tried = [], 0, 0
-        for batch in range(BATCHES):
-            theta, inside = _candidates(self, jax.random.fold_in(stream(key, "candidates"), batch))
-            found.append(np.asarray(theta)[np.asarray(inside)])
-            count, tried = count + len(found[-1]), tried + BATCH
-            if count >= n:
-                return jnp.asarray(np.concatenate(found)[:n])
-            if count == 0 and tried > 2**20:
-                break
+        found, count = [], 0
+        for source, most in ((_prior_candidates, PRIOR_BATCHES), (_posterior_candidates, POSTERIOR_BATCHES)):
+            for batch in range(most):
+                theta, kept = source(self, jax.random.fold_in(stream(key, source.__name__), batch))
+                found.append(np.asarray(theta)[np.asarray(kept)])
+                count += len(found[-1])
+                if count >= n:
+                    return jnp.asarray(np.concatenate(found)[:n])
         raise DataError(
-            "posterior", expected="a region that prior draws hit", got=f"{count} of {n} in {tried} prior draws",
-            remedy="Take fewer rounds, or a narrower prior.",
+            "posterior", expected="a region that draws of the prior or of the posterior hit",
+            got=f"{count} of {n} in {BATCH * PRIOR_BATCHES} and {BATCH * POSTERIOR_BATCHES}",
+            remedy="Take fewer rounds, more simulations in each, or a narrower prior.",
         )  # fmt: skip
 
 
@@ -120,6 +122,18 @@ def _contains(proposal, theta):
 
 
 @eqx.filter_jit
-def _candidates(proposal, key):
+def _prior_candidates(proposal, key):
     theta = proposal.parameters.sample(key, (BATCH,))
     return theta, _contains(proposal, theta)
+
+
+@eqx.filter_jit
+def _posterior_candidates(proposal, key):
+    theta = proposal.posterior.sample(stream(key, "posterior"), proposal.observation, BATCH)
+    log_q = _log_probs(proposal.posterior, theta, proposal.observation)
+    log_prior = jax.vmap(proposal.parameters.log_prob)(theta)
+    inside = (log_q >= proposal.threshold) & jnp.isfinite(log_prior)
+    # Of a prior that is not uniform the highest density is that of the candidates, which are many.
+    highest = jnp.max(jnp.where(inside, log_prior, -jnp.inf)) - proposal.threshold
+    chance = jnp.exp(jnp.where(inside, log_prior - log_q - highest, -jnp.inf))
+    return theta, jax.random.uniform(stream(key, "thinning"), (BATCH,)) < chance
