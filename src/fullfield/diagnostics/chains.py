@@ -99,7 +99,7 @@ def convergence(
         numbers.append(Number(f"chains/{name}/ess_tail", tail, bar=CONVERGED["ess_tail"]))
     if gradients is not None:
         numbers.append(Number("chains/gradients", float(gradients)))
-        numbers.append(Number("chains/gradients_per_ess", gradients / least))
+        numbers.append(Number("chains/gradients_per_ess", gradients / least if least > 0 else np.inf))
     if divergences is not None:
         numbers.append(Number("chains/divergences", float(np.sum(np.asarray(divergences))), bar=CONVERGED["divergences"]))
     if energy is not None:

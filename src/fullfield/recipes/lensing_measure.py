@@ -223,11 +223,7 @@ def _measured(bench: Bench, chains: Chains, folder: pathlib.Path) -> Measured:
         folder / "chains.npz", theta=chains.theta, observation=np.asarray(bench.observe()),
         product_mean=chains.product_mean, product_std=chains.product_std,
     )  # fmt: skip
-    report = convergence(
-        chains.theta, names=chains.names, gradients=chains.gradients, divergences=chains.divergences, energy=chains.energy,
-        energy_variance=chains.energy_variance, energy_target=chains.energy_target,
-    )  # fmt: skip
-    values = {number.name: float(number.value) for number in report.numbers}
+    values = {number.name: float(number.value) for number in convergence(**chains.evidence).numbers}
     kept = chains.theta.shape[0] * chains.theta.shape[1]
     if chains.energy_target is not None:
         values["energy_target"] = chains.energy_target

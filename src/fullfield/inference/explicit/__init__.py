@@ -4,7 +4,7 @@ from fullfield.inference.explicit.density import Draws, sample_density
 from fullfield.inference.explicit.field import sample_field
 from fullfield.inference.explicit.forecast import find_map, fisher, Laplace, laplace, Mode
 from fullfield.inference.explicit.reconstruct import ReconstructedScore
-from fullfield.inference.explicit.record import Chains
+from fullfield.inference.explicit.record import Chains, DivergenceWarning
 from fullfield.inference.explicit.samplers import AbstractSampler, MAMS, MCLMC, NUTS
 from fullfield.inference.explicit.target import explicit, Target
 
@@ -15,6 +15,7 @@ __all__ = [
     "NUTS",
     "AbstractSampler",
     "Chains",
+    "DivergenceWarning",
     "Draws",
     "Laplace",
     "Mode",

@@ -3,6 +3,7 @@
 import math
 import os
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,7 @@ from numpyro.diagnostics import effective_sample_size
 from fullfield._core import ConfigurationError, digest, ShapeError, stream
 from fullfield._core.progress import Progress, silent
 from fullfield.inference.explicit.plan import MEASUREMENTS, Plan, STAGES
-from fullfield.inference.explicit.record import Chains, Recorder
+from fullfield.inference.explicit.record import Chains, DivergenceWarning, Recorder
 from fullfield.inference.explicit.samplers import AbstractSampler, MCLMC
 from fullfield.inference.explicit.target import Target
 from fullfield.simulators import AbstractForwardModel
@@ -72,6 +73,9 @@ def sample_field(
             holds another run.
         ShapeError: data or start have the wrong shape.
         DataError: data or the density at a starting point are not finite, or the disk is full.
+
+    Warns:
+        DivergenceWarning: transitions diverged after the warm-up.
     """
     sampler = MCLMC() if sampler is None else sampler
     target = Target(model, data)
@@ -108,7 +112,15 @@ def sample_field(
             total = MEASUREMENTS if name == "measure" else plan.stage_blocks
             height = float(jnp.mean(run.walkers.state.logdensity))
             progress(f"warm-up, {name}", now + 1, total, log_density=height, step_size=float(run.walkers.step_size[0]))
-    return plan.chains_of(run, recorder)
+    chains_found = plan.chains_of(run, recorder)
+    if diverged := int(np.sum(chains_found.divergences)):
+        warnings.warn(
+            f"{diverged} of {int(np.sum(run.sampling.transitions))} transitions diverged: the draws may leave a part of the "
+            "posterior out. Take more warm-up, or a smaller target of energy variance or a higher one of acceptance.",
+            DivergenceWarning,
+            stacklevel=2,
+        )
+    return chains_found
 
 
 def _starting_points(target: Target, start, chains: int, key) -> tuple[Float[Array, "c D"], Float[Array, " p"]]:

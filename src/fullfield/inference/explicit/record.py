@@ -15,6 +15,10 @@ from fullfield._core import ConfigurationError, DataError, load_module, read_hea
 R = TypeVar("R")
 
 
+class DivergenceWarning(UserWarning):
+    """Some transitions of a run diverged, so that its draws may leave out a part of the posterior."""
+
+
 class Chains(eqx.Module):
     """Chains of the parameters of a field-level posterior, and the field they imply.
 
@@ -54,6 +58,12 @@ class Chains(eqx.Module):
     def draws(self) -> Float[np.ndarray, "draws p"]:
         """All draws of the parameters, chain after chain."""
         return self.theta.reshape(-1, self.theta.shape[-1])
+
+    @property
+    def evidence(self) -> dict[str, Any]:
+        """Arguments of `fullfield.diagnostics.convergence`, which holds the chains to its bars."""
+        kept = ("names", "gradients", "divergences", "energy", "energy_variance", "energy_target")
+        return {"draws": self.theta} | {name: getattr(self, name) for name in kept}
 
 
 class Recorder(eqx.Module):
