@@ -10,13 +10,22 @@ import pytest
 
 from fullfield._core import ConfigurationError, ShapeError
 from fullfield.datasets import StoredSimulations
-from fullfield.inference.implicit import choose, train_folds, train_npe, train_score, train_with_scores, with_marginal_scores
+from fullfield.inference.implicit import (
+    choose,
+    simulate_with_scores,
+    train_folds,
+    train_npe,
+    train_score,
+    train_with_scores,
+    with_marginal_scores,
+)
 from fullfield.inference.implicit.nle import NLELoss
 from fullfield.inference.implicit.npe import NPELoss
 from fullfield.inference.implicit.scores import ScoreLoss
 from fullfield.networks import smooth_flow
 from fullfield.parameters import Parameter, ParameterSpace
 from fullfield.simulators import LinearGaussian
+from fullfield.simulators.tasks import TASKS
 
 
 WORLD = LinearGaussian(n_data=3, n_parameters=2)
@@ -65,6 +74,14 @@ def test_loss_is_the_densitys_own_without_scores(truth, key):
     gradient = jax.vmap(jax.grad(density.log_prob), in_axes=(0, 0))(WORLD.parameters.to_unconstrained(theta), data)
     target = jax.vmap(loss.target)(WORLD.parameters.to_unconstrained(theta), scores)
     np.testing.assert_allclose(both(0.3, rows) - plain, 0.3 * jnp.mean((gradient - target) ** 2), rtol=1e-3)
+
+
+def test_simulations_come_with_their_scores(key):
+    model = TASKS["two_moons"]()
+    theta, rows = simulate_with_scores(model, key, 10)
+    np.testing.assert_allclose(rows[:, 2:], jax.vmap(lambda t, x: model.score(t, {}, x))(theta, rows[:, :2]), rtol=1e-3, atol=1e-3)
+    summed = simulate_with_scores(model, key, 10, lambda x: jnp.sum(x, keepdims=True))[1]
+    np.testing.assert_allclose(summed, np.hstack([rows[:, :2].sum(1, keepdims=True), rows[:, 2:]]), rtol=1e-3, atol=1e-3)
 
 
 def test_folds_hold_out_every_simulation_once(truth, key, tmp_path):

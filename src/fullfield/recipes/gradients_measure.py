@@ -17,7 +17,7 @@ from fullfield.compression import standardising, train_vmim
 from fullfield.datasets import StoredSimulations
 from fullfield.diagnostics import Number, Report
 from fullfield.inference import AbstractPosterior, sample_many
-from fullfield.inference.implicit import choose, train_folds
+from fullfield.inference.implicit import choose, simulate_with_scores, train_folds
 from fullfield.networks import apply_many, MLP, smooth_flow
 from fullfield.recipes.gradients import GradientsConfiguration, REFERENCE
 from fullfield.recipes.problem import Illustration
@@ -114,14 +114,15 @@ def _sets(configuration, task, budget, seed, folder):
     key_train = jax.random.fold_in(stream(key, f"budget {budget}"), seed)
     if task == DENSITY:
         return _density_sets(configuration, budget, key_train)
-    model, summarise = TASKS[task](), eqx.nn.Identity()
+    model, summarise = TASKS[task](), None
     if task.startswith("lotka_volterra"):
         skeleton = standardising(_network(model), jnp.zeros((1, *model.data_shape)))
         summarise = Logarithms(load_module(folder.parent / f"summaries.{task}" / "compressor.eqx", skeleton))
-    train = _simulate(model, summarise, stream(key_train, "simulations"), budget)
+    train = simulate_with_scores(model, stream(key_train, "simulations"), budget, summarise)
     test = model.simulate(stream(key, "test"), configuration.test)
-    known = [] if task.endswith("_latent") else [summarise(observation(task, n)) for n in configuration.observations]
-    return model.parameters, (train, (test.theta, jax.vmap(summarise)(test.data))), known
+    see = summarise or eqx.nn.Identity()
+    known = [] if task.endswith("_latent") else [see(observation(task, n)) for n in configuration.observations]
+    return model.parameters, (train, (test.theta, jax.vmap(see)(test.data))), known
 
 
 def _density_sets(configuration, budget, key):
@@ -132,18 +133,6 @@ def _density_sets(configuration, budget, key):
     scores = jax.vmap(lambda t: model.score(t, {}, observation("two_moons", number)))(theta)
     rows = jnp.concatenate([jnp.zeros((budget, 1)), scores], axis=1)
     return model.parameters, ((theta, rows), (test, jnp.zeros((len(test), 1)))), [jnp.zeros(1)]
-
-
-@eqx.filter_jit
-def _simulate(model, summarise, key, n):
-    """Parameters (n, p), and rows of summary and joint score side by side (n, s + p)."""
-
-    def one(key):
-        theta = model.parameters.sample(stream(key, "prior"))
-        latents, data = model.simulate_with_latents(stream(key, "data"), theta)
-        return theta, jnp.concatenate([summarise(data), model.score(theta, latents, data)])
-
-    return jax.vmap(one)(jax.random.split(key, n))
 
 
 def _mean_log_prob(posterior: AbstractPosterior, test: tuple[Float[Array, "n p"], Float[Array, "n s"]], budget: int) -> float:

@@ -12,6 +12,7 @@ from fullfield.inference.implicit.npe import train_npe
 from fullfield.inference.implicit.nre import Binary, Contrastive, Multiclass, train_nre
 from fullfield.inference.implicit.proposals import AbstractProposal, PosteriorProposal, truncate, TruncatedPrior
 from fullfield.inference.implicit.sampled import LikelihoodPosterior, RatioPosterior
+from fullfield.inference.implicit.scores import simulate_with_scores
 from fullfield.inference.implicit.sequential import Rounds, sequential
 from fullfield.inference.implicit.verbs import ConditionedPosterior, FMPE, NLE, NPE, NRE
 
@@ -36,6 +37,7 @@ __all__ = [
     "TruncatedPrior",
     "choose",
     "sequential",
+    "simulate_with_scores",
     "stack",
     "train_amortised",
     "train_fmpe",

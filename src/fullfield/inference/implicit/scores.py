@@ -15,18 +15,47 @@ Source: Zeghal et al. 2022 (arXiv:2207.05636) for posteriors; arXiv:2409.17975, 
 """
 
 import abc
+from collections.abc import Callable
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from fullfield._core import stream
 from fullfield.datasets import AbstractSimulations
 from fullfield.networks import AbstractDensity
 from fullfield.parameters import ParameterSpace
+from fullfield.simulators import AbstractExplicitModel, even_batch
 
 
 WEIGHT = 0.1
+
+
+@eqx.filter_jit
+def simulate_with_scores(
+    model: AbstractExplicitModel, key: Key[Array, ""], n: int, summarise: Callable | None = None
+) -> tuple[Float[Array, "n p"], Float[Array, "n columns"]]:
+    """Simulate from the prior, with the joint score that comes with every simulation.
+
+    Args:
+        model: an explicit model.
+        key: scalar key.
+        n: number of simulations.
+        summarise: data to summary (s,), a callable module; the data themselves if not given.
+
+    Returns:
+        Parameters (n, p), and rows of summary and joint score ∂ log p(data, latents | theta) / ∂ theta side by side (n, s + p),
+        as `score_weight` asks for.
+    """
+
+    def one(key):
+        theta = model.parameters.sample(stream(key, "prior"))
+        latents, data = model.simulate_with_latents(stream(key, "data"), theta)
+        summary = data if summarise is None else summarise(data)
+        return theta, jnp.concatenate([summary, model.score(theta, latents, data)])
+
+    return jax.lax.map(one, jax.random.split(key, n), batch_size=even_batch(n, model.batch_size))
 
 
 class AbstractDensityLoss(eqx.Module):
