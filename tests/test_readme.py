@@ -6,6 +6,8 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -29,6 +31,17 @@ def test_example_of_the_readme_runs(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[0] in {"pass", "warn", "fail"}
     assert (tmp_path / "runs" / "own-model" / "report.html").exists()
+
+
+@pytest.mark.slow
+def test_examples_of_the_docs_run(tmp_path):
+    """All of a page, one after another as a reader would, on smaller maps and with fewer draws."""
+    code = "\n".join(re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "inference.md").read_text(), re.DOTALL))
+    assert "lsst_y10_model(32)" in code
+    code = code.replace("lsst_y10_model(32)", "lsst_y10_model(16)").replace("draws=1000", "draws=100")
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert list((tmp_path / "runs" / "chains" / "maps").iterdir())
 
 
 def test_tables_are_up_to_date():

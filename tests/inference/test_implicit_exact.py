@@ -94,6 +94,19 @@ def test_ratio_is_the_exact_one_up_to_noise(ratio, truth):
     assert np.sqrt(np.mean(wrong**2)) > 0.35
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("contrast", [Binary(), Multiclass(candidates=8)])
+def test_every_contrast_learns_the_posterior(contrast, sources, truth):
+    """Means to a quarter and widths to 15 % of sigma; the constant that `Multiclass` leaves open is none of the posterior."""
+    ratio, _ = train_nre(
+        WORLD.parameters, *sources, key=jax.random.key(1), classifier=CLASSIFIER, contrast=contrast, max_epochs=30
+    )
+    mean, covariance = WORLD.posterior(truth.data[0])
+    draws, sigma = np.asarray(ratio.sample(jax.random.key(3), truth.data[0], 4000)), np.sqrt(np.diag(covariance))
+    assert np.abs((draws.mean(0) - mean) / sigma).max() < 0.25
+    np.testing.assert_allclose(draws.std(0) / sigma, 1, atol=0.15)
+
+
 def test_flow_matching_reaches_the_exact_posterior(matched, truth):
     theta, data = truth.theta[:512], truth.data[:512]
     value, error = divergence(exact_posterior, matched.log_prob, theta, data)

@@ -79,7 +79,9 @@ def test_loss_is_the_densitys_own_without_scores(truth, key):
 def test_simulations_come_with_their_scores(key):
     model = TASKS["two_moons"]()
     theta, rows = simulate_with_scores(model, key, 10)
-    np.testing.assert_allclose(rows[:, 2:], jax.vmap(lambda t, x: model.score(t, {}, x))(theta, rows[:, :2]), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(
+        rows[:, 2:], jax.vmap(lambda t, x: model.score(t, {}, x))(theta, rows[:, :2]), rtol=1e-3, atol=1e-3
+    )
     summed = simulate_with_scores(model, key, 10, lambda x: jnp.sum(x, keepdims=True))[1]
     np.testing.assert_allclose(summed, np.hstack([rows[:, :2].sum(1, keepdims=True), rows[:, 2:]]), rtol=1e-3, atol=1e-3)
 
@@ -122,6 +124,16 @@ def test_a_gain_within_its_error_is_not_believed():
     noisy = np.where(np.arange(400) == 0, 20.0, 0.0)  # one simulation gains 0.05 for all
     assert not choose(plain, plain + noisy).used
     assert not choose(plain[:1], plain[:1] + 1).used, "one simulation has no error"
+
+
+@pytest.mark.slow
+def test_a_likelihood_gains_by_scores_too(truth):
+    """Of 60 simulations of a linear world: exact marginal scores must be worth more than chance."""
+    theta, data, _ = truth
+    scores = jax.vmap(WORLD.marginal_score)(theta, data)
+    settings = {"key": jax.random.key(2), "density": SMALL, "max_epochs": 60, "weight": 1.0, "train": train_nle}
+    assert train_with_scores(WORLD.parameters, *rows_of(theta, data, scores, 60, 30), **settings)[2].used
+    assert not train_with_scores(WORLD.parameters, *rows_of(theta, data, -5 * scores, 60, 30), **settings)[2].used
 
 
 def test_regression_finds_the_marginal_score(truth):

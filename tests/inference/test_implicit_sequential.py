@@ -12,7 +12,16 @@ from scipy import stats
 from fullfield._core import ConfigurationError, DataError
 from fullfield.datasets import StoredSimulations
 from fullfield.inference import AbstractPosterior
-from fullfield.inference.implicit import PosteriorProposal, sequential, train_nle, train_npe, truncate, TruncatedPrior
+from fullfield.inference.implicit import (
+    PosteriorProposal,
+    sequential,
+    train_fmpe,
+    train_nle,
+    train_npe,
+    train_nre,
+    truncate,
+    TruncatedPrior,
+)
 from fullfield.inference.implicit.sequential import proposal_from
 from fullfield.networks import gaussian, regression
 from fullfield.parameters import Parameter, ParameterSpace
@@ -45,6 +54,19 @@ def test_truncated_rounds_find_the_exact_posterior(whole, observation):
     np.testing.assert_allclose(draws.std(0) / sigma, 1, atol=0.15)
     assert used.simulations == (500, 500, 500)
     assert used.left_out == (0, 0, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("train", [train_nle, train_nre, train_fmpe])
+def test_rounds_of_every_method_find_the_exact_posterior(train, observation):
+    """1350 simulations: means to .35 sigma and widths to a quarter; the prior is wider by more."""
+    posterior, _ = sequential(train, WORLD, observation, **SETTINGS)
+    mean, covariance = WORLD.posterior(observation)
+    draws, sigma = np.asarray(posterior.sample(jax.random.key(1), observation, 4000)), np.sqrt(np.diag(covariance))
+    assert np.abs((draws.mean(0) - mean) / sigma).max() < 0.35
+    np.testing.assert_allclose(draws.std(0) / sigma, 1, atol=0.25)
+    prior = np.asarray(WORLD.parameters.sample(jax.random.key(2), (4000,)))
+    assert np.abs(prior.std(0) / sigma - 1).max() > 0.5
 
 
 BENT = BlackBoxModel(lambda key, theta: jnp.exp(theta) + 0.1 * jax.random.normal(key, (2,)), WORLD.parameters)
