@@ -39,8 +39,8 @@ def number_titles(numbers: Sequence[NumberRecord]) -> list[str]:
     """Titles of the columns between a number's name and its verdict, without those that would be empty."""
     optional = {
         "published": lambda number: number.published is not None,
-        "simulations": lambda number: number.simulations is not None,
-        "gradients": lambda number: number.gradients is not None,
+        "simulations": lambda number: number.simulations,
+        "gradients": lambda number: number.gradients,
     }
     return ["value", "bar", *(title for title, filled in optional.items() if any(map(filled, numbers)))]
 
