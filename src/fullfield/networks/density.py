@@ -115,11 +115,9 @@ class ConditionalFlow(AbstractDensity):
             )  # fmt: skip
         mean, middle = jnp.mean(x, axis=0), jnp.mean(features, axis=0)
         features = features - middle
-        # A small ridge keeps degenerate conditions (a constant or doubled summary) harmless.
-        gram = features.T @ features / len(x) + RIDGE * jnp.eye(features.shape[1])
-        slope = jnp.linalg.solve(gram, features.T @ (x - mean) / len(x)).T
+        slope, freedom = _ridge(features, x - mean, linear=condition.shape[1])
         residual = x - mean - features @ slope.T
-        covariance = residual.T @ residual / (len(x) - features.shape[1] - 1)
+        covariance = residual.T @ residual / (len(x) - freedom - 1)
         covariance = covariance + RIDGE * jnp.diag(jnp.diagonal(covariance))
         root = jnp.tril(jnp.linalg.inv(jnp.linalg.cholesky(covariance)))
         return ConditionalFlow(self.flow, standardise, slope, mean - slope @ middle, root, self.degree)
@@ -160,6 +158,31 @@ class ConditionalFlow(AbstractDensity):
         new = slope + back[:, :-1], offset + back[:, -1], jnp.tril(jnp.linalg.inv(jnp.linalg.cholesky(covariance)))
         chosen = (jnp.where(usable, after, before) for after, before in zip(new, (slope, offset, root), strict=True))
         return ConditionalFlow(self.flow, standardise, *chosen, degree=1)
+
+
+def _ridge(features, x, *, linear: int) -> tuple[Float[Array, "p f"], Float[Array, ""]]:
+    """Slopes of centred x on centred features, and the degrees of freedom they take.
+
+    Features after the first `linear`, the products, shrink by as much as generalised cross-validation finds best, the same for
+    all of x: where a mean is nearly straight over the pairs, their noise would cost more than their bend is worth (Golub, Heath
+    & Wahba 1979, Technometrics 21, 215).
+    """
+    n, size = features.shape
+    gram, cross = features.T @ features / n, features.T @ x / n
+    products = jnp.arange(size) >= linear
+
+    def solved(shrinkage):
+        # A small ridge keeps degenerate conditions (a constant or doubled summary) harmless.
+        ridged = gram + jnp.diag(RIDGE + shrinkage * products)
+        slope, freedom = jnp.linalg.solve(ridged, cross), jnp.trace(jnp.linalg.solve(ridged, gram))
+        left = jnp.mean(x**2, axis=0) - 2 * jnp.sum(slope * cross, axis=0) + jnp.sum(slope * (gram @ slope), axis=0)
+        left = jnp.maximum(left, RIDGE * jnp.mean(x**2, axis=0))
+        return jnp.sum(jnp.log(left)) - 2 * x.shape[1] * jnp.log1p(-(freedom + 1) / n), slope.T, freedom
+
+    grid = jnp.concatenate([jnp.zeros(1), 10.0 ** jnp.linspace(-3, 2, 21)]) if size > linear else jnp.zeros(1)
+    scores, slopes, freedoms = jax.vmap(solved)(grid)
+    best = jnp.nanargmin(scores)
+    return slopes[best], freedoms[best]
 
 
 def polynomials(x: Float[Array, " s"], degree: int) -> Float[Array, " f"]:
