@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Key
 from scipy import optimize
 
 from fullfield._core import DataError, stream
-from fullfield.inference.explicit.precondition import expected, gradients, parameter_curvature, Preconditioner, products
+from fullfield.inference.explicit.precondition import expected, gradients, Preconditioner, response
 from fullfield.inference.explicit.target import Target
 from fullfield.simulators import AbstractForwardModel
 
@@ -181,30 +181,11 @@ def marginal_precision(
         iterations: most conjugate gradients per parameter.
         tolerance: of the residual's norm, relative to the right-hand side.
     """
-    p, c = target.parameters, len(points)
-    curvature = parameter_curvature(target, data, points, 0.02)
-    schur, spent = curvature[:, :p].copy(), 2 * p * c
-    solve = eqx.filter_jit(jax.vmap(lambda residual: preconditioner.each("solve", residual)))
-    for column in range(p if target.sites else 0):
-        right = curvature[:, p:, column]
-        solution, residual = np.zeros_like(right), right.copy()
-        scaled = np.asarray(solve(jnp.asarray(residual, points.dtype)), np.float64)
-        direction, power = scaled, np.sum(residual * scaled, axis=1)
-        first = np.maximum(power, 1e-30)
-        for _ in range(iterations):
-            whole = np.concatenate([np.zeros((c, p)), direction], axis=1)
-            # A unit step in white coordinates moves every latent by a tenth of its width.
-            length = 0.1 * np.sqrt(right.shape[1] / np.maximum(np.sum(direction**2, axis=1), 1e-30))
-            product = products(target, data, points, jnp.asarray(whole * length[:, None], points.dtype), 1.0)[:, p:]
-            product, spent = product / length[:, None], spent + 2 * c
-            rate = power / np.maximum(np.sum(direction * product, axis=1), 1e-30)
-            solution, residual = solution + rate[:, None] * direction, residual - rate[:, None] * product
-            scaled = np.asarray(solve(jnp.asarray(residual, points.dtype)), np.float64)
-            new = np.sum(residual * scaled, axis=1)
-            if np.all(new <= tolerance**2 * first):
-                break
-            direction, power = scaled + (new / np.maximum(power, 1e-30))[:, None] * direction, new
-        schur[:, :, column] -= np.einsum("cdp,cd->cp", curvature[:, p:], solution)
+    p = target.parameters
+    curvature, shift, spent = response(
+        preconditioner, target, data, points, step=0.02, iterations=iterations, tolerance=tolerance
+    )
+    schur = curvature[:, :p] + np.einsum("cdp,cdq->cpq", curvature[:, p:], shift)
     mean = np.mean(schur, axis=0)
     return (mean + mean.T) / 2, spent
 

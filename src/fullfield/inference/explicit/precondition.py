@@ -157,6 +157,9 @@ def learnt(
 ) -> tuple[Preconditioner, int]:
     """Preconditioner from the mean curvature at some points, each with its data, and the gradients it cost.
 
+    The shear is -H_zz⁻¹ H_zθ, solved for: the rings' mean in place of H_zz would leave a lognormal field's parameters half as
+    stiff again.
+
     Args:
         preconditioner: says which kind of scaling each site has.
         target: the posterior.
@@ -181,12 +184,63 @@ def learnt(
     spent += 2 * len(points) * p
     shear = np.zeros(preconditioner.shear.shape)
     if means is not None and target.sites:
-        cross = np.mean(parameter_curvature(target, data, means), axis=0)[p:]
-        solve = jax.vmap(lambda column: found.each("solve", column), in_axes=1, out_axes=1)
-        shear = -np.asarray(solve(jnp.asarray(cross, points.dtype)), np.float64)
-        precision, spent = precision + cross.T @ shear, spent + 2 * len(points) * p
+        curvature, shifts, more = response(found, target, data, means, iterations=6, tolerance=0.03)
+        precision = precision + np.mean(np.einsum("cdp,cdq->cpq", curvature[:, p:], shifts), axis=0)
+        shear, spent = np.mean(shifts, axis=0), spent + more
     new = (jnp.asarray(inverse_root(precision), points.dtype), jnp.asarray(shear, points.dtype))
     return eqx.tree_at(lambda self: (self.root, self.shear), found, new), spent
+
+
+def response(
+    preconditioner: Preconditioner,
+    target: Target,
+    data: Float[Array, "c ..."],
+    points: Float[Array, "c D"],
+    *,
+    iterations: int,
+    tolerance: float,
+    step: float = 0.05,
+) -> tuple[Float[np.ndarray, "c D p"], Float[np.ndarray, "c m p"], int]:
+    """How latents follow the parameters at some points, by conjugate gradients.
+
+    Args:
+        preconditioner: its scalings precondition them.
+        target: the posterior.
+        data: data of each point.
+        points: where.
+        iterations: most conjugate gradients per parameter.
+        tolerance: of the residual's norm, relative to the right-hand side.
+        step: in the parameters, for differences of gradients.
+
+    Returns:
+        Columns of the curvature that belong to the parameters; -H_zz⁻¹ H_zθ; and the gradients that this cost.
+    """
+    p, c = target.parameters, len(points)
+    curvature, spent = parameter_curvature(target, data, points, step), 2 * p * c
+    shift = np.zeros((c, target.size - p, p))
+    solve = eqx.filter_jit(jax.vmap(lambda residual: preconditioner.each("solve", residual)))
+    for column in range(p if target.sites else 0):
+        residual = -curvature[:, p:, column]
+        scaled = np.asarray(solve(jnp.asarray(residual, points.dtype)), np.float64)
+        direction, power = scaled, np.sum(residual * scaled, axis=1)
+        first = np.maximum(power, 1e-30)
+        for _ in range(iterations):
+            whole = np.concatenate([np.zeros((c, p)), direction], axis=1)
+            # A unit step in white coordinates moves every latent by a tenth of its width.
+            length = 0.1 * np.sqrt(direction.shape[1] / np.maximum(np.sum(direction**2, axis=1), 1e-30))
+            product = products(target, data, points, jnp.asarray(whole * length[:, None], points.dtype), 1.0)[:, p:]
+            product, spent = product / length[:, None], spent + 2 * c
+            bent = np.sum(direction * product, axis=1)
+            # Where the posterior is no maximum along a direction, there is nothing to go down to.
+            rate = np.where(bent > 0, power / np.maximum(bent, 1e-30), 0.0)
+            shift[:, :, column] += rate[:, None] * direction
+            residual = residual - rate[:, None] * product
+            scaled = np.asarray(solve(jnp.asarray(residual, points.dtype)), np.float64)
+            new = np.sum(residual * scaled, axis=1)
+            if np.all(new <= tolerance**2 * first):
+                break
+            direction, power = scaled + (new / np.maximum(power, 1e-30))[:, None] * direction, new
+    return curvature, shift, spent
 
 
 def parameter_curvature(

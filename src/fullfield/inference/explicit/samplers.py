@@ -21,7 +21,7 @@ from fullfield._core import stream
 
 AIM, ACCEPTED = 0.7, 0.85  # parts of the target that a step is chosen for and kept at, as a longer run scatters about it
 AFTER_DIVERGENCE = 0.8  # part of the step size to go on with
-REFUSED = 1e3  # squared energy error, in units of its target, beyond which a step diverges
+REFUSED, DIVERGENT = 1e3, 5.0  # a step diverges whose squared energy error is so many targets, and whose error is so many nats
 CAREFUL = 1e-5  # energy variance at most while coordinates are learnt, which larger steps distort
 
 LogDensity = Callable[[Float[Array, " D"]], Float[Array, ""]]
@@ -92,15 +92,16 @@ class MCLMC(AbstractSampler):
     Args:
         energy_variance: target of the energy error's variance per dimension and step. Variances of a Gaussian in 2000
             dimensions come out 0.3 % too small at 1e-5 and 0.7 % at 6e-5.
-        length: distance over which the momentum decoheres, in units of √D.
+        length: distance over which the momentum decoheres, in units of √D. Lensing maps of 32² x 5 gave the same
+            effective samples per gradient at 1.6 and 2.5, an eighth less at 1 and two fifths less at 0.7.
         steps_per_draw: steps from one draw to the next that is kept.
 
-    Source: Robnik, De Luca, Silverstein & Seljak 2023, JMLR 24, 311; Robnik & Seljak 2024, PMLR 253, 111; target and length for
-    fields: Simon-Onfroy, Lanusse & de Mattia 2025, arXiv:2504.20130.
+    Source: Robnik, De Luca, Silverstein & Seljak 2023, JMLR 24, 311; Robnik & Seljak 2024, PMLR 253, 111; targets for fields:
+    Simon-Onfroy, Lanusse & de Mattia 2025, arXiv:2504.20130.
     """
 
     energy_variance: float = eqx.field(static=True, default=1e-5)
-    length: float = eqx.field(static=True, default=1.0)
+    length: float = eqx.field(static=True, default=1.6)
     steps_per_draw: int = eqx.field(static=True, default=8)
 
     def start(self, log_density: LogDensity, position: Float[Array, " D"], key: Key[Array, ""]) -> Any:
@@ -112,11 +113,12 @@ class MCLMC(AbstractSampler):
     ) -> tuple[Any, Transition]:
         """One step of the minimal-norm integrator between two partial refreshments of the direction: two gradients.
 
-        A step whose squared energy error is a thousand times what it should be is not made, and counts as divergent: without a
-        Metropolis test it would throw the chain where no short time leads back from.
+        A step whose squared energy error is a thousand times what it should be, and five nats squared at least, is not made,
+        and counts as divergent: without a Metropolis test it would throw the chain where no short time leads back from.
         """
         length = jnp.asarray(self.length * state.position.size**0.5)
-        kernel = mclmc.build_kernel(minimal_norm, REFUSED, self.energy_variance)
+        most = max(REFUSED * self.energy_variance, DIVERGENT**2 / state.position.size)
+        kernel = mclmc.build_kernel(minimal_norm, 1.0, most)
         new, info = _untyped(kernel)(key, state, log_density, 1.0, length, step_size)
         moved = jnp.any(new.position != state.position)
         error = jnp.where(moved, info.energy_change, jnp.inf)
