@@ -14,6 +14,7 @@ from fullfield.inference.implicit import (
     choose,
     simulate_with_scores,
     train_folds,
+    train_nle,
     train_npe,
     train_score,
     train_with_scores,

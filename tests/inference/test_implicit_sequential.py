@@ -23,7 +23,7 @@ from fullfield.inference.implicit import (
     TruncatedPrior,
 )
 from fullfield.inference.implicit.sequential import proposal_from
-from fullfield.networks import gaussian, regression
+from fullfield.networks import gaussian, regression, velocity_flow
 from fullfield.parameters import Parameter, ParameterSpace
 from fullfield.simulators import BlackBoxModel, LinearGaussian
 from fullfield.training import History
@@ -56,8 +56,11 @@ def test_truncated_rounds_find_the_exact_posterior(whole, observation):
     assert used.left_out == (0, 0, 0)
 
 
+SMALL_FMPE = functools.partial(train_fmpe, density=functools.partial(velocity_flow, width=32, blocks=1, steps=12))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("train", [train_nle, train_nre, train_fmpe])
+@pytest.mark.parametrize("train", [train_nle, train_nre, SMALL_FMPE])
 def test_rounds_of_every_method_find_the_exact_posterior(train, observation):
     """1350 simulations: means to .35 sigma and widths to a quarter; the prior is wider by more."""
     posterior, _ = sequential(train, WORLD, observation, **SETTINGS)
