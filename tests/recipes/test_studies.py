@@ -101,6 +101,7 @@ def test_the_lensing_benchmark_compares_by_cost():
     assert (numbers["c2st/best/2000"].simulations, numbers["c2st/floor"].value) == (2000, 0.502)
     chains = numbers["explicit/mclmc/c2st/63000 gradients"]
     assert (chains.simulations, chains.gradients) == (0, 63_000)
+    assert numbers["explicit/warm/c2st/63000 gradients"].simulations == 2000, "what taught the start is no gift"
 
 
 def test_the_reference_is_held_to_all_that_converged_chains_are_held_to():

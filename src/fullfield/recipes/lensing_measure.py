@@ -132,8 +132,8 @@ class Bench:
 
     def floor(self, folder: pathlib.Path) -> float:
         """C2ST of one half of the reference's chains against the other."""
-        one, other = (_flat(half) for half in np.split(self.reference(folder), 2))
-        n = min(self.configuration.draws, len(one))
+        one, other = (_flat(half) for half in np.array_split(self.reference(folder), 2))
+        n = min(self.configuration.draws, len(one), len(other))
         return self._distance(_thinned(one, n), _thinned(other, n), "floor")
 
     def compressor(self, folder: pathlib.Path) -> Summary:

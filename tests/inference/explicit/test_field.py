@@ -97,7 +97,7 @@ def test_an_interrupted_run_continues_bit_for_bit(tmp_path, sampler, stage, bloc
 def test_the_energy_variance_is_measured_and_met_where_the_tuner_misses():
     class Careless(MCLMC):
         def tuned(self, tuner, step_size):
-            return 1.6 * super().tuned(tuner, step_size)
+            return 1.7 * super().tuned(tuner, step_size)
 
     class Blind(Careless):
         def corrected(self, step_size, energy_variance):
@@ -106,7 +106,7 @@ def test_the_energy_variance_is_measured_and_met_where_the_tuner_misses():
     found = sample_field(MODEL, DATA, key=jax.random.key(3), sampler=Careless(1e-4), **SETTINGS)
     assert found.energy_variance < found.energy_target
     missed = sample_field(MODEL, DATA, key=jax.random.key(3), sampler=Blind(1e-4), **SETTINGS)
-    assert missed.energy_variance > 5 * missed.energy_target
+    assert missed.energy_variance > 10 * missed.energy_target
 
 
 def test_chains_that_diverge_stay_where_they_are_and_say_so():
@@ -128,7 +128,11 @@ def test_chains_that_diverge_stay_where_they_are_and_say_so():
 
 
 def test_a_lucky_block_does_not_settle_the_step_size():
-    """One error in a thousand is a hundredfold: most blocks see none of those that make the variance elevenfold."""
+    """One error in a thousand is a hundredfold: most blocks see none of those that make the variance elevenfold.
+
+    A run of 19 200 transitions meets about 19 of them, which leaves its variance uncertain by a third, and the mean of four
+    runs by a sixth. Steps accepted after the first lucky block made three times the target on average.
+    """
 
     class Rare(MCLMC):
         def step(self, log_density, state, step_size, key):

@@ -93,7 +93,7 @@ class MCLMC(AbstractSampler):
         energy_variance: target of the energy error's variance per dimension and step. Variances of a Gaussian in 2000
             dimensions come out 0.3 % too small at 1e-5 and 0.7 % at 6e-5.
         length: distance over which the momentum decoheres, in units of √D. Lensing maps of 32² x 5 gave the same
-            effective samples per gradient at 1.6 and 2.5, an eighth less at 1 and two fifths less at 0.7.
+            effective samples per gradient at 1.6 and 2.5, a seventh less at 1 and two fifths less at 0.7.
         steps_per_draw: steps from one draw to the next that is kept.
 
     Source: Robnik, De Luca, Silverstein & Seljak 2023, JMLR 24, 311; Robnik & Seljak 2024, PMLR 253, 111; targets for fields:
