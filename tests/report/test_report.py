@@ -159,6 +159,13 @@ def test_the_page_carries_everything_inside_itself(tmp_path):
     assert page.index("can be trusted") < page.index("data:image")
 
 
+def test_a_study_has_no_empty_section_of_parameters(tmp_path):
+    room.write_page(
+        tmp_path / "report.html", make_report(), summary="", intervals=[], pictures=[], citations={}, configuration="",
+    )  # fmt: skip
+    assert "<h2>Parameters" not in (tmp_path / "report.html").read_text()
+
+
 def test_the_surroundings_are_told():
     hardware = room.hardware()
     assert hardware["cores"] >= 1

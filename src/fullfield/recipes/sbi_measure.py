@@ -194,11 +194,12 @@ def _pictures(
         known = {10_000: ("amortised NPE", PUBLISHED, BARS), 1000: ("sequential method", PUBLISHED_SEQUENTIAL, None)}
         what, published, bars = known.get(budget, ("", None, None))
         beside = f" The diamonds are the best published {what} (Lueckmann et al. 2021)." if what else ""
+        held = " Ticks are what each task is held to." if bars else ""
         figures.append(
             Illustration(
                 f"{budget} simulations", f"tasks-{budget}", plots.accuracy_rows(rows, published=published, bars=bars),
-                "C2ST against the published reference draws, mean over observations: 0.5 is exact, 1 is wrong; ticks are what "
-                "each task is held to." + beside,
+                "C2ST against the published reference draws, mean over observations: 0.5 is exact, 1 is wrong."
+                + held + beside,
             )
         )  # fmt: skip
     return figures

@@ -110,6 +110,8 @@ def _header(report: RunReport, summary: str) -> str:
 
 
 def _intervals(intervals: Sequence[Interval]) -> str:
+    if not intervals:  # a study has no posterior of its own
+        return ""
     known = any(entry.truth is not None for entry in intervals)
     head = "<th>parameter</th><th>posterior</th>" + ("<th>truth</th><th>distance</th>" if known else "")
     rows = []
