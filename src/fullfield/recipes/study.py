@@ -42,11 +42,13 @@ class Cell:
         name: path such as "two_moons/npe/1000", unique in the study; what stands before the last slash names its group.
         inputs: what decides its result; a finished cell with other inputs is measured again.
         measure: what measures it, given a folder for its own checkpoints, which need not exist, and whom to tell of progress.
+        effort: about how long it takes beside the others, so that the study knows when it will be done.
     """
 
     name: str
     inputs: object
     measure: Callable[[pathlib.Path, Progress], Measured]
+    effort: int = 1
 
 
 @dataclass(frozen=True)
@@ -100,11 +102,12 @@ def run_study(
         ConfigurationError: another process writes to the directory.
     """
     with directory.locked():
-        found = {}
-        for number, cell in enumerate(study.cells):
-            progress("measuring", number, len(study.cells))
+        found, done, total = {}, 0, sum(cell.effort for cell in study.cells)
+        for cell in study.cells:
+            progress("measuring", done, total)
             found[cell.name] = _measure(cell, directory, progress)
-        progress("measuring", len(study.cells), len(study.cells))
+            done += cell.effort
+        progress("measuring", total, total)
         start = time.perf_counter()
         pictures = study.illustrate(found, directory)
         for picture in pictures:
