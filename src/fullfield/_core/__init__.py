@@ -1,6 +1,6 @@
 """Errors, named key streams, registries, digests and serialisation: what every room may lean on."""
 
-from fullfield._core.compilation import brief_jit
+from fullfield._core.compilation import brief_jit, make_room
 from fullfield._core.errors import (
     ConfigurationError,
     DamagedDataError,
@@ -28,6 +28,7 @@ __all__ = [
     "digest",
     "full_precision",
     "load_module",
+    "make_room",
     "nearest",
     "read_header",
     "save_module",

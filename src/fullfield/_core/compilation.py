@@ -1,6 +1,7 @@
 """Programs that compile for longer than they run."""
 
 import functools
+import pathlib
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ import jax
 # A normalising flow is thousands of small operations. With these its training compiles in two thirds of the time on a CPU, and
 # runs up to a quarter slower (JAX 0.10.2).
 QUICKLY = {"xla_backend_optimization_level": 1, "xla_cpu_use_fusion_emitters": False}
+MAPPINGS, MOST_MAPPINGS = pathlib.Path("/proc/self/maps"), pathlib.Path("/proc/sys/vm/max_map_count")
 
 
 def brief_jit(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -26,3 +28,17 @@ def brief_jit(function: Callable[..., Any]) -> Callable[..., Any]:
         return compiled()(*args, **settings)
 
     return call
+
+
+def make_room(share: float = 0.5) -> None:
+    """Forget all compiled programs once they take more than a share of the memory mappings that Linux grants a process.
+
+    XLA maps every kernel of a program by itself, and a process that has compiled some hundred programs would end with the next.
+    """
+    try:
+        used = len(MAPPINGS.read_text().splitlines())
+        granted = int(MOST_MAPPINGS.read_text())
+    except OSError:  # another system
+        return
+    if used > share * granted:
+        jax.clear_caches()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fullfield import plots
-from fullfield._core import write_atomically
+from fullfield._core import make_room, write_atomically
 from fullfield._core.progress import Progress, silent
 from fullfield.diagnostics import Report
 from fullfield.recipes.artefacts import write_json
@@ -105,6 +105,7 @@ def run_study(
         found, done, total = {}, 0, sum(cell.effort for cell in study.cells)
         for cell in study.cells:
             progress("measuring", done, total)
+            make_room()
             found[cell.name] = _measure(cell, directory, progress)
             done += cell.effort
         progress("measuring", total, total)
