@@ -56,18 +56,18 @@ def lensing_study(configuration: LensingBenchmarkConfiguration) -> Study:
     )
     implicit = common | configuration.model_dump(include={"draws", "compression"})
     cells = [
-        Cell("explicit/reference", common, functools.partial(_reference, bench)),
+        Cell("explicit/reference", common, functools.partial(_reference, bench), effort=30),
         Cell("reference/floor", (common, configuration.draws), functools.partial(_floor, bench)),
-        Cell("explicit/mclmc", chains, functools.partial(_mclmc, bench, False)),
-        Cell("explicit/nuts", nuts, functools.partial(_nuts, bench)),
-        Cell("spectra/fixed", spectra, functools.partial(_spectra, bench, True)),
-        Cell("spectra/varying", spectra, functools.partial(_spectra, bench, False)),
-        Cell("compressor/canonical", implicit, functools.partial(_compress, bench)),
+        Cell("explicit/mclmc", chains, functools.partial(_mclmc, bench, False), effort=20),
+        Cell("explicit/nuts", nuts, functools.partial(_nuts, bench), effort=8),
+        Cell("spectra/fixed", spectra, functools.partial(_spectra, bench, True), effort=5),
+        Cell("spectra/varying", spectra, functools.partial(_spectra, bench, False), effort=5),
+        Cell("compressor/canonical", implicit, functools.partial(_compress, bench), effort=10),
     ]
     most = max(configuration.budgets)
     if bench.teacher:
         cells += [
-            Cell(f"simulations/{seed}", (seed, most, implicit), functools.partial(_simulate, bench, seed, most))
+            Cell(f"simulations/{seed}", (seed, most, implicit), functools.partial(_simulate, bench, seed, most), effort=4)
             for seed in range(configuration.seeds)
         ]
     cells += [
@@ -81,7 +81,9 @@ def lensing_study(configuration: LensingBenchmarkConfiguration) -> Study:
         for seed in range(configuration.seeds)
     ]
     if bench.teacher:
-        cells.append(Cell("explicit/warm", (chains, implicit, bench.teacher), functools.partial(_mclmc, bench, True)))
+        cells.append(
+            Cell("explicit/warm", (chains, implicit, bench.teacher), functools.partial(_mclmc, bench, True), effort=20)
+        )
     return Study(cells, functools.partial(judge, configuration), functools.partial(pictures, configuration, problem))
 
 
