@@ -54,6 +54,29 @@ def test_a_stopped_study_continues_and_other_inputs_are_measured_again(tmp_path)
     assert calls[4:] == ["a/1", "a/22", "b/1"]
 
 
+@pytest.mark.parametrize("inputs", [1, 2])
+def test_half_finished_work_is_continued_only_with_the_same_inputs(tmp_path, inputs):
+    def one(stop, number):
+        seen = []
+
+        def measure(folder, progress):
+            seen.append((folder / "half").exists())
+            folder.mkdir(exist_ok=True)
+            (folder / "half").touch()
+            if stop:
+                raise KeyboardInterrupt
+            return Measured({"x": 1.0})
+
+        return Study([Cell("a/1", number, measure)], lambda found: Report((Number("x", found["a/1"].values["x"]),))), seen
+
+    stopped, _ = one(True, 1)
+    with pytest.raises(KeyboardInterrupt):
+        run_study(stopped, Configuration(), create(tmp_path / "run", Configuration()))
+    continued, seen = one(False, inputs)
+    run_study(continued, Configuration(), resume(tmp_path / "run", Configuration()))
+    assert seen == [inputs == 1]
+
+
 def test_a_study_may_grow(tmp_path):
     calls = []
     run_study(study(calls), Configuration(), create(tmp_path / "run", Configuration()))

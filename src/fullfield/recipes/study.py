@@ -2,12 +2,13 @@
 
 import json
 import pathlib
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fullfield import plots
-from fullfield._core import make_room, write_atomically
+from fullfield._core import digest, make_room, write_atomically
 from fullfield._core.progress import Progress, silent
 from fullfield.diagnostics import Report
 from fullfield.recipes.artefacts import write_json
@@ -128,10 +129,11 @@ def run_study(
 
 def _measure(cell: Cell, directory: RunDirectory, progress: Progress) -> Measured:
     name = cell.name.replace("/", ".")
-    file = directory.checkpoint(f"{name}.json")
+    file, folder = directory.checkpoint(f"{name}.json"), directory.checkpoint(name)
 
     def work() -> Work:
-        measured = cell.measure(directory.checkpoint(name), progress)
+        _forget_others(folder, digest(cell.inputs))
+        measured = cell.measure(folder, progress)
         write_json(
             file, {"values": dict(measured.values), "simulations": measured.simulations, "gradients": measured.gradients}
         )
@@ -139,3 +141,12 @@ def _measure(cell: Cell, directory: RunDirectory, progress: Progress) -> Measure
 
     directory.once(name, cell.inputs, work)
     return Measured(**json.loads(file.read_bytes()))
+
+
+def _forget_others(folder: pathlib.Path, inputs: str) -> None:
+    """Half-finished work is continued if it is of the same inputs, and else begun anew."""
+    begun = folder.with_name(f"{folder.name}.begun")
+    if begun.exists() and begun.read_text() != inputs:
+        shutil.rmtree(folder, ignore_errors=True)
+    with write_atomically(begun) as out:
+        out.write(inputs.encode())
