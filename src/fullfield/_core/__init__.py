@@ -1,6 +1,7 @@
 """Errors, named key streams, registries, digests and serialisation: what every room may lean on."""
 
 from fullfield._core.compilation import brief_jit, make_room
+from fullfield._core.cores import each_row, on_every_core
 from fullfield._core.errors import (
     ConfigurationError,
     DamagedDataError,
@@ -26,10 +27,12 @@ __all__ = [
     "ShapeError",
     "brief_jit",
     "digest",
+    "each_row",
     "full_precision",
     "load_module",
     "make_room",
     "nearest",
+    "on_every_core",
     "read_header",
     "save_module",
     "stream",

@@ -8,13 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from fullfield._core import on_every_core
 from fullfield._core.progress import Progress
 from fullfield.compression import Compressor, projecting
 from fullfield.inference.explicit import ReconstructedScore
 from fullfield.simulators import even_batch, LensingModel
 
 
-CHUNK = 500  # simulations between two reports of progress
+CHUNK = 100  # simulations between two reports of progress
 
 
 class Summary(eqx.Module):
@@ -58,11 +59,11 @@ def summaries(
     """
     n, chunks = len(theta), []
     keys, theta = jax.random.split(key, n), jnp.asarray(theta)
-    for start in range(0, n, CHUNK):
-        progress("simulating and summarising", start, n)
-        some = slice(start, start + CHUNK)
-        chunks.append(np.asarray(_some_summaries(model, summarise, keys[some], theta[some])))
-    progress("simulating and summarising", n, n)
+    progress("simulating and summarising", 0, n)
+    parts = [slice(start, start + CHUNK) for start in range(0, n, CHUNK)]
+    for chunk in on_every_core(lambda part: _some_summaries(model, summarise, keys[part], theta[part]), parts):
+        chunks.append(np.asarray(chunk))
+        progress("simulating and summarising", sum(map(len, chunks)), n)
     return np.concatenate(chunks)
 
 

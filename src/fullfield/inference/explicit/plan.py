@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
-from fullfield._core import DataError, stream
+from fullfield._core import DataError, each_row, stream
 from fullfield.inference.explicit.kernel import begin, energy_variance, settled, Totals, walk, Walker
 from fullfield.inference.explicit.moments import Moments
 from fullfield.inference.explicit.precondition import expected, gradients, learnt, Preconditioner
@@ -187,20 +187,35 @@ class Plan(eqx.Module):
         )
 
 
-@eqx.filter_jit
 def _advance(plan: Plan, run: Run, key: Key[Array, ""], tune: Bool[Array, ""]):
-    target, sampler, preconditioner = plan.target, plan.sampler, run.preconditioner
-    p = target.parameters
+    rows = (run.walkers, run.position, run.outer, run.product, jax.random.split(key, plan.chains))
+    walkers, position, outer, product, totals, maps, out = each_row(Block(plan, run.preconditioner, tune), rows)
+    cost = run.gradients + jnp.sum(totals.gradients)
+    moved = (walkers, position, outer, product, cost)
+    run = eqx.tree_at(lambda r: (r.walkers, r.position, r.outer, r.product, r.gradients), run, moved)
+    return run, totals, out, maps
 
-    def density(white):
-        return target(preconditioner(white))
 
-    def chain(inputs):
-        walker, position, outer, product, key = inputs
+class Block(eqx.Module):
+    """The draws of one block of one chain."""
+
+    plan: Plan
+    preconditioner: Preconditioner
+    tune: Bool[Array, ""]
+
+    @eqx.filter_jit
+    def __call__(self, chain):
+        """Advance a walker with its sums, given a key; also the sums over the transitions, the last map, and the draws."""
+        plan, preconditioner = self.plan, self.preconditioner
+        target, sampler, p = plan.target, plan.sampler, plan.target.parameters
+        walker, position, outer, product, key = chain
+
+        def density(white):
+            return target(preconditioner(white))
 
         def draw(carry, k):
             walker, position, outer, product, totals, _ = carry
-            walker, more, energy = walk(sampler, density, walker, k, sampler.steps_per_draw, tune)
+            walker, more, energy = walk(sampler, density, walker, k, sampler.steps_per_draw, self.tune)
             point = preconditioner(walker.state.position)
             field = plan._product(point)
             outer = outer + jnp.outer(point[:p], point[:p])
@@ -210,15 +225,6 @@ def _advance(plan: Plan, run: Run, key: Key[Array, ""], tune: Bool[Array, ""]):
         start = (walker, position, outer, product, Totals.zero(), jnp.zeros_like(product.mean))
         carry, out = jax.lax.scan(draw, start, jax.random.split(key, plan.block))
         return *carry, out
-
-    inputs = (run.walkers, run.position, run.outer, run.product, jax.random.split(key, plan.chains))
-    # A core of a CPU has nothing to gain from chains side by side, and NUTS would wait for the longest trajectory.
-    each = jax.lax.map if jax.default_backend() == "cpu" else lambda f, xs: jax.vmap(f)(xs)
-    walkers, position, outer, product, totals, maps, out = each(chain, inputs)
-    cost = run.gradients + jnp.sum(totals.gradients)
-    moved = (walkers, position, outer, product, cost)
-    run = eqx.tree_at(lambda r: (r.walkers, r.position, r.outer, r.product, r.gradients), run, moved)
-    return run, totals, out, maps
 
 
 @eqx.filter_jit

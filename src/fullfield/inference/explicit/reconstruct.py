@@ -123,7 +123,7 @@ class ReconstructedScore(eqx.Module):
     @full_precision
     def scores(self, data: Float[Array, "..."]) -> Float[Array, "k p"]:
         """The scores themselves."""
-        return jax.lax.map(lambda pair: self._score(*pair, data), (self.theta, self.errors))
+        return jax.lax.map(lambda pair: self._score(pair[0], pair[1], data), (self.theta, self.errors))
 
     def _score(self, theta, errors, data):
         latents = self._climb(data, theta)
