@@ -1,5 +1,6 @@
 """A study of cheap cells: what is finished is not measured again, and every number stands in the report with its cost."""
 
+import contextlib
 import json
 
 import pytest
@@ -52,6 +53,15 @@ def test_a_stopped_study_continues_and_other_inputs_are_measured_again(tmp_path)
     assert len(report.numbers) == 3
     run_study(study(calls, inputs=2), Configuration(), resume(tmp_path / "run", Configuration()))
     assert calls[4:] == ["a/1", "a/22", "b/1"]
+
+
+def test_the_report_names_every_revision_that_measured(tmp_path, monkeypatch):
+    for revision, broken in (("aaa", "b/1"), ("bbb", None)):
+        monkeypatch.setattr("fullfield.recipes.rundir.revision", lambda revision=revision: revision)
+        monkeypatch.setattr("fullfield.recipes.reporting.revision", lambda revision=revision: revision)
+        with contextlib.suppress(KeyboardInterrupt):
+            report = run_study(study([], broken=broken), Configuration(), resume(tmp_path / "run", Configuration()))
+    assert report.revision == "aaa, bbb"
 
 
 @pytest.mark.parametrize("inputs", [1, 2])

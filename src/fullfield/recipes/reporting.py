@@ -194,7 +194,8 @@ def record(
             peak_memory_gb=max([peak_memory_gb(), *(stage.peak_memory_gb for stage in stages.values())]),
         ),
         versions=versions(),
-        revision=revision(),
+        # A run that was continued may be of several.
+        revision=", ".join(dict.fromkeys(filter(None, (*(stage.revision for stage in stages.values()), revision())))) or None,
         hardware=hardware(),
         command=command,
     )

@@ -15,7 +15,7 @@ from fullfield._core import ConfigurationError, digest, write_atomically
 from fullfield.datasets.layout import first_difference
 from fullfield.recipes.artefacts import write_json
 from fullfield.recipes.configuration import Configuration, load_settings, resolve, RunConfiguration
-from fullfield.report import peak_memory_gb
+from fullfield.report import peak_memory_gb, revision
 
 
 C = TypeVar("C", bound=Configuration)
@@ -27,7 +27,7 @@ ARTEFACTS = (
 
 @dataclass(frozen=True)
 class StageRecord:
-    """What a finished stage leaves behind: its inputs' digest, its cost, and the checksums of its files."""
+    """What a finished stage leaves behind: its inputs' digest, its cost, its files' checksums, and the revision of the code."""
 
     inputs: str
     seconds: float
@@ -35,6 +35,7 @@ class StageRecord:
     gradients: int
     peak_memory_gb: float
     files: dict[str, str]
+    revision: str | None = None
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ class RunDirectory:
             start = time.perf_counter()
             done = work()
             seconds = max(time.perf_counter() - start, done.seconds)
-            record = StageRecord(identity, seconds, done.simulations, done.gradients, peak_memory_gb(), {})
+            record = StageRecord(identity, seconds, done.simulations, done.gradients, peak_memory_gb(), {}, revision())
             self.finish(name, record, done.files)
         return identity
 
