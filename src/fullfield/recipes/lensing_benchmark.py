@@ -49,7 +49,6 @@ class CompressionSettings(Section):
     points: PositiveInt = Field(
         default=8, description="parameters, drawn from the rough posterior, about which scores are taken"
     )
-    errors: int = Field(default=4, ge=0, description="of reconstructed latents, over which each of these scores is averaged")
     simulations: int = Field(default=3000, ge=200, description="drawn from it, on which scores are combined")
 
     @model_validator(mode="after")

@@ -140,8 +140,7 @@ class Bench:
 
     def compressor(self, folder: pathlib.Path) -> Summary:
         """The compressor that was found."""
-        settings = self.configuration.compression
-        blank = Summary.blank(self.model, settings.points, settings.errors)
+        blank = Summary.blank(self.model, self.configuration.compression.points)
         return load_module(folder.parent / "compressor.canonical" / "compressor.eqx", blank)
 
 
@@ -251,20 +250,18 @@ def _compress(bench: Bench, folder: pathlib.Path, progress: Progress) -> Measure
     )  # fmt: skip
     theta = pilot.sample(bench.key("pilot draws"), eqx.filter_jit(rough)(observation), settings.simulations + settings.points)
     points, theta = jnp.split(theta, [settings.points])
-    score = ReconstructedScore.about(model, key=bench.key("scores"), theta=points, simulations=MOMENTS, errors=settings.errors)
+    score = ReconstructedScore.about(model, key=bench.key("scores"), theta=points, simulations=MOMENTS)
     rows = summaries(model, score, bench.key("compressor simulations"), theta, progress)
     found = Summary(score, canonical(model.parameters, theta, rows))
     save_module(folder / "compressor.eqx", found)
     # In all scores, of which the summary's combinations are those that the parameters can follow.
     n = settings.simulations // 2
     doubt = misspecification(np.asarray(eqx.filter_jit(score)(observation)), rows[n:], rows[:n])
-    begun = rough.gradients * (MOMENTS + settings.rounds * settings.pilot)
-    about = settings.points * (MOMENTS + settings.errors) + settings.simulations
+    piloted, moments = settings.rounds * settings.pilot, MOMENTS * (1 + settings.points)
     return Measured(
         {number.name: float(number.value) for number in doubt.report.numbers},
-        simulations=MOMENTS + settings.rounds * settings.pilot + about,
-        # At each of the points for its own moments, at all of them for the combinations.
-        gradients=begun + score.gradients * (MOMENTS + settings.errors + settings.simulations),
+        simulations=moments + piloted + settings.simulations,
+        gradients=rough.gradients * (moments + piloted) + score.gradients * settings.simulations,
     )
 
 

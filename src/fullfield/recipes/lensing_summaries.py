@@ -30,10 +30,10 @@ class Summary(eqx.Module):
     learned: Compressor
 
     @classmethod
-    def blank(cls, model: LensingModel, points: int, errors: int) -> "Summary":
+    def blank(cls, model: LensingModel, points: int) -> "Summary":
         """The same with nothing learned, to be loaded into."""
         p = model.parameters.size
-        score = ReconstructedScore.unit(model, jnp.broadcast_to(model.parameters.fiducial, (points, p)), errors=errors)
+        score = ReconstructedScore.unit(model, jnp.broadcast_to(model.parameters.fiducial, (points, p)))
         return cls(score, projecting(points * p, p))
 
     def __call__(self, data: Float[Array, "n n bins"]) -> Float[Array, " p"]:

@@ -33,43 +33,14 @@ def test_it_is_the_marginal_score_in_a_linear_gaussian_world():
     np.testing.assert_allclose(np.cov(white, rowvar=False), np.eye(2), atol=4 * 0.07)
 
 
-def test_averaged_over_errors_it_is_nearer_to_the_marginal_score_beyond_the_gaussian():
-    noise, bend, n = 1.5, 0.1, 20
-
-    def world():
-        a = numpyro.sample("a", dist.Normal())
-        z = numpyro.sample("latent", dist.Normal().expand([n]).to_event(1))
-        numpyro.sample("data", dist.Normal(jnp.exp(a) * (z + bend * z**2), noise).to_event(1))
-
-    def marginal(a, x):
-        grid = jnp.linspace(-6, 6, 1201)
-        return jax.scipy.special.logsumexp(-0.5 * grid**2 - 0.5 * ((x - jnp.exp(a) * (grid + bend * grid**2)) / noise) ** 2)
-
-    model, theta = NumPyroModel(world, ("a",)), jnp.zeros(1)
-    data = jax.vmap(lambda key: model.simulate_at(key, theta))(jax.random.split(jax.random.key(1), 300))
-    exact = jax.vmap(lambda x: jnp.sum(jax.vmap(jax.grad(marginal), (None, 0))(0.0, x)))(data)
-
-    def unexplained(errors):
-        summary = ReconstructedScore.about(model, key=jax.random.key(0), theta=theta, errors=errors)
-        return 1 - np.corrcoef(jax.jit(jax.vmap(summary.scores))(data)[:, 0, 0], exact)[0, 1] ** 2
-
-    # 0.024 and 0.005: of 300 data, either is known to a tenth.
-    assert unexplained(8) < 0.5 * unexplained(0)
-
-
 def test_a_blank_one_is_loaded_into(tmp_path):
     points = jnp.array([[0.3, -0.2], [0.0, 0.1]])
-    found = ReconstructedScore.about(WORLD, key=jax.random.key(0), theta=points, errors=3)
+    found = ReconstructedScore.about(WORLD, key=jax.random.key(0), theta=points)
     save_module(tmp_path / "score.eqx", found)
-    loaded = load_module(tmp_path / "score.eqx", ReconstructedScore.unit(WORLD, jnp.zeros((2, 2)), errors=3))
+    loaded = load_module(tmp_path / "score.eqx", ReconstructedScore.unit(WORLD, jnp.zeros((2, 2))))
     data = WORLD.simulate(jax.random.key(1), 1).data[0]
     np.testing.assert_array_equal(loaded(data), found(data))
-    assert loaded.gradients == 2 * (found.steps + 7)
-    # Of Gaussians both signs of an error cancel.
-    plain = ReconstructedScore.about(WORLD, key=jax.random.key(0), theta=points)
-    assert plain.gradients == 2 * (found.steps + 2)
-    change = [found.scores(x) - plain.scores(x) for x in (data, 0 * data)]
-    np.testing.assert_allclose(*change, rtol=1e-2, atol=1e-2)
+    assert loaded.gradients == 2 * (found.steps + 2)
 
 
 def test_several_points_are_several_scores():

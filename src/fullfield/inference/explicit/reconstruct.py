@@ -1,16 +1,12 @@
 """What data say about the parameters once the field behind them is reconstructed: a summary without a network.
 
-The marginal score ∂ log p(data | θ) / ∂θ at one θ₀ is the optimal summary near it (Alsing & Wandelt 2018, MNRAS 476, L60). It
-is the mean of ∂ log p(data, z | θ) / ∂θ over the posterior of the latents z (Fisher's identity), and out of reach. At the most
-probable latents
+The marginal score ∂ log p(data | θ) / ∂θ at one θ₀ is the optimal summary near it (Alsing & Wandelt 2018, MNRAS 476, L60), and
+out of reach, since the latents are to be integrated out. Its integrand at the most probable latents ẑ,
 
-    ẑ = argmax_z log p(data, z | θ₀)
+    s(data) = ∂ log p(data, ẑ | θ) / ∂θ at θ₀,   ẑ = argmax_z log p(data, z | θ₀),
 
-that gradient costs a few dozen others (Millea & Seljak 2022, Phys. Rev. D 105, 103531, eq. 6). Of Gaussians it differs from the
-mean by a constant; beyond them it lacks what the latents' scatter tells. There the mean may be taken over ẑ ± δ, with the
-errors δ = z - ẑ of a few simulations at θ₀, the same for all data: of Gaussians ẑ + δ are posterior draws, and both signs
-cancel all that is linear in them. This suits latents that all data fix about as well as each other, such as those of maps with
-even noise. No posterior is read off the score here: it is a statistic like any other, about one θ₀ or several.
+differs from it by little more than a constant, and costs a few dozen gradients (Millea & Seljak 2022, Phys. Rev. D 105,
+103531, eq. 6). No posterior is read off it here: it is a statistic like any other, about one θ₀ or several.
 """
 
 import equinox as eqx
@@ -29,7 +25,7 @@ LINEAR = 5.0  # standard deviations up to which the numbers grow in proportion
 
 
 class ReconstructedScore(eqx.Module):
-    """Scores of the parameters about the most probable latents at one or several θ₀, compared with those of simulations there.
+    """Scores of the parameters at the most probable latents about one or several θ₀, compared with those of simulations there.
 
     The numbers are l arcsinh(R (s - ⟨s⟩) / l) with Rᵀ R = Cov(s)⁻¹ and l = 5: of unit scatter, logarithmic far from each θ₀.
     One θ₀ tells all where the posterior is Gaussian; a posterior that is wide and bent is told by several that lie along it.
@@ -41,7 +37,6 @@ class ReconstructedScore(eqx.Module):
         theta: the θ₀ (k, p).
         centre: ⟨s⟩ (k, p).
         root: R (k, p, p), lower triangular.
-        errors: δ (k, e, l) of the l latents.
         steps: of the climb, each a gradient.
     """
 
@@ -50,21 +45,15 @@ class ReconstructedScore(eqx.Module):
     theta: Float[Array, "k p"]
     centre: Float[Array, "k p"]
     root: Float[Array, "k p p"]
-    errors: Float[Array, "k e l"]
     steps: int = eqx.field(static=True, default=20)
 
     @classmethod
-    def unit(
-        cls, model: AbstractForwardModel, theta: Float[Array, "*k p"] | None = None, *, errors: int = 0
-    ) -> "ReconstructedScore":
-        """The same with nothing measured yet: the fiducial parameters if none are given, ⟨s⟩ = 0, R = 1 and δ = 0."""
+    def unit(cls, model: AbstractForwardModel, theta: Float[Array, "*k p"] | None = None) -> "ReconstructedScore":
+        """The same with nothing measured yet: the fiducial parameters if none are given, ⟨s⟩ = 0 and R = 1."""
         target = Target(model, jnp.zeros(model.data_shape))
         theta = jnp.atleast_2d(model.parameters.fiducial if theta is None else theta)
         k, p = theta.shape
-        return cls(
-            target, Preconditioner.unit(target), theta, jnp.zeros((k, p)), jnp.broadcast_to(jnp.eye(p), (k, p, p)),
-            jnp.zeros((k, errors, target.size - p)),
-        )  # fmt: skip
+        return cls(target, Preconditioner.unit(target), theta, jnp.zeros((k, p)), jnp.broadcast_to(jnp.eye(p), (k, p, p)))
 
     @classmethod
     def about(
@@ -74,7 +63,6 @@ class ReconstructedScore(eqx.Module):
         key: Key[Array, ""],
         theta: Float[Array, "*k p"] | None = None,
         simulations: int = 64,
-        errors: int = 0,
     ) -> "ReconstructedScore":
         """The summary about one or several θ₀, from simulations at each.
 
@@ -83,22 +71,17 @@ class ReconstructedScore(eqx.Module):
             key: scalar key.
             theta: θ₀ (p,) or (k, p), the fiducial parameters if not given.
             simulations: at each θ₀, for mean and covariance of the score.
-            errors: further ones at each θ₀, for δ; with none, the score is that at the most probable latents alone. Where data
-                decide how well they fix their latents, errors of others harm more than they help.
 
         Raises:
             ConfigurationError: the model has no joint density; says which methods remain.
             DataError: there are too few simulations for a covariance, or it is singular or not finite at some θ₀.
         """
-        blank = cls.unit(model, theta, errors=errors)
+        blank = cls.unit(model, theta)
         if simulations < 2 * blank.theta.shape[-1]:
             needed = 2 * blank.theta.shape[-1]
             raise DataError("simulations", expected=f"at least {needed} for {needed // 2} parameters", got=simulations)
         preconditioner, _ = expected(blank.target, key=stream(key, "preconditioner"), theta=jnp.mean(blank.theta, axis=0))
         blank = eqx.tree_at(lambda self: self.preconditioner, blank, preconditioner)
-        if errors:
-            found = _errors(blank, jax.random.split(stream(key, "errors"), errors))
-            blank = eqx.tree_at(lambda self: self.errors, blank, found)
         centre, root = _moments(blank, jax.random.split(stream(key, "simulations"), simulations))
         fine = np.all(np.isfinite(root), axis=(1, 2))
         if not fine.all():
@@ -111,8 +94,7 @@ class ReconstructedScore(eqx.Module):
     @property
     def gradients(self) -> int:
         """Gradients of the model that one summary costs."""
-        # The climb's start is one, and so is a score at one field of latents.
-        return len(self.theta) * (self.steps + 1 + max(1, 2 * self.errors.shape[1]))
+        return len(self.theta) * (self.steps + 2)  # the climb's start and the score itself are one each
 
     @full_precision
     def __call__(self, data: Float[Array, "..."]) -> Float[Array, " s"]:
@@ -123,30 +105,19 @@ class ReconstructedScore(eqx.Module):
     @full_precision
     def scores(self, data: Float[Array, "..."]) -> Float[Array, "k p"]:
         """The scores themselves."""
-        return jax.lax.map(lambda pair: self._score(pair[0], pair[1], data), (self.theta, self.errors))
+        return jax.lax.map(lambda theta: self._score(theta, data), self.theta)
 
-    def _score(self, theta, errors, data):
-        latents = self._climb(data, theta)
-
-        def at(moved):
-            return self.target.model.score(theta, self._sites(theta, moved), data)
-
-        if not len(errors):
-            return at(latents)
-        return jnp.mean(jax.lax.map(at, jnp.concatenate([latents + errors, latents - errors])), axis=0)
+    def _score(self, theta, data):
+        return self.target.model.score(theta, self.reconstruct(data, theta), data)
 
     @full_precision
     def reconstruct(self, data: Float[Array, "..."], theta: Float[Array, " p"]) -> dict[str, Float[Array, "..."]]:
         """The most probable latents at parameters `theta` (p,) given data, site by site."""
-        return self._sites(theta, self._climb(data, theta))
-
-    def _sites(self, theta, latents):
-        unconstrained = self.target.model.parameters.to_unconstrained(theta)
-        return self.target.split(jnp.concatenate([unconstrained, latents]))[1]
-
-    def _climb(self, data, theta):
         target = self.target
         unconstrained = target.model.parameters.to_unconstrained(theta)
+
+        def sites(latents):
+            return target.split(jnp.concatenate([unconstrained, latents]))[1]
 
         def step(state, _):
             latents, value, gradient, rate = state
@@ -156,33 +127,19 @@ class ReconstructedScore(eqx.Module):
             kept = (jnp.where(better, after, before) for after, before in zip(found, state[:3], strict=True))
             return (*kept, jnp.where(better, jnp.minimum(1.0, 1.25 * rate), 0.4 * rate)), None
 
-        climb = jax.value_and_grad(lambda latents: -target.model.potential(unconstrained, self._sites(theta, latents), data))
+        climb = jax.value_and_grad(lambda latents: -target.model.potential(unconstrained, sites(latents), data))
         start = jnp.zeros(target.size - target.parameters)
         (latents, *_), _ = jax.lax.scan(step, (start, *climb(start), jnp.asarray(0.7)), length=self.steps)
-        return latents
+        return sites(latents)
 
 
 @eqx.filter_jit
 @full_precision
 def _moments(summary, keys):
-    def at(pair):
-        theta, errors = pair
+    def at(theta):
         simulated = lambda key: summary.target.model.simulate_with_latents(key, theta)[1]  # noqa: E731
-        scores = jax.lax.map(lambda key: summary._score(theta, errors, simulated(key)), keys)
+        scores = jax.lax.map(lambda key: summary._score(theta, simulated(key)), keys)
         covariance = jnp.atleast_2d(jnp.cov(scores, rowvar=False))
         return jnp.mean(scores, axis=0), jnp.linalg.inv(jnp.linalg.cholesky(covariance))
 
-    return jax.lax.map(at, (summary.theta, summary.errors))
-
-
-@eqx.filter_jit
-@full_precision
-def _errors(summary, keys):
-    """True minus most probable latents of simulations."""
-    target = summary.target
-
-    def one(theta, key):
-        data, point = target.simulated(key, theta)
-        return point[target.parameters :] - summary._climb(data, theta)
-
-    return jax.lax.map(lambda theta: jax.lax.map(lambda key: one(theta, key), keys), summary.theta)
+    return jax.lax.map(at, summary.theta)
