@@ -9,14 +9,21 @@ import pytest
 from fullfield._core import compilation, make_room
 
 
-@pytest.mark.skipif(not pathlib.Path("/proc/self/maps").exists(), reason="mappings are counted on Linux")
-def test_programs_are_forgotten_when_they_take_too_much_room():
+def counted():
+    """A program, and a list that grows when it is compiled."""
     traced = []
 
     @jax.jit
     def program(x):
         traced.append(1)
         return 2 * x
+
+    return program, traced
+
+
+@pytest.mark.skipif(not pathlib.Path("/proc/self/maps").exists(), reason="mappings are counted on Linux")
+def test_programs_are_forgotten_when_they_take_too_much_room():
+    program, traced = counted()
 
     def used():
         return len(compilation.MAPPINGS.read_text().splitlines())
@@ -34,4 +41,8 @@ def test_programs_are_forgotten_when_they_take_too_much_room():
 
 def test_where_mappings_cannot_be_counted_nothing_is_forgotten(monkeypatch):
     monkeypatch.setattr(compilation, "MAPPINGS", pathlib.Path("/nowhere"))
-    make_room(share=0.0)
+    program, traced = counted()
+    for _ in range(2):
+        program(jnp.ones(3))
+        make_room(share=0.0)
+    assert len(traced) == 1

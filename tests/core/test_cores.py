@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fullfield._core import each_row, on_every_core
+from fullfield._core import each_row, make_room, on_every_core
 from fullfield._core.cores import _cores
 
 
@@ -40,6 +40,9 @@ def test_rows_are_those_of_a_batch_and_compiled_once():
         for one, other in zip(found, jax.vmap(lambda x, k: (x**2, jax.random.normal(k, (3,))))(*rows), strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-6)
     assert len(traced) == 1
+    make_room(share=0.0)
+    each_row(program, rows)
+    assert len(traced) == 2  # once again, not in every thread
 
 
 @pytest.mark.skipif(_cores() < 2, reason="of one core")

@@ -8,6 +8,8 @@ from typing import Any
 import equinox as eqx
 import jax
 
+from fullfield._core.cores import MET
+
 
 # A normalising flow is thousands of small operations. With these its training compiles in two thirds of the time on a CPU, and
 # runs up to a quarter slower (JAX 0.10.2).
@@ -42,3 +44,4 @@ def make_room(share: float = 0.5) -> None:
         return
     if used > share * granted:
         jax.clear_caches()
+        MET.clear()

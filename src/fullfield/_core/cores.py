@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 X = TypeVar("X")
 Y = TypeVar("Y")
-_MET: set[Hashable] = set()
+MET: set[Hashable] = set()  # programs that are compiled
 
 
 def on_every_core(work: Callable[[X], Y], inputs: Iterable[X], *, met: bool = False) -> Iterator[Y]:
@@ -49,8 +49,8 @@ def each_row(program: Callable[[X], Y], rows: X) -> Y:
         return _batch(program, rows)
     each = _apart(rows)
     kind = jax.tree.structure((program, each[0])), *(jnp.shape(leaf) for leaf in jax.tree.leaves((program, each[0])))
-    met = kind in _MET
-    _MET.add(kind)
+    met = kind in MET
+    MET.add(kind)
     return _together(list(on_every_core(program, each, met=met)))
 
 
