@@ -152,5 +152,17 @@ def test_bad_input_is_refused():
         OnlineSimulations(LinearGaussian(), batch_size=4, steps_per_epoch=0)
     data = data.copy()
     data[7, 3] = np.nan
-    with pytest.raises(DataError, match="NaN or infinity in 1 of 96 examples, first at 7"):
+    with pytest.raises(DataError, match="NaN or infinity in 1 of 96 examples, first at row 7"):
         StoredSimulations(theta, data, batch_size=8)
+
+
+def test_what_is_streamed_is_looked_at_when_it_is_read(tmp_path, key):
+    theta, data = numbered()
+    data = data.copy()
+    data[47, 3] = np.nan
+    array = zarr.create_array(tmp_path / "data.zarr", shape=data.shape, chunks=(10, 25), dtype="float32")
+    array[:] = data
+    simulations = StoredSimulations(theta, array, batch_size=8, memory=9599)
+    with pytest.raises(DataError, match="NaN or infinity in 1 of 10 examples, first at row 47"):
+        visited(simulations, key)
+    visited(StoredSimulations(theta, array, batch_size=8, memory=3999, rows=np.arange(40, 80)[np.arange(40) != 7]), key)

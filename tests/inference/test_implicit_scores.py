@@ -8,10 +8,11 @@ import numpy as np
 import numpyro.distributions as dist
 import pytest
 
-from fullfield._core import ConfigurationError, ShapeError
+from fullfield._core import ConfigurationError, DataError, ShapeError
 from fullfield.datasets import StoredSimulations
 from fullfield.inference.implicit import (
     choose,
+    guarded,
     simulate_with_scores,
     train_folds,
     train_nle,
@@ -88,20 +89,45 @@ def test_simulations_come_with_their_scores(key):
 
 
 def test_folds_hold_out_every_simulation_once(truth, key, tmp_path):
-    """Log-probabilities of unseen simulations: those of the exact posterior, less what 60 simulations leave open."""
-    theta, data, _ = (array[:60] for array in truth)
-    settings = {"key": key, "train": functools.partial(train_npe, density=SMALL), "folds": 3, "steps": 400}
-    posterior, found = train_folds(WORLD.parameters, theta, data, checkpoint=tmp_path, **settings)
+    """Log-probabilities of unseen simulations: those of the exact posterior, less what 61 simulations leave open."""
+    theta, data, _ = (array[:61] for array in truth)
+    settings = {"key": key, "density": SMALL, "folds": 3, "steps": 400, "checkpoint": tmp_path / "folds"}
+    posterior, found, history = train_folds(WORLD.parameters, theta, data, **settings)
     assert len(posterior.members) == 3
+    theta, data = theta[:60], data[:60]  # of one that is left over nothing is said
+    prior = jax.vmap(WORLD.parameters.log_prob)(theta)
     for fold, member in enumerate(posterior.members):
-        np.testing.assert_allclose(
-            found[fold::3], jax.vmap(member.log_prob)(theta[fold::3], data[fold::3]), rtol=1e-4, atol=1e-4
-        )
+        expected = guarded(jax.vmap(member.log_prob)(theta, data), prior, 61)[fold::3]
+        np.testing.assert_allclose(found[fold::3], expected, rtol=1e-4, atol=1e-4)
+    # Training stopped where these are best; its loss is that of unconstrained coordinates.
+    volume = jnp.mean(jax.vmap(WORLD.parameters.log_det_unconstrained)(theta))
+    assert volume - found.mean() == pytest.approx(history.best, abs=1e-4)
+    again = train_folds(WORLD.parameters, *(array[:61] for array in truth[:2]), **settings)[1]
+    np.testing.assert_array_equal(found, again)
     gaussians = [dist.MultivariateNormal(*WORLD.posterior(one)) for one in data]
     exact = np.mean([gaussian.log_prob(t) for gaussian, t in zip(gaussians, theta, strict=True)])
     assert -0.6 < found.mean() - exact < 0.1
     with pytest.raises(ConfigurationError, match="number of simulations, 60"):
         train_folds(WORLD.parameters, theta, data, key=key, folds=61)
+    with pytest.raises(DataError, match="at least 7"):
+        train_folds(WORLD.parameters, theta[:8], data[:8], key=key, folds=4)
+    with pytest.raises(ShapeError, match="longer than 2"):
+        train_folds(WORLD.parameters, theta, data[:, :2], key=key, score_weight=1.0)
+
+
+def test_folds_share_nothing_but_their_end(truth, key):
+    """Several trainings at once are several trainings: one fold's weights do not depend on what the others see."""
+    theta, data = np.asarray(truth[0][:40]), np.asarray(truth[1][:40])
+    changed = theta.copy()
+    changed[0] += 1.0  # fold 0 of 4 holds it out
+    settings = {"key": key, "density": SMALL, "folds": 4, "steps": 1}
+    first, second = (train_folds(WORLD.parameters, t, data, **settings)[0].members[0] for t in (theta, changed))
+    np.testing.assert_allclose(*(one.log_prob(jnp.asarray(theta[1]), data[1]) for one in (first, second)), rtol=1e-4)
+
+
+def test_one_miss_decides_no_mean():
+    values, prior = np.array([1.0, -1e4]), np.full(2, -2.0)
+    np.testing.assert_allclose(guarded(values, prior, 50), np.log([0.98 * np.e + np.exp(-2) / 50, np.exp(-2) / 50]), rtol=1e-5)
 
 
 @pytest.mark.slow

@@ -45,11 +45,13 @@ def test_every_cell_is_measured_once_and_reported(tmp_path):
 
 
 def test_a_stopped_study_continues_and_other_inputs_are_measured_again(tmp_path):
-    calls = []
+    calls, told = [], []
     with pytest.raises(KeyboardInterrupt):
         run_study(study(calls, broken="b/1"), Configuration(), create(tmp_path / "run", Configuration()))
-    report = run_study(study(calls), Configuration(), resume(tmp_path / "run", Configuration()))
+    again = resume(tmp_path / "run", Configuration())
+    report = run_study(study(calls), Configuration(), again, progress=lambda *stage, **numbers: told.append(stage))
     assert calls == ["a/1", "a/22", "b/1", "b/1"]
+    assert told == [("measuring", 0, 3), ("measuring", 3, 3)], "what is finished says nothing about the time that is left"
     assert len(report.numbers) == 3
     run_study(study(calls, inputs=2), Configuration(), resume(tmp_path / "run", Configuration()))
     assert calls[4:] == ["a/1", "a/22", "b/1"]

@@ -33,7 +33,7 @@ class StoredSimulations(AbstractSimulations):
 
     Raises:
         ShapeError: `theta` and `data` differ in length.
-        DataError: there is no example, or one is not finite.
+        DataError: there is no example, or one is not finite; data read from disk are looked at when they are read.
         ConfigurationError: a size is not positive.
     """
 
@@ -67,12 +67,12 @@ class StoredSimulations(AbstractSimulations):
         self.passes, self.steps_per_epoch = passes, passes * steps
         self.augment, self.memory = augment, memory
         theta = np.asarray(theta[...])
-        _check_finite("theta", theta[rows])
+        _check_finite("theta", theta[rows], rows)
         if rows.size * _example_bytes(data) > memory:
             self.theta, self.data, self.rows = theta, data, np.sort(rows)
         else:
             chosen = read_rows(data, rows)
-            _check_finite("data", chosen)
+            _check_finite("data", chosen, rows)
             self.theta, self.data, self.rows = jnp.asarray(theta[rows]), jnp.asarray(chosen), None
 
     def shards(self, key: Key[Array, ""]) -> Iterator[AbstractShard]:
@@ -120,6 +120,7 @@ class StoredSimulations(AbstractSimulations):
             stop = filled + mine.size
             theta[filled:stop] = self.theta[mine]
             data[filled:stop] = np.asarray(self.data[start : start + chunk])[mine - start]
+            _check_finite("data", data[filled:stop], mine)
             filled = stop
             while filled >= size and remaining:
                 yield self._emit(theta, data, random, size)
@@ -176,12 +177,12 @@ def _rows_per_chunk(data: Any) -> int:
     return chunks[0] if chunks else max(1, 2**24 // _example_bytes(data))
 
 
-def _check_finite(name: str, values: np.ndarray) -> None:
+def _check_finite(name: str, values: np.ndarray, rows: np.ndarray) -> None:
     bad = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
     if bad.any():
         raise DataError(
             name,
             expected="finite numbers",
-            got=f"NaN or infinity in {bad.sum()} of {bad.size} examples, first at {bad.argmax()}",
+            got=f"NaN or infinity in {bad.sum()} of {bad.size} examples, first at row {rows[bad.argmax()]}",
             remedy="Leave these simulations out or mend the simulator.",
         )

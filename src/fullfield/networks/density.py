@@ -287,7 +287,7 @@ def smooth_flow(
     layers: int = 4,
     width: int = 64,
     depth: int = 2,
-    ramps: int = 8,
+    ramps: int = 12,
 ) -> ConditionalFlow:
     """Coupling flow of sigmoid ramps (arXiv:2110.00351) behind a Gaussian head: infinitely differentiable, for scores.
 

@@ -22,8 +22,8 @@ class RampElement(AbstractElement):
         interval: their centres start evenly between ± this.
     """
 
-    ramps: int = eqx.field(default=8, static=True)
-    interval: float = eqx.field(default=2.5, static=True)
+    ramps: int = eqx.field(default=12, static=True)
+    interval: float = eqx.field(default=4.0, static=True)
 
     @property
     def n_raw(self) -> int:
@@ -35,7 +35,7 @@ class RampElement(AbstractElement):
         spacing = 2 * self.interval / self.ramps
         centres = spacing * (jnp.arange(self.ramps) - (self.ramps - 1) / 2)
         width = spacing * jnp.exp(soft_clamp(widths, 4.0))
-        # All zeros: ramps as tall as the line's missing half, hence nearly the identity.
+        # All zeros: ramps as tall as the line's missing part, hence nearly the identity wherever a Gaussian has draws.
         height = 0.5 * START * spacing * jnp.exp(soft_clamp(heights, 6.0))
         log_slope = jnp.log1p(-START) + soft_clamp(raw[0], 6.0)
         return log_slope, raw[1], height, centres + places, width
@@ -67,4 +67,4 @@ class RampElement(AbstractElement):
         return x, -self.forward(x, raw)[1]
 
 
-START = 0.5  # fraction of the slope that the ramps make up when all numbers are zero
+START = 0.8  # fraction of the slope that the ramps make up when all numbers are zero

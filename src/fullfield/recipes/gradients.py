@@ -20,7 +20,7 @@ class GradientsConfiguration(Configuration):
     budgets: tuple[int, ...] = Field(default=(20, 50, 100, 200, 500, 1000), description="simulations, in rising order")
     seeds: PositiveInt = Field(default=5, description="independent sets of simulations per budget")
     weight: PositiveFloat = Field(
-        default=10.0,
+        default=3.0,
         description="of the score term, more than its default of 0.1 as few simulations ask for; the check turns it off",
     )
     steps: PositiveInt = Field(default=2000, description="most training steps")

@@ -17,7 +17,7 @@ from fullfield.compression import standardising, train_vmim
 from fullfield.datasets import StoredSimulations
 from fullfield.diagnostics import Number, Report
 from fullfield.inference import AbstractPosterior, sample_many
-from fullfield.inference.implicit import choose, simulate_with_scores, train_folds
+from fullfield.inference.implicit import choose, guarded, simulate_with_scores, train_folds
 from fullfield.networks import apply_many, MLP, smooth_flow
 from fullfield.recipes.gradients import GradientsConfiguration, REFERENCE
 from fullfield.recipes.problem import Illustration
@@ -91,7 +91,7 @@ def _cell(configuration, task, budget, seed):
         key = jax.random.fold_in(stream(jax.random.key(configuration.seed), f"{task} budget {budget}"), seed)
         values, checked = {}, []
         for name, weight in (("without", 0.0), ("with", configuration.weight)):
-            posterior, held_out = train_folds(
+            posterior, held_out, _ = train_folds(
                 parameters, theta, rows,
                 key=key, density=smooth_flow, score_weight=weight, steps=configuration.steps,
                 checkpoint=folder / name, progress=progress, stage=f"{task}, {budget}, {name} scores",
@@ -136,14 +136,11 @@ def _density_sets(configuration, budget, key):
 
 
 def _mean_log_prob(posterior: AbstractPosterior, test: tuple[Float[Array, "n p"], Float[Array, "n s"]], budget: int) -> float:
-    """Mean log density of test pairs under the posterior, a share of one in `budget` of the prior mixed in.
-
-    So many simulations cannot exclude what happens less often; without the share, single test pairs decide the mean.
-    """
+    """Mean log density of test pairs under the posterior, a share of one in `budget` of the prior mixed in."""
     theta, summaries = (np.asarray(array) for array in test)
     values = np.asarray(apply_many(posterior.log_prob, theta, summaries, batch_size=256), np.float64)
     prior = np.asarray(jax.vmap(posterior.parameters.log_prob)(jnp.asarray(theta)), np.float64)
-    return float(np.mean(np.logaddexp(np.log1p(-1 / budget) + values, prior - np.log(budget))))
+    return float(np.mean(guarded(values, prior, budget)))
 
 
 def _distances(posterior, observed, task, configuration, key):

@@ -103,13 +103,17 @@ def run_study(
         ConfigurationError: another process writes to the directory.
     """
     with directory.locked():
-        found, done, total = {}, 0, sum(cell.effort for cell in study.cells)
-        for cell in study.cells:
-            progress("measuring", done, total)
+        # What is finished takes no time, and would make the time that is left look short.
+        efforts = [0 if _finished(cell, directory) else cell.effort for cell in study.cells]
+        found, done, total = {}, 0, sum(efforts)
+        for cell, effort in zip(study.cells, efforts, strict=True):
+            if effort:
+                progress("measuring", done, total)
             make_room()
             found[cell.name] = _measure(cell, directory, progress)
-            done += cell.effort
-        progress("measuring", total, total)
+            done += effort
+        if total:
+            progress("measuring", total, total)
         start = time.perf_counter()
         pictures = study.illustrate(found, directory)
         for picture in pictures:
@@ -125,6 +129,11 @@ def run_study(
         )  # fmt: skip
         write_report(directory.report, report)
     return report
+
+
+def _finished(cell: Cell, directory: RunDirectory) -> bool:
+    name = cell.name.replace("/", ".")
+    return directory.finished(name, digest(name, cell.inputs))
 
 
 def _measure(cell: Cell, directory: RunDirectory, progress: Progress) -> Measured:

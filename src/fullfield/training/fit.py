@@ -1,5 +1,6 @@
 """The one function that trains: any module, any loss, any source of simulations."""
 
+import dataclasses
 import functools
 import math
 import os
@@ -59,6 +60,7 @@ def fit(
     simulations: AbstractSimulations,
     *,
     validation: AbstractSimulations,
+    measure: Loss | None = None,
     key: Key[jax.Array, ""],
     optimiser: optax.GradientTransformation | None = None,
     max_epochs: int = 100,
@@ -80,6 +82,7 @@ def fit(
         loss: what to minimise, a mean over the batch.
         simulations: where training examples come from.
         validation: where held-out examples come from.
+        measure: what held-out examples are measured by; `loss` if not given.
         key: scalar key.
         optimiser: any optax transformation; `cosine_adam(1e-3, all steps)` if not given.
         max_epochs: most epochs.
@@ -110,11 +113,12 @@ def fit(
     state, best, history = training.start(weights), weights, History()
     file = None
     if checkpoint is not None:
-        settings = {"module": module, "loss": loss, "optimiser": optimiser, "average": average, "key": key}
+        settings = {"module": module, "loss": loss, "measure": measure, "optimiser": optimiser, "average": average, "key": key}
         sources = {"simulations": simulations.identity, "validation": validation.identity}
         file = checkpoints.Checkpoint(checkpoint, checkpoints.configuration_of(settings | sources))
         state, best, history = file.read(state, best)
     state, best, training = training.everywhere((state, best, training))
+    judge = training if measure is None else dataclasses.replace(training, loss=measure)
     all_steps = choose_steps(training, state, simulations, max_epochs * simulations.steps_per_epoch)
     saved = time.monotonic()
     try:
@@ -124,7 +128,7 @@ def fit(
             new, train_loss = train_epoch(training, state, simulations, epoch_key, all_steps)
             _check_finite(train_loss, "loss", epoch)
             candidate = new.averaged()
-            held_out = held_out_loss(training, candidate, validation, stream(key, "held-out"), all_steps)
+            held_out = held_out_loss(judge, candidate, validation, stream(key, "held-out"), all_steps)
             _check_finite(held_out, "held-out loss", epoch)
             used = simulations.cost(epoch + 1) + validation.cost(1)
             # One assignment: an interruption finds either the whole epoch done or nothing of it.

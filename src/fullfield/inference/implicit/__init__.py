@@ -1,7 +1,7 @@
 """Inference from simulations alone."""
 
 from fullfield.inference.implicit.amortised import train_amortised
-from fullfield.inference.implicit.choose import Choice, choose, train_with_scores
+from fullfield.inference.implicit.choose import Choice, choose, guarded, train_with_scores
 from fullfield.inference.implicit.ensemble import stack
 from fullfield.inference.implicit.fmpe import train_fmpe
 from fullfield.inference.implicit.folds import train_folds
@@ -36,6 +36,7 @@ __all__ = [
     "Rounds",
     "TruncatedPrior",
     "choose",
+    "guarded",
     "sequential",
     "simulate_with_scores",
     "stack",

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 
 import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
@@ -45,6 +46,21 @@ def choose(without: Float[np.ndarray, " n"], with_scores: Float[np.ndarray, " n"
     gains = np.asarray(with_scores, float) - np.asarray(without, float)
     gain, error = float(gains.mean()), float(gains.std(ddof=1) / gains.size**0.5) if gains.size > 1 else math.inf
     return Choice(gain > max(MARGIN, 2 * error), gain, error)
+
+
+def guarded(
+    values: Float[Array | np.ndarray, " n"], log_prior: Float[Array | np.ndarray, " n"], simulations: int
+) -> Float[Array, " n"]:
+    """Log density with a share of one in so many simulations of the prior mixed in.
+
+    What happens less often the simulations cannot exclude, and a single one that a sharp density misses would decide a mean.
+
+    Args:
+        values: log densities of a posterior.
+        log_prior: those of the prior, in the same coordinates.
+        simulations: how many the posterior was trained on.
+    """
+    return jnp.logaddexp(jnp.log1p(-1.0 / simulations) + values, log_prior - jnp.log(1.0 * simulations))
 
 
 def held_out_log_probs(

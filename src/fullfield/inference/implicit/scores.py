@@ -51,11 +51,18 @@ def simulate_with_scores(
 
     def one(key):
         theta = model.parameters.sample(stream(key, "prior"))
-        latents, data = model.simulate_with_latents(stream(key, "data"), theta)
-        summary = data if summarise is None else summarise(data)
-        return theta, jnp.concatenate([summary, model.score(theta, latents, data)])
+        return theta, summary_and_score(model, stream(key, "data"), theta, summarise)
 
     return jax.lax.map(one, jax.random.split(key, n), batch_size=even_batch(n, model.batch_size))
+
+
+def summary_and_score(
+    model: AbstractExplicitModel, key: Key[Array, ""], theta: Float[Array, " p"], summarise: Callable | None = None
+) -> Float[Array, " columns"]:
+    """Simulate at `theta`: summary (s,) and joint score (p,) side by side."""
+    latents, data = model.simulate_with_latents(key, theta)
+    summary = data if summarise is None else summarise(data)
+    return jnp.concatenate([summary, model.score(theta, latents, data)])
 
 
 class AbstractDensityLoss(eqx.Module):

@@ -17,9 +17,10 @@ from fullfield.inference.implicit.confined import confine
 from fullfield.inference.implicit.finite import finite_rows
 from fullfield.inference.implicit.proposals import AbstractProposal, PosteriorProposal, truncate
 from fullfield.inference.implicit.sampled import AbstractSampledPosterior
+from fullfield.inference.implicit.scores import summary_and_score
 from fullfield.inference.observation import check_observation, warn_if_outside
 from fullfield.inference.posterior import AbstractPosterior, EnsemblePosterior
-from fullfield.simulators import AbstractForwardModel, even_batch
+from fullfield.simulators import AbstractExplicitModel, AbstractForwardModel, even_batch
 from fullfield.training import History
 
 
@@ -59,6 +60,7 @@ def sequential(
     rounds: int,
     simulations: int,
     summarise: Callable | None = None,
+    scores: bool = False,
     batch_size: int = 256,
     leave_out: bool = False,
     local: bool = False,
@@ -79,6 +81,8 @@ def sequential(
         rounds: number of rounds.
         simulations: in each round.
         summarise: data to summary (s,), the data themselves if not given.
+        scores: whether `train` is given joint scores beside the summaries: `train_with_scores`, which keeps them where they
+            help, or one of the others with a `score_weight`.
         batch_size: of the training.
         leave_out: whether simulations that are not finite are left out and counted, or refused.
         local: whether simulations of earlier rounds are forgotten outside the region where the last posterior has all but a
@@ -94,7 +98,8 @@ def sequential(
         The posterior given summaries, good near the observation's alone, and what was used.
 
     Raises:
-        ConfigurationError: the folder is of another run, or there are too few simulations or rounds.
+        ConfigurationError: the folder is of another run, there are too few simulations or rounds, or scores are asked of a
+            model that has none.
         DataError: simulations are not finite, and `leave_out` is not set.
         ShapeError: the observation has another shape than the model's data.
 
@@ -104,10 +109,14 @@ def sequential(
     if rounds < 1 or simulations < 2 * HELD_OUT:
         expected = f"at least one round of {2 * HELD_OUT} simulations"
         raise ConfigurationError("rounds, simulations", expected=expected, got=(rounds, simulations))
+    if scores and not isinstance(model, AbstractExplicitModel):
+        expected = "an explicit model, whose density has a gradient"
+        raise ConfigurationError("scores", expected=expected, got=type(model).__name__, remedy="Leave scores=True out.")
     check_observation(observation, model.data_shape)
     summarise = summarise or eqx.nn.Identity()
     observed = summarise(jnp.asarray(observation))
-    identity = digest(train, model, observed, summarise, simulations, key, batch_size, leave_out, local, hold_out)
+    identity = digest(train, model, observed, summarise, simulations, key, batch_size, leave_out, local, hold_out, scores)
+    columns = observed.size + (model.parameters.size if scores else 0)
     folder = None if directory is None else pathlib.Path(directory)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -117,10 +126,10 @@ def sequential(
         name = f"round {number} of {rounds}"
         file = None if folder is None else folder / f"round-{number}.simulations"
         earlier = (number - 1) * simulations
-        made = _read(file, identity, (simulations, model.parameters.size), (simulations, *observed.shape), earlier)
+        made = _read(file, identity, (simulations, model.parameters.size), (simulations, columns), earlier)
         if made is None:
             progress(f"{name}: simulating", 0, simulations)
-            made = _simulate(model, summarise, posterior, observed, round_key, simulations)
+            made = _simulate(model, summarise, posterior, observed, round_key, simulations, scores)
             made = (*made, _near(posterior, observed, round_key, sets) if local else np.ones(earlier, bool))
             if file is not None:
                 save_module(file, made, {"kind": "round", "identity": identity})
@@ -129,7 +138,7 @@ def sequential(
         rows = finite_rows(*pair, leave_out=leave_out)
         sets.append((*pair, rows))
         if number == 1:
-            warn_if_outside(observed, pair[1][rows])
+            warn_if_outside(observed, pair[1][rows, : observed.size])
         left_out.append(simulations - len(rows))
         # An earlier round is trained only where the next one's simulations are still to be proposed.
         posterior = None
@@ -158,7 +167,7 @@ def _train(train, model, chosen, hold_out, batch_size, key, number, folder, prog
     # The first tenth of every round is held out.
     source = gathered(lambda n: slice(n // HELD_OUT if hold_out else 0, None))
     held_out = gathered(lambda n: slice(n // HELD_OUT)) if hold_out else source
-    return train(
+    posterior, history, *_ = train(
         model.parameters,
         source,
         held_out,
@@ -167,21 +176,25 @@ def _train(train, model, chosen, hold_out, batch_size, key, number, folder, prog
         progress=progress,
         stage=f"round {number}",
     )
+    return posterior, history
 
 
-def _simulate(model, summarise, posterior, observed, key, n):
+def _simulate(model, summarise, posterior, observed, key, n, scores):
     if posterior is None:
         theta = model.parameters.sample(stream(key, "prior"), (n,))
     else:
         theta = proposal_from(posterior, observed, key=stream(key, "proposal")).draw(stream(key, "draws"), n)
     model.parameters.check(theta)
     keys = jax.random.split(stream(key, "simulations"), n)
-    return np.asarray(theta), np.asarray(_summaries(model, summarise, keys, theta))
+    return np.asarray(theta), np.asarray(_rows(model, summarise, keys, theta, scores))
 
 
 @eqx.filter_jit
-def _summaries(model, summarise, keys, theta):
-    one = lambda pair: summarise(model.simulate_at(*pair))  # noqa: E731
+def _rows(model, summarise, keys, theta, scores):
+    def one(pair):
+        key, theta = pair
+        return summary_and_score(model, key, theta, summarise) if scores else summarise(model.simulate_at(key, theta))
+
     return jax.lax.map(one, (keys, theta), batch_size=even_batch(len(theta), model.batch_size))
 
 
