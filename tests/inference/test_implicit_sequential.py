@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
+import optax
 import pytest
 from scipy import stats
 
@@ -186,20 +187,24 @@ def test_an_interrupted_run_continues_identically(whole, observation, tmp_path):
 
 
 def test_rounds_with_scores_find_the_exact_posterior_from_fewer_simulations(observation):
-    """From 120 simulations the exact scores of a linear model give the Gaussian to a few per cent, parameters alone to ten."""
+    """The untrained regression on 120 simulations: scores of a linear model give the Gaussian, parameters alone do not."""
     mean, covariance = ALL_NOISE.posterior(observation)
     sigma = np.sqrt(np.diag(covariance))
     settings = {"key": jax.random.key(0), "rounds": 2, "simulations": 60, "batch_size": 60}
 
     def distance(train, **more):
         posterior, _ = sequential(
-            functools.partial(train, density=smooth_flow, max_epochs=1), ALL_NOISE, observation, **settings, **more
+            functools.partial(train, density=smooth_flow, max_epochs=1, optimiser=optax.sgd(0.0)),
+            ALL_NOISE,
+            observation,
+            **settings,
+            **more,
         )
         draws = np.asarray(posterior.sample(jax.random.key(1), observation, 4000))
         return np.concatenate([(draws.mean(0) - mean) / sigma, draws.std(0) / sigma - 1])
 
     scored = distance(functools.partial(train_npe, score_weight=0.1), scores=True)
-    assert np.abs(scored).max() < 0.08  # four errors of 4000 draws, and one step of training
+    assert np.abs(scored).max() < 0.08  # four errors of 4000 draws, and of the nearly Gaussian flow
     assert np.abs(distance(train_npe)).max() > 0.1
 
 
