@@ -212,7 +212,16 @@ def test_the_check_of_scores_works_in_rounds(observation):
     train = functools.partial(train_with_scores, density=smooth_flow, max_epochs=2)
     posterior, used = sequential(train, WORLD, observation, scores=True, **(SETTINGS | {"rounds": 2}))
     assert posterior.sample(jax.random.key(1), observation, 10).shape == (10, 2)
-    assert len(used.histories) == 2
+    assert len(used.histories) == len(used.choices) == 2
+
+
+def test_scores_and_trainings_that_do_not_fit_are_refused(observation):
+    settings = SETTINGS | {"rounds": 1}
+    for train, scores in ((TRAIN, True), (functools.partial(TRAIN, score_weight=0.1), False)):
+        with pytest.raises(ConfigurationError, match="scores"):
+            sequential(train, WORLD, observation, scores=scores, **settings)
+    with pytest.raises(ConfigurationError, match="hold_out"):
+        sequential(train_with_scores, WORLD, observation, scores=True, hold_out=False, **settings)
 
 
 def test_scores_are_refused_where_there_are_none(observation):

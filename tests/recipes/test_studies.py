@@ -54,7 +54,8 @@ def test_what_scores_save_is_read_off_the_curve_without_them(helped):
         return {
             "log_prob/without": plain,
             "log_prob/with": scored,
-            "used": float(helped),
+            "gain": float(helped),
+            "gain_error": 0.5,
             "c2st/with/1": 0.6,
             "c2st/without/1": 0.7,
         }
@@ -67,6 +68,20 @@ def test_what_scores_save_is_read_off_the_curve_without_them(helped):
     assert numbers["never_worse/two_moons"].verdict == "pass"
     assert numbers["c2st/two_moons/without/50"].value == pytest.approx(0.7)
     assert numbers["c2st/two_moons/chosen/50"].value == pytest.approx(0.6 if helped else 0.7)
+
+
+def test_nothing_is_saved_where_scores_are_not_used_and_more_simulations_happen_to_be_worse():
+    plain = {20: 1.0, 50: 0.9, 100: 1.5, 400: 2.0}
+
+    def cell(task, budget, seed):
+        return {"log_prob/without": plain[int(budget)], "log_prob/with": 3.0, "gain": 0.0, "gain_error": 0.1}
+
+    numbers = judged("gradients", cell, tasks=("two_moons",), budgets=tuple(plain), seeds=5)
+    assert all(numbers[f"saved/two_moons/{budget}"].value <= 1 for budget in plain)
+    # Scatter between sets of simulations is the error of what is saved.
+    varied = lambda *of: cell(*of) | {"log_prob/with": 1.0 + 0.2 * int(of[2]), "gain": 1.0}  # noqa: E731
+    numbers = judged("gradients", varied, tasks=("two_moons",), budgets=tuple(plain), seeds=5)
+    assert 0.1 < numbers["saved/two_moons/20"].uncertainty < 2
 
 
 def lensing_cell(group, name, seed=None):

@@ -116,6 +116,18 @@ def test_early_stopping_keeps_the_best_weights(linear, key):
     assert epochs == [("overfitting", i + 1, 500) for i in range(history.epochs)]
 
 
+def test_held_out_examples_may_be_measured_by_another_loss(stored, linear, key, tmp_path):
+    """A measure that prefers small weights keeps the first epoch, the loss the last."""
+    settings = {"validation": stored, "key": key, "optimiser": optax.adam(0.01), "max_epochs": 5}
+    small = lambda module, theta, data, *, key: jnp.sum(module.weight**2) + 0 * jnp.sum(data)  # noqa: E731
+    start = eqx.tree_at(lambda net: net.weight, linear, jnp.zeros((2, 4)))
+    file = tmp_path / "small"
+    assert fit(start, squared_error, stored, **settings)[1].best_epoch == 4
+    assert fit(start, squared_error, stored, measure=small, checkpoint=file, **settings)[1].best_epoch == 0
+    with pytest.raises(ConfigurationError, match="measure"):
+        fit(start, squared_error, stored, measure=squared_error, checkpoint=file, **settings)
+
+
 def test_equal_trainings_share_their_programs(stored, linear, key):
     traces = []
 

@@ -17,8 +17,9 @@ from fullfield.compression import standardising, train_vmim
 from fullfield.datasets import StoredSimulations
 from fullfield.diagnostics import Number, Report
 from fullfield.inference import AbstractPosterior, sample_many
-from fullfield.inference.implicit import choose, guarded, simulate_with_scores, train_folds
-from fullfield.networks import apply_many, MLP, smooth_flow
+from fullfield.inference.implicit import Choice, choose, guarded, simulate_with_scores, train_folds
+from fullfield.inference.implicit.choose import held_out_log_probs
+from fullfield.networks import MLP, smooth_flow
 from fullfield.recipes.gradients import GradientsConfiguration, REFERENCE
 from fullfield.recipes.problem import Illustration
 from fullfield.recipes.rundir import RunDirectory
@@ -29,7 +30,7 @@ from fullfield.simulators.tasks import observation, reference, TASKS
 
 
 SUMMARY_SIMULATIONS, SUMMARY_EPOCHS = 20_000, 40
-FEW = 100
+FEW, BOOTSTRAPS = 100, 400
 LEAST_SEEDS = 5  # below, scatter between sets of simulations decides
 DENSITY = "two_moons_density"
 
@@ -102,7 +103,7 @@ def _cell(configuration, task, budget, seed):
             distances = _distances(posterior, observed, task, configuration, key)
             values |= {f"c2st/{name}/{number}": value for number, value in distances}
         choice = choose(*checked)
-        values |= {"used": float(choice.used), "gain": choice.gain, "gain_error": choice.error}
+        values |= {"gain": choice.gain, "gain_error": choice.error}
         return Measured(values, simulations=budget, gradients=budget)
 
     return Cell(f"{task}/{budget}/{seed}", (task, budget, seed, settings), measure)
@@ -138,7 +139,7 @@ def _density_sets(configuration, budget, key):
 def _mean_log_prob(posterior: AbstractPosterior, test: tuple[Float[Array, "n p"], Float[Array, "n s"]], budget: int) -> float:
     """Mean log density of test pairs under the posterior, a share of one in `budget` of the prior mixed in."""
     theta, summaries = (np.asarray(array) for array in test)
-    values = np.asarray(apply_many(posterior.log_prob, theta, summaries, batch_size=256), np.float64)
+    values = held_out_log_probs(posterior, theta, summaries)
     prior = np.asarray(jax.vmap(posterior.parameters.log_prob)(jnp.asarray(theta)), np.float64)
     return float(np.mean(guarded(values, prior, budget)))
 
@@ -168,11 +169,13 @@ def _judge(configuration: GradientsConfiguration, found: Mapping[str, Measured])
                 Number(f"log_prob/{task}/{side}/{budget}", float(row.mean()), _error(row))
                 for budget, row in zip(configuration.budgets, values, strict=True)
             ]
-        enough = configuration.seeds >= LEAST_SEEDS
-        for budget, saved in zip(configuration.budgets, _saved(configuration.budgets, sides), strict=True):
-            numbers.append(Number(f"saved/{task}/{budget}", saved, bar=">= 2" if budget <= FEW and enough else None))
-        worst = (sides["chosen"] - sides["without"]).mean(axis=1).min()
-        numbers.append(Number(f"never_worse/{task}", float(worst), bar=">= 0" if enough else None))
+        enough, largest = configuration.seeds >= LEAST_SEEDS, configuration.budgets[-1]
+        for budget, saved, error in zip(configuration.budgets, *_saved(configuration.budgets, sides), strict=True):
+            barred = enough and budget <= FEW and 2 * budget <= largest
+            numbers.append(Number(f"saved/{task}/{budget}", saved, error, bar=">= 2" if barred else None))
+        gains = sides["chosen"] - sides["without"]
+        worst = gains[gains.mean(axis=1).argmin()]
+        numbers.append(Number(f"never_worse/{task}", float(worst.mean()), _error(worst), bar=">= 0" if enough else None))
         numbers += _c2st(configuration, found, task)
     return Report(tuple(numbers))
 
@@ -209,7 +212,9 @@ def _log_prob(values, side):
 
 def _trained(values, side):
     """The training that the check on held-out simulations chose, if `side` is "chosen"."""
-    return ("with" if values["used"] else "without") if side == "chosen" else side
+    if side != "chosen":
+        return side
+    return "with" if Choice(values["gain"], values["gain_error"]).used else "without"
 
 
 def _c2st(configuration, found, task):
@@ -225,10 +230,20 @@ def _c2st(configuration, found, task):
 def _saved(budgets, sides):
     """How many times more simulations training without scores needs for the log probability that scores reach at each budget.
 
-    Interpolated in the logarithm of the budget; beyond the largest one it is a lower limit.
+    Interpolated in the logarithm of the budget; beyond the largest one it is a lower limit, and below what the smallest one
+    reaches an upper limit. The errors are those of sets of simulations drawn anew from those at hand.
     """
-    logs, plain = np.log(budgets), np.maximum.accumulate(sides["without"].mean(axis=1))
-    return [float(ratio) for ratio in np.exp(np.interp(sides["chosen"].mean(axis=1), plain, logs) - logs)]
+
+    def ratios(sets):
+        plain = np.maximum.accumulate(sides["without"][:, sets].mean(axis=1))
+        rises = np.r_[True, np.diff(plain) > 0]  # more simulations that reach no more are never needed
+        needed = np.interp(sides["chosen"][:, sets].mean(axis=1), plain[rises], logs[rises])
+        return np.exp(needed - logs)
+
+    logs, seeds = np.log(budgets), sides["without"].shape[1]
+    again = np.random.default_rng(0).integers(seeds, size=(BOOTSTRAPS, seeds))
+    errors = np.std([ratios(sets) for sets in again], axis=0) if seeds > 1 else [None] * len(budgets)
+    return [float(ratio) for ratio in ratios(np.arange(seeds))], [None if e is None else float(e) for e in errors]
 
 
 def _error(row: np.ndarray) -> float | None:

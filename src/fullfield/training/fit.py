@@ -98,8 +98,8 @@ def fit(
 
     Raises:
         DivergenceError: a loss is not finite; says in which epoch.
-        ConfigurationError: a setting is impossible, or the checkpoint is of another module, loss, optimiser, key or data;
-            names the first difference.
+        ConfigurationError: a setting is impossible, or the checkpoint is of another module, loss, measure, optimiser, key or
+            data; names the first difference.
         DataError: the disk does not take the checkpoint.
         DamagedDataError: the checkpoint's bytes are not those written.
     """
@@ -113,7 +113,9 @@ def fit(
     state, best, history = training.start(weights), weights, History()
     file = None
     if checkpoint is not None:
-        settings = {"module": module, "loss": loss, "measure": measure, "optimiser": optimiser, "average": average, "key": key}
+        settings = {"module": module, "loss": loss, "optimiser": optimiser, "average": average, "key": key}
+        if measure is not None:
+            settings["measure"] = measure
         sources = {"simulations": simulations.identity, "validation": validation.identity}
         file = checkpoints.Checkpoint(checkpoint, checkpoints.configuration_of(settings | sources))
         state, best, history = file.read(state, best)

@@ -27,25 +27,31 @@ class Choice(eqx.Module):
     """What was chosen, and why.
 
     Args:
-        used: whether scores were used.
         gain: mean gain in held-out log-probability by scores.
         error: its standard error, from the same simulations seen by both.
     """
 
-    used: bool
     gain: float
     error: float
 
+    @property
+    def used(self) -> bool:
+        """Whether scores were used: where they help by `MARGIN` nats at least, and by more than one standard error."""
+        return self.gain > max(MARGIN, self.error)
+
 
 def choose(without: Float[np.ndarray, " n"], with_scores: Float[np.ndarray, " n"]) -> Choice:
-    """Whether scores helped: by `MARGIN` nats at least, and by more than two standard errors of the mean gain.
+    """Whether scores helped.
+
+    One standard error, since to leave out scores that help costs as much as to take some that do not. It is that of the
+    simulations; how far a second training would come out elsewhere is not in it.
 
     Args:
         without, with_scores: log-probability of each held-out simulation after either training.
     """
     gains = np.asarray(with_scores, float) - np.asarray(without, float)
     gain, error = float(gains.mean()), float(gains.std(ddof=1) / gains.size**0.5) if gains.size > 1 else math.inf
-    return Choice(gain > max(MARGIN, 2 * error), gain, error)
+    return Choice(gain, error)
 
 
 def guarded(
@@ -58,7 +64,7 @@ def guarded(
     Args:
         values: log densities of a posterior.
         log_prior: those of the prior, in the same coordinates.
-        simulations: how many the posterior was trained on.
+        simulations: as many as the posterior was trained on.
     """
     return jnp.logaddexp(jnp.log1p(-1.0 / simulations) + values, log_prior - jnp.log(1.0 * simulations))
 

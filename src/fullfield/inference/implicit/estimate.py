@@ -17,7 +17,7 @@ from fullfield._core import brief_jit, DataError, ShapeError, stream
 from fullfield._core.progress import Progress, silent
 from fullfield.datasets import AbstractShard, AbstractSimulations
 from fullfield.inference.implicit.mapped import FirstColumns, Mapped
-from fullfield.inference.implicit.scores import AbstractDensityLoss, mean_square_target, ScoreLoss
+from fullfield.inference.implicit.scores import AbstractDensityLoss, LEAST_MEAN_SQUARE, mean_square_target, ScoreLoss
 from fullfield.networks import AbstractDensity
 from fullfield.parameters import ParameterSpace
 from fullfield.training import cosine_adam, fit, History, Loss
@@ -156,7 +156,7 @@ def train_density(
             got=size + loss.parameters.size, remedy="Put the scores (n, p) behind the summaries (n, s).",
         )  # fmt: skip
     mean_square = mean_square_target(loss, simulations, size, key=stream(key, "scores"))
-    with_scores = ScoreLoss(loss, jnp.asarray(score_weight, float), jnp.maximum(mean_square, 1e-12))
+    with_scores = ScoreLoss(loss, jnp.asarray(score_weight, float), jnp.maximum(mean_square, LEAST_MEAN_SQUARE))
     held_out = Mapped(validation, FirstColumns(size)) if columns(validation, key) > size else validation
 
     begin = dataclasses.replace(make, loss=loss) if score_weight > 0 else make

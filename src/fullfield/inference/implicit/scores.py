@@ -30,6 +30,7 @@ from fullfield.simulators import AbstractExplicitModel, even_batch
 
 
 WEIGHT = 0.1
+LEAST_MEAN_SQUARE = 1e-12  # of scores that are all zero
 
 
 @eqx.filter_jit

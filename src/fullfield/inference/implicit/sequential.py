@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Key
 from fullfield._core import ConfigurationError, digest, load_module, read_header, save_module, stream
 from fullfield._core.progress import Progress, silent
 from fullfield.datasets import StoredSimulations
+from fullfield.inference.implicit.choose import Choice
 from fullfield.inference.implicit.confined import confine
 from fullfield.inference.implicit.finite import finite_rows
 from fullfield.inference.implicit.proposals import AbstractProposal, PosteriorProposal, truncate
@@ -34,11 +35,13 @@ class Rounds(eqx.Module):
         simulations: how many each round made.
         left_out: how many of them were not finite and left out.
         histories: of the rounds trained in this run, the last one always.
+        choices: of these too, whether scores were used, if `train` is `train_with_scores`.
     """
 
     simulations: tuple[int, ...]
     left_out: tuple[int, ...]
     histories: tuple[History, ...]
+    choices: tuple[Choice, ...] = ()
 
 
 def proposal_from(
@@ -82,7 +85,7 @@ def sequential(
         simulations: in each round.
         summarise: data to summary (s,), the data themselves if not given.
         scores: whether `train` is given joint scores beside the summaries: `train_with_scores`, which keeps them where they
-            help, or one of the others with a `score_weight`.
+            help, or `train_npe` or `train_nle` with a `score_weight`.
         batch_size: of the training.
         leave_out: whether simulations that are not finite are left out and counted, or refused.
         local: whether simulations of earlier rounds are forgotten outside the region where the last posterior has all but a
@@ -98,20 +101,15 @@ def sequential(
         The posterior given summaries, good near the observation's alone, and what was used.
 
     Raises:
-        ConfigurationError: the folder is of another run, there are too few simulations or rounds, or scores are asked of a
-            model that has none.
+        ConfigurationError: the folder is of another run; there are too few simulations or rounds; scores are asked of a
+            model that has none, or are to be checked without anything held out; `train` and `scores` do not fit together.
         DataError: simulations are not finite, and `leave_out` is not set.
         ShapeError: the observation has another shape than the model's data.
 
     Warns:
         OutsideSimulationsWarning: the observation is unlike the first round's simulations.
     """
-    if rounds < 1 or simulations < 2 * HELD_OUT:
-        expected = f"at least one round of {2 * HELD_OUT} simulations"
-        raise ConfigurationError("rounds, simulations", expected=expected, got=(rounds, simulations))
-    if scores and not isinstance(model, AbstractExplicitModel):
-        expected = "an explicit model, whose density has a gradient"
-        raise ConfigurationError("scores", expected=expected, got=type(model).__name__, remedy="Leave scores=True out.")
+    _check_settings(model, rounds, simulations, scores, hold_out)
     check_observation(observation, model.data_shape)
     summarise = summarise or eqx.nn.Identity()
     observed = summarise(jnp.asarray(observation))
@@ -120,7 +118,7 @@ def sequential(
     folder = None if directory is None else pathlib.Path(directory)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-    posterior, sets, left_out, histories = None, [], [], []
+    posterior, sets, left_out, histories, choices = None, [], [], [], []
     for number in range(1, rounds + 1):
         round_key = jax.random.fold_in(key, number)
         name = f"round {number} of {rounds}"
@@ -145,11 +143,28 @@ def sequential(
         following = None if folder is None else folder / f"round-{number + 1}.simulations"
         if number == rounds or following is None or not following.exists():
             chosen = _chosen(sets, near)
-            posterior, history = _train(train, model, chosen, hold_out, batch_size, key, number, folder, progress)
+            posterior, history, *choice = _train(train, model, chosen, hold_out, batch_size, key, number, folder, progress)
+            choices += choice
+            if posterior.data_shape != observed.shape:
+                raise ConfigurationError(
+                    "train, scores", expected=f"a posterior given summaries {observed.shape}", got=posterior.data_shape,
+                    remedy="Scores need a `train` that takes them, and one that takes them needs scores=True.",
+                )  # fmt: skip
             posterior = confine(posterior, np.concatenate([theta for theta, _ in chosen])) if local else posterior
             histories.append(history)
     assert posterior is not None
-    return posterior, Rounds((simulations,) * rounds, tuple(left_out), tuple(histories))
+    return posterior, Rounds((simulations,) * rounds, tuple(left_out), tuple(histories), tuple(choices))
+
+
+def _check_settings(model, rounds, simulations, scores, hold_out):
+    if rounds < 1 or simulations < 2 * HELD_OUT:
+        expected = f"at least one round of {2 * HELD_OUT} simulations"
+        raise ConfigurationError("rounds, simulations", expected=expected, got=(rounds, simulations))
+    if scores and not isinstance(model, AbstractExplicitModel):
+        expected = "an explicit model, whose density has a gradient"
+        raise ConfigurationError("scores", expected=expected, got=type(model).__name__, remedy="Leave scores=True out.")
+    if scores and not hold_out:
+        raise ConfigurationError("hold_out", expected="True, to see whether scores help", got=False)
 
 
 def _chosen(sets, near):
@@ -167,7 +182,7 @@ def _train(train, model, chosen, hold_out, batch_size, key, number, folder, prog
     # The first tenth of every round is held out.
     source = gathered(lambda n: slice(n // HELD_OUT if hold_out else 0, None))
     held_out = gathered(lambda n: slice(n // HELD_OUT)) if hold_out else source
-    posterior, history, *_ = train(
+    return train(
         model.parameters,
         source,
         held_out,
@@ -176,7 +191,6 @@ def _train(train, model, chosen, hold_out, batch_size, key, number, folder, prog
         progress=progress,
         stage=f"round {number}",
     )
-    return posterior, history
 
 
 def _simulate(model, summarise, posterior, observed, key, n, scores):
