@@ -74,7 +74,7 @@ class GuardedLoss(eqx.Module):
 def train_folds(
     parameters: ParameterSpace,
     theta: Float[Array | np.ndarray, "n p"],
-    rows: Float[Array | np.ndarray, "n columns"],
+    rows: Float[Array | np.ndarray, "m columns"],
     *,
     key: Key[Array, ""],
     density: Callable[..., AbstractDensity] = spline_flow,
@@ -85,7 +85,7 @@ def train_folds(
     checkpoint: str | os.PathLike | None = None,
     progress: Progress = silent,
     stage: str = "posterior",
-) -> tuple[EnsemblePosterior, Float[np.ndarray, " m"], History]:
+) -> tuple[EnsemblePosterior, Float[np.ndarray, " k"], History]:
     """Fit the posterior to few simulations, several times, each time with another part held out, and mix what was found.
 
     No simulation is lost to the held-out part. All trainings go on together, and end where the held-out simulations of all are
@@ -96,7 +96,7 @@ def train_folds(
     Args:
         parameters: the parameters.
         theta: their values, dealt to the parts in turn.
-        rows: summaries (s,), or summary and score (p,) side by side with `score_weight`.
+        rows: for each a summary (s,), or summary and score (p,) side by side with `score_weight`.
         key: scalar key.
         density: `(size, condition_size, *, key) -> density`, an entry of `fullfield.networks.DENSITIES` or a partial of one.
         score_weight: weight of the score term, if rows carry scores (`fullfield.inference.implicit.scores`).
