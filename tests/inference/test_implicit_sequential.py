@@ -230,6 +230,13 @@ def test_scores_are_refused_where_there_are_none(observation):
         sequential(functools.partial(train_npe, score_weight=0.1), model, np.zeros(2), scores=True, **SETTINGS)
 
 
+def test_ratios_of_small_rounds_contrast_what_there_is(observation):
+    """Of 60 simulations six are held out, fewer than the ten candidates that larger sets are told apart from."""
+    settings = SETTINGS | {"rounds": 1, "simulations": 60}
+    posterior, _ = sequential(functools.partial(train_nre, max_epochs=2), WORLD, observation, **settings)
+    assert np.isfinite(posterior.sample(jax.random.key(1), observation, 100)).all()
+
+
 def test_the_folder_of_another_run_is_refused(observation, tmp_path):
     settings = SETTINGS | {"rounds": 1}
     sequential(TRAIN, WORLD, observation, directory=tmp_path, **settings)

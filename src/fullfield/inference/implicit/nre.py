@@ -24,6 +24,9 @@ from fullfield.parameters import ParameterSpace
 from fullfield.training import History
 
 
+CANDIDATES = 10
+
+
 class AbstractContrast(eqx.Module):
     """Which question a ratio estimator is trained to answer."""
 
@@ -59,7 +62,7 @@ class Multiclass(AbstractContrast):
         candidates: how many parameter vectors there are.
     """
 
-    candidates: int = eqx.field(default=10, static=True)
+    candidates: int = eqx.field(default=CANDIDATES, static=True)
 
     def __check_init__(self):
         _check_at_least("candidates", self.candidates, 2)
@@ -82,7 +85,7 @@ class Contrastive(AbstractContrast):
         gamma: odds γ that one of them belongs to the summary.
     """
 
-    candidates: int = eqx.field(default=10, static=True)
+    candidates: int = eqx.field(default=CANDIDATES, static=True)
     gamma: float = 1.0
 
     def __check_init__(self):
@@ -159,7 +162,8 @@ def train_nre(
         validation: held-out pairs, for early stopping.
         key: scalar key.
         classifier: `(size, condition_size, *, key) -> classifier`, `RatioClassifier` or a partial of it.
-        contrast: `Binary()`, `Multiclass()` or `Contrastive()`, which is taken if not given.
+        contrast: `Binary()`, `Multiclass()` or `Contrastive()`; if not given `Contrastive`, of ten candidates or of as many as
+            the smallest batch has.
         optimiser: optax transformation; `cosine_adam(1e-3, all steps)` if not given.
         max_epochs: most epochs.
         patience: stop after this many epochs without a lower held-out loss.
@@ -175,9 +179,12 @@ def train_nre(
         DataError: there are fewer simulations than the classifier's linear regression needs.
         ConfigurationError: batches are too small for the contrast.
     """
+    if contrast is None:
+        fewest = min(simulations.batch_size, validation.batch_size)
+        contrast = Contrastive(candidates=max(1, min(CANDIDATES, fewest - 1)))
     fitted, history = train_estimator(
         Begin(classifier),
-        NRELoss(parameters, contrast or Contrastive()),
+        NRELoss(parameters, contrast),
         parameters,
         simulations,
         validation,
