@@ -177,4 +177,6 @@ def test_contrasts_that_cannot_be_are_refused(truth):
             build()
     small = StoredSimulations(truth.theta[:100], truth.data[:100], batch_size=8)
     with pytest.raises(ConfigurationError, match="more than 10"):
-        train_nre(WORLD.parameters, small, small, key=jax.random.key(0), classifier=CLASSIFIER, max_epochs=1)
+        train_nre(
+            WORLD.parameters, small, small, key=jax.random.key(0), classifier=CLASSIFIER, contrast=Contrastive(), max_epochs=1
+        )
