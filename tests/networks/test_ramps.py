@@ -27,13 +27,14 @@ def test_monotonic_and_inverted():
 
 def test_starts_near_the_identity():
     element = RampElement()
-    x = jnp.linspace(-3.5, 3.5, 71)
-    y, log_slope = jax.vmap(element.forward, in_axes=(0, None))(x, jnp.zeros(element.n_raw))
-    np.testing.assert_allclose(y, x, atol=0.1)
-    np.testing.assert_allclose(log_slope, 0, atol=0.2)
+    for reach, value, slope in ((2.0, 0.01, 0.01), (3.5, 0.1, 0.15)):
+        x = jnp.linspace(-reach, reach, 71)
+        y, log_slope = jax.vmap(element.forward, in_axes=(0, None))(x, jnp.zeros(element.n_raw))
+        np.testing.assert_allclose(y, x, atol=value)
+        np.testing.assert_allclose(log_slope, 0, atol=slope)
 
 
-def test_an_untrained_flow_is_a_gaussian(key):
+def test_an_untrained_flow_is_nearly_a_gaussian(key):
     """Its tails too: with ramps that ended at 2.5 sigma its kurtosis was five to six."""
     draws = smooth_flow(2, 3, key=key).sample(jax.random.key(1), jnp.array([0.3, -1.0, 0.5]), 20_000)
     np.testing.assert_allclose(draws.std(axis=0), 1, atol=0.03)

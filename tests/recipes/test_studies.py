@@ -110,7 +110,7 @@ def test_the_lensing_benchmark_compares_by_cost():
     assert numbers["c2st/best/1000"].verdict == "fail"
     assert numbers["c2st/npe/2000"].published == 0.603
     assert numbers["fom/omega_c-sigma_8/spectra/fixed"].bar is None
-    assert numbers["misspecification/mahalanobis"].verdict == "fail"
+    assert numbers["compressor/misspecification/mahalanobis"].verdict == "fail"
     accuracy = numbers["c2st/npe/1000"]
     assert (accuracy.simulations, accuracy.gradients) == (1000, 176_000)
     assert (numbers["c2st/best/2000"].simulations, numbers["c2st/floor"].value) == (2000, 0.502)

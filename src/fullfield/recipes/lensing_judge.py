@@ -77,7 +77,7 @@ def _chains(configuration: LensingBenchmarkConfiguration, found: Mapping[str, Me
 def _compressor(found: Mapping[str, Measured]) -> list[Number]:
     """Is the observation like the simulations that made its summary, and how many, beside all budgets, were they?"""
     made = found["compressor/canonical"]
-    doubts = {name: value for name, value in made.values.items() if name.startswith("misspecification/")}
+    doubts = {f"compressor/{name}": value for name, value in made.values.items() if name.startswith("misspecification/")}
     return [
         *(Budget().shared(len(doubts)).p_value(name, value) for name, value in doubts.items()),
         Number("compressor/simulations", float(made.simulations), simulations=made.simulations, gradients=made.gradients),
