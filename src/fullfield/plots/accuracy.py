@@ -34,9 +34,11 @@ def accuracy_curves(
         figure = Figure(figsize=(4.3 * len(panels) + 0.6, 3.6), layout="constrained")
         axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
         for panel, (cost, curves) in zip(axes, panels.items(), strict=True):
-            for marker, (name, (x, y, errors)) in zip(MARKERS * len(curves), curves.items(), strict=False):
+            # Colours come round after six curves, markers after eight.
+            for number, (name, (x, y, errors)) in enumerate(curves.items()):
                 bars = None if any(error is None for error in errors) else np.asarray(errors, float)
-                panel.errorbar(x, y, bars, marker=marker, ms=5, capsize=2, label=name)
+                dashes, marker = ("-", "--")[number // 6 % 2], MARKERS[number % len(MARKERS)]
+                panel.errorbar(x, y, bars, marker=marker, ls=dashes, ms=5, capsize=2, label=name)
             if exact is not None:
                 panel.axhline(exact, color=INK, lw=0.8)
             if goal is not None:

@@ -126,5 +126,5 @@ def _merits(configuration: LensingBenchmarkConfiguration, found: Mapping[str, Me
         ("explicit/reference", PUBLISHED_MERIT[PAIR]), ("spectra/fixed", CLASSICAL), ("spectra/varying", None)
     ):  # fmt: skip
         bar = f"in [{0.9 * published:g}, {1.1 * published:g}]" if comparable and published else None
-        numbers.append(Number(f"{name}/{cell}", found[cell].values[name], bar=bar, published=published if comparable else None))
+        numbers.append(Number(f"{cell}/{name}", found[cell].values[name], bar=bar, published=published if comparable else None))
     return numbers
