@@ -136,6 +136,14 @@ def test_a_lensing_benchmark_without_amortised_methods_simulates_nothing_for_the
     assert "simulations" not in plan
 
 
+def test_a_lensing_benchmark_of_chains_alone():
+    numbers = judged("lensing-benchmark", lensing_cell, methods=(), pixels=64)
+    assert numbers["explicit/ess per gradient over NUTS"].verdict == "pass"
+    assert not any(name.startswith("compressor") or "best" in name for name in numbers)
+    plan = RECIPES["lensing-benchmark"].build(RECIPES["lensing-benchmark"].configure({"methods": ()})).plan()
+    assert set(plan) == {"explicit", "reference", "spectra"}
+
+
 def test_figures_of_merit_are_held_to_the_published_ones_on_the_published_mock_alone():
     numbers = judged("lensing-benchmark", lensing_cell, scale="paper", methods=("npe",))
     full, classical = (numbers[f"{cell}/fom/omega_c-sigma_8"] for cell in ("explicit/reference", "spectra/fixed"))

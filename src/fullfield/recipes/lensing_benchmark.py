@@ -66,7 +66,7 @@ class LensingBenchmarkConfiguration(Configuration):
     observation: Literal["simulated", "published-mock"] = Field(
         default="simulated", description="simulated at the fiducial parameters; the published mock has the physics of sbi_lens"
     )
-    methods: tuple[Method, ...] = get_args(Method)
+    methods: tuple[Method, ...] = Field(default=get_args(Method), description="implicit ones; none leaves the chains alone")
     budgets: tuple[Annotated[int, Field(ge=100)], ...] = Field(
         default=(200, 500, 1000, 2000), description="simulations, the held-out ones included"
     )

@@ -28,8 +28,8 @@ def judge(configuration: LensingBenchmarkConfiguration, found: Mapping[str, Meas
             *_reference(found),
             *_chains(configuration, found),
             *_merits(configuration, found),
-            *_compressor(found),
-            *_implicit(configuration, found),
+            *(_compressor(found) if configuration.methods else ()),
+            *(_implicit(configuration, found) if configuration.methods else ()),
         )
     )
 

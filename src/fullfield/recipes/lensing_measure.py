@@ -62,8 +62,9 @@ def lensing_study(configuration: LensingBenchmarkConfiguration) -> Study:
         Cell("explicit/nuts", nuts, functools.partial(_nuts, bench), effort=8),
         Cell("spectra/fixed", spectra, functools.partial(_spectra, bench, True), effort=5),
         Cell("spectra/varying", spectra, functools.partial(_spectra, bench, False), effort=5),
-        Cell("compressor/canonical", implicit, functools.partial(_compress, bench), effort=10),
     ]
+    if configuration.methods:
+        cells.append(Cell("compressor/canonical", implicit, functools.partial(_compress, bench), effort=10))
     most = max(configuration.budgets)
     if bench.teacher:
         cells += [

@@ -20,12 +20,21 @@ def pictures(
     def arrays(cell: str, file: str = "chains.npz") -> dict[str, np.ndarray]:
         return read_arrays(directory.checkpoint(cell.replace("/", ".")) / file)
 
-    accuracy = plots.accuracy_curves({"simulations": _implicit(configuration, found), "gradients": _explicit(found)}, goal=0.6)
     reference = arrays("explicit/reference")
     others = {"spectra": _flat(arrays("spectra/fixed")["theta"])}
-    method = min(configuration.methods, key=lambda m: found[f"{m}/{max(configuration.budgets)}/0"].values["c2st"])
-    best = f"{method}/{max(configuration.budgets)}"
-    others[f"{method}, {max(configuration.budgets)} simulations"] = arrays(f"{best}/0", "draws.npz")["theta"]
+    curves, about, best = {"gradients": _explicit(found)}, "Chains, by gradients of the simulator, warm-up included.", "."
+    if configuration.methods:
+        most = max(configuration.budgets)
+        method = min(configuration.methods, key=lambda m: found[f"{m}/{most}/0"].values["c2st"])
+        others[f"{method}, {most} simulations"] = arrays(f"{method}/{most}/0", "draws.npz")["theta"]
+        curves = {"simulations": _implicit(configuration, found)} | curves
+        made = found["compressor/canonical"].simulations
+        about = (
+            f"Left: implicit methods, by simulations, without the {made:,} that their common summary was made from. "
+            "Right: chains, by gradients of the simulator, warm-up included."
+        )
+        best = ", and by the best of the implicit methods."
+    accuracy = plots.accuracy_curves(curves, goal=0.6)
     space = problem.model.parameters
     corner = plots.corner(
         _flat(reference["theta"]), space.labels, space.bounds,
@@ -34,14 +43,12 @@ def pictures(
     return [
         Illustration(
             "Accuracy against cost", "accuracy", accuracy,
-            "C2ST against the long chains: 0.5 is exact, and the dotted line is what the literature calls converged. Left: "
-            f"implicit methods, by simulations, without the {found['compressor/canonical'].simulations:,} that their common "
-            "summary was made from. Right: chains, by gradients of the simulator, warm-up included.",
+            "C2ST against the long chains: 0.5 is exact, and the dotted line is what the literature calls converged. " + about,
         ),
         Illustration(
             "Posterior", "corner", corner,
             "The same observation by long chains of parameters and field, by its auto- and cross-spectra with a Gaussian "
-            "likelihood, and by the best of the implicit methods.",
+            f"likelihood{best}",
         ),
         Illustration(
             "Field", "field", _field(problem, reference),
