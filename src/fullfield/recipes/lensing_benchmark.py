@@ -8,7 +8,7 @@ from fullfield.recipes.configuration import Configuration, Section
 from fullfield.recipes.recipe import Recipe, Scale
 
 
-Method = Literal["npe", "nle", "nre", "fmpe", "amortised", "tsnpe", "snle", "snre"]
+Method = Literal["npe", "nle", "nre", "fmpe", "amortised", "tsnpe", "tsfmpe", "snle", "snre"]
 
 PUBLISHED = {
     ("npe", 1000): 0.624, ("npe", 2000): 0.603, ("nle", 1000): 0.655, ("nle", 2000): 0.618, ("nre", 1000): 0.841,

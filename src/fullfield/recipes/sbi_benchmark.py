@@ -11,7 +11,7 @@ from fullfield.recipes.recipe import Recipe, Scale
 Task = Literal[
     "two_moons", "slcp", "gaussian_linear", "gaussian_mixture", "bernoulli_glm", "sir", "lotka_volterra"
 ]  # fmt: skip
-Method = Literal["npe", "nle", "nre", "fmpe", "amortised", "tsnpe", "snle", "snre"]
+Method = Literal["npe", "nle", "nre", "fmpe", "amortised", "tsnpe", "tsfmpe", "snle", "snre"]
 TASKS: tuple[Task, ...] = get_args(Task)
 
 PUBLISHED = {

@@ -62,6 +62,7 @@ METHODS = {
     "fmpe": Method(train_fmpe),
     "amortised": Method(train_amortised),
     "tsnpe": Method(_train_npe, 5),
+    "tsfmpe": Method(train_fmpe, 5),
     "snle": Method(_train_nle, 5),
     "snre": Method(train_nre, 5),
 }
