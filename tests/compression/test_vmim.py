@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from fullfield.compression import compress, train_vmim
+from fullfield.compression import compress, train_compressor, VMIM
 from fullfield.datasets import OnlineSimulations
 from fullfield.networks import gaussian, MLP
 from fullfield.simulators import LinearGaussian
@@ -26,7 +26,8 @@ def train(summaries):
     network = MLP((8,), summaries, key=jax.random.key(1), width=32, depth=1)
     source = OnlineSimulations(WORLD, batch_size=256, steps_per_epoch=200)
     held_out = OnlineSimulations(WORLD, batch_size=8192, steps_per_epoch=1)
-    return train_vmim(network, WORLD.parameters, source, held_out, key=jax.random.key(2), density=COMPANION, max_epochs=8)
+    key = jax.random.key(2)
+    return train_compressor(VMIM(COMPANION), network, WORLD.parameters, source, held_out, key=key, max_epochs=8)
 
 
 @pytest.fixture(scope="module")

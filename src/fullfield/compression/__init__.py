@@ -1,19 +1,56 @@
 """Compressors of data into summaries, one objective per file."""
 
-from fullfield.compression.base import compress, Compressor, standardising
+from fullfield.compression.base import (
+    check_alive,
+    Composed,
+    compress,
+    Compressor,
+    fixed,
+    Joined,
+    Projection,
+    sensitivity,
+    standardising,
+    whitened,
+)
 from fullfield.compression.canonical import canonical, projecting
+from fullfield.compression.contrastive import InfoNCE
+from fullfield.compression.gaussian import GaussianLikelihood
+from fullfield.compression.imnn import FisherLoss, summary_moments, Tangents, train_imnn
+from fullfield.compression.moments import MomentNetwork
+from fullfield.compression.moped import moped
+from fullfield.compression.objective import AbstractObjective, CompressionLoss, train_compressor, untrained
+from fullfield.compression.regression import MeanAbsoluteError, MeanSquaredError
 from fullfield.compression.statistics import SpectraAndMoments
-from fullfield.compression.vmim import train_vmim, VMIM, VMIMLoss
+from fullfield.compression.vmim import VMIM
 
 
 __all__ = [
     "VMIM",
+    "AbstractObjective",
+    "Composed",
+    "CompressionLoss",
     "Compressor",
+    "FisherLoss",
+    "GaussianLikelihood",
+    "InfoNCE",
+    "Joined",
+    "MeanAbsoluteError",
+    "MeanSquaredError",
+    "MomentNetwork",
+    "Projection",
     "SpectraAndMoments",
-    "VMIMLoss",
+    "Tangents",
     "canonical",
+    "check_alive",
     "compress",
+    "fixed",
+    "moped",
     "projecting",
+    "sensitivity",
     "standardising",
-    "train_vmim",
+    "summary_moments",
+    "train_compressor",
+    "train_imnn",
+    "untrained",
+    "whitened",
 ]

@@ -7,9 +7,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.linalg
 from jaxtyping import Array, Float
 
-from fullfield._core import ShapeError
+from fullfield._core import DataError, full_precision, ShapeError
 from fullfield._core.progress import Progress, silent
 from fullfield.networks import apply_many, moments, Standardise
 
@@ -46,6 +47,133 @@ def standardising(network: Callable, examples: Float[Array, "n ..."]) -> Compres
     """
     axes = (0,) if examples.ndim < 3 else tuple(range(max(3, examples.ndim - 1)))
     return Compressor(moments(examples, axes=axes), network, examples.shape[1:])
+
+
+class Composed(eqx.Module):
+    """One function behind the other.
+
+    Args:
+        parts: in the order in which they are applied.
+    """
+
+    parts: tuple[Callable, ...]
+
+    def __call__(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
+        """Apply all."""
+        for part in self.parts:
+            x = part(x)
+        return x
+
+
+class Joined(eqx.Module):
+    """Several summaries of the same data, one behind the other in one vector.
+
+    Args:
+        parts: data to vector each.
+    """
+
+    parts: tuple[Callable, ...]
+
+    def __call__(self, data: Float[Array, "..."]) -> Float[Array, " s"]:
+        """Summarise one data set."""
+        return jnp.concatenate([part(data) for part in self.parts])
+
+
+class Projection(eqx.Module):
+    """x ↦ W x.
+
+    Args:
+        matrix: W (s, d).
+    """
+
+    matrix: Float[Array, "s d"]
+
+    @full_precision
+    def __call__(self, x: Float[Array, " d"]) -> Float[Array, " s"]:
+        """Project one vector."""
+        return self.matrix @ x  # nearly cancelling sums
+
+
+def fixed(statistic: Callable, data_shape: tuple[int, ...]) -> Compressor:
+    """A compressor that learns nothing: a statistic of the data as they are, e.g. of `fullfield.compression.statistics`.
+
+    Args:
+        statistic: data to vector (s,), a callable module; of several, `Joined` makes one.
+        data_shape: shape of one data set.
+    """
+    return Compressor(Standardise(jnp.zeros(()), jnp.ones(())), statistic, data_shape)
+
+
+def whitened(compressor: Compressor, data: Any, *, batch_size: int = 128) -> Compressor:
+    """The same summaries turned and scaled, so that over some data sets they have mean zero and unit covariance.
+
+    Args:
+        compressor: the compressor.
+        data: data sets (n, ...), more than twice as many as summaries.
+        batch_size: data sets at a time.
+
+    Raises:
+        DataError: there are too few data sets, or a summary does not vary among them: it has collapsed, or never lived.
+    """
+    summaries = np.asarray(compress(compressor, data, batch_size=batch_size), np.float64)
+    n, size = summaries.shape
+    if n < 2 * size:
+        raise DataError("data", expected=f"at least {2 * size} data sets, for the covariance of {size} summaries", got=n)
+    check_alive(summaries)
+    root = np.linalg.cholesky(np.linalg.inv(np.atleast_2d(np.cov(summaries, rowvar=False)))).T
+    centre = Standardise(jnp.asarray(summaries.mean(axis=0), jnp.float32), jnp.ones(size))
+    network = Composed((compressor.network, centre, Projection(jnp.asarray(root, jnp.float32))))
+    return Compressor(compressor.standardise, network, compressor.data_shape)
+
+
+def check_alive(summaries: Float[np.ndarray, "n s"]) -> None:
+    """Refuse summaries that are not finite, that hardly vary, or that repeat what the others say.
+
+    Raises:
+        DataError: names the summaries by their position.
+    """
+    bad = ~np.isfinite(summaries).all(axis=1)
+    if bad.any():
+        raise DataError(
+            "summaries", expected="finite numbers", got=f"others in {bad.sum()} of {len(bad)}, first at {bad.argmax()}"
+        )
+    centred, size = summaries - summaries.mean(axis=0), np.abs(summaries).max(axis=0)
+    scatter = centred.std(axis=0)
+    remedy = "Train anew from another key, with a lower learning rate, or ask for fewer summaries."
+    dead = np.flatnonzero(scatter <= 1e-6 * size)
+    if dead.size:
+        raise DataError("summaries", expected="numbers that vary", got=f"collapsed ones: {dead.tolist()}", remedy=remedy)
+    # What is left of each, in units of its scatter, once those before it are subtracted, the largest rest first.
+    rests, order = scipy.linalg.qr(centred / scatter / len(centred) ** 0.5, mode="r", pivoting=True)
+    repeated = np.sort(order[np.abs(np.diagonal(rests)) < 1e-3])
+    if repeated.size:
+        raise DataError(
+            "summaries", expected="numbers that each say something of their own",
+            got=f"ones that repeat the others: {repeated.tolist()}", remedy=remedy,
+        )  # fmt: skip
+
+
+def sensitivity(compressor: Compressor, data: Float[Array, "..."]) -> Float[Array, "s ..."]:
+    """Sensitivity maps ∂ summary / ∂ data of one data set: what each summary looks at.
+
+    Args:
+        compressor: the compressor.
+        data: one data set, of the compressor's data shape.
+
+    Returns:
+        One map (...) per summary, shape (s, ...).
+
+    Raises:
+        ShapeError: the data set has another shape than those the compressor was made for.
+    """
+    if tuple(data.shape) != compressor.data_shape:
+        raise ShapeError("data", expected=f"shape {compressor.data_shape}", got=tuple(data.shape))
+    return _jacobian(compressor, data)
+
+
+@eqx.filter_jit
+def _jacobian(compressor, data):
+    return jax.jacrev(compressor)(data)
 
 
 def compress(

@@ -6,35 +6,19 @@ lose nothing (they are then the compression of Heavens, Jimenez & Lahav 2000, MN
 there is nothing to train, so that some thousand simulations are enough.
 """
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
 from jaxtyping import Array, Float
 
-from fullfield._core import DataError, full_precision
-from fullfield.compression.base import Compressor, standardising
+from fullfield._core import DataError
+from fullfield.compression.base import Compressor, Projection, standardising
 from fullfield.networks import moments, polynomials
 from fullfield.parameters import ParameterSpace
 
 
 RIDGE = 1e-6  # relative to the statistics' variance, for ones that say the same
-
-
-class Projection(eqx.Module):
-    """x ↦ W x.
-
-    Args:
-        matrix: W (s, d).
-    """
-
-    matrix: Float[Array, "s d"]
-
-    @full_precision
-    def __call__(self, x: Float[Array, " d"]) -> Float[Array, " s"]:
-        """Project one vector."""
-        return self.matrix @ x  # nearly cancelling sums
 
 
 def projecting(d: int, size: int) -> Compressor:

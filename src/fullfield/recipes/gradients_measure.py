@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from fullfield import plots
 from fullfield._core import load_module, save_module, stream
 from fullfield._core.progress import Progress
-from fullfield.compression import standardising, train_vmim
+from fullfield.compression import standardising, train_compressor, VMIM
 from fullfield.datasets import StoredSimulations
 from fullfield.diagnostics import Number, Report
 from fullfield.inference import AbstractPosterior, sample_many
@@ -71,8 +71,8 @@ def _compress(configuration: GradientsConfiguration, task: str, folder: pathlib.
     simulations = model.simulate(stream(key, "simulations"), SUMMARY_SIMULATIONS)
     theta, logs, n = np.asarray(simulations.theta), np.log(np.asarray(simulations.data)), SUMMARY_SIMULATIONS // 10
     source, held_out = (StoredSimulations(theta[part], logs[part], batch_size=250) for part in (slice(n, None), slice(n)))
-    compressor, history = train_vmim(
-        _network(model), model.parameters, source, held_out,
+    compressor, history = train_compressor(
+        VMIM(), _network(model), model.parameters, source, held_out,
         key=stream(key, "training"), max_epochs=SUMMARY_EPOCHS, checkpoint=folder / "training", progress=progress,
     )  # fmt: skip
     save_module(folder / "compressor.eqx", compressor)

@@ -7,10 +7,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from fullfield.compression import Compressor, VMIM, VMIMLoss
+from fullfield.compression import CompressionLoss, Compressor, untrained, VMIM
 from fullfield.inference import FlowPosterior
 from fullfield.inference.implicit.npe import NPELoss
-from fullfield.networks import DENSITIES, real_nvp, Standardise
+from fullfield.networks import DENSITIES, Standardise
 from fullfield.recipes.configuration import RunConfiguration, TrainingSettings
 from fullfield.recipes.problem import Problem
 from fullfield.recipes.stages import make_network
@@ -38,10 +38,10 @@ def plan(problem: Problem, configuration: RunConfiguration) -> dict[str, str]:
 
     def compressor(key):
         pair = Compressor(Standardise(jnp.zeros(()), jnp.ones(())), make_network(problem, configuration.compressor, key), shape)
-        return VMIM(pair, real_nvp(space.size, pair.summary_size, key=key))
+        return untrained(VMIM(), pair, space, key=key)
 
     def vmim(key, theta, data):
-        return VMIMLoss(space)(compressor(key), theta, data, key=key)
+        return CompressionLoss(VMIM(), space)(compressor(key), theta, data, key=key)
 
     def density(key, size):
         make = functools.partial(DENSITIES[settings.density], layers=settings.layers, width=settings.width)

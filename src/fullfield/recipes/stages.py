@@ -20,7 +20,7 @@ from jaxtyping import Array, Float, Key
 from fullfield import compression
 from fullfield._core import load_module, save_module, stream
 from fullfield._core.progress import Progress
-from fullfield.compression import Compressor, standardising, train_vmim
+from fullfield.compression import Compressor, standardising, train_compressor, VMIM
 from fullfield.datasets import OnlineSimulations, simulate_to_store, SimulationSet, StoredSimulations
 from fullfield.inference import AbstractPosterior, sample_many, train_npe
 from fullfield.networks import AbstractDensity, apply_many, DENSITIES, NETWORKS
@@ -89,8 +89,8 @@ def compress(run: Run, store: SimulationSet, inputs: str) -> tuple[Compressor, H
             )
         else:
             source = store.batches("train", training.batch, augment=problem.augment)
-        compressor, history = train_vmim(
-            network, problem.model.parameters, source, store.batches("validation", training.batch),
+        compressor, history = train_compressor(
+            VMIM(), network, problem.model.parameters, source, store.batches("validation", training.batch),
             key=key, optimiser=cosine_adam(training.learning_rate, training.epochs * source.steps_per_epoch),
             max_epochs=training.epochs, patience=training.patience,
             checkpoint=run.directory.checkpoint("compressor.training"), progress=run.progress,

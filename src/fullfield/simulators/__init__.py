@@ -10,6 +10,7 @@ from fullfield.simulators.forward import (
     sample_parameters,
     Simulations,
 )
+from fullfield.simulators.gaussian_field import GaussianField
 from fullfield.simulators.lensing import LensingModel, lsst_y10_model, sbi_lens_model, wcdm_parameters
 from fullfield.simulators.linear_gaussian import LinearGaussian
 from fullfield.simulators.shifts import AbstractShift, LegacyTabulatedShift, PerturbativeShift, TabulatedShift
@@ -26,6 +27,7 @@ __all__ = [
     "AbstractForwardModel",
     "AbstractShift",
     "BlackBoxModel",
+    "GaussianField",
     "LegacyTabulatedShift",
     "LensingModel",
     "LensingSurvey",
