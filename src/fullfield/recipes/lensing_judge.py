@@ -48,30 +48,37 @@ def _reference(found: Mapping[str, Measured]) -> list[Number]:
 def _chains(configuration: LensingBenchmarkConfiguration, found: Mapping[str, Measured]) -> list[Number]:
     """Accuracy of chains by their cost, and what a gradient is worth to each sampler."""
     numbers = []
-    for start in ("mclmc", "warm"):
-        values = found[f"explicit/{start}"].values if f"explicit/{start}" in found else {}
-        # Warm chains start from a posterior that had to be learnt.
+    for start in ("mclmc", "warm") if "explicit/warm" in found else ("mclmc",):
+        # Warm chains start from a posterior that had to be learnt, from simulations whose summaries took gradients.
         taught = max(configuration.budgets) if start == "warm" else 0
-        for name, value in values.items():
+        learnt = taught * _gradients_per_summary(configuration, found) if taught else 0
+        for name, value in found[f"explicit/{start}"].values.items():
             if name.startswith("c2st/"):
                 cost = int(name.removeprefix("c2st/"))
-                held = cost == AFFORDABLE
+                held = cost == AFFORDABLE and not taught
                 numbers.append(
                     Number(
-                        f"explicit/{start}/{name} gradients", value,
-                        bar="<= 0.61" if held else None, published=0.765 if held else None, simulations=taught, gradients=cost,
+                        f"explicit/{start}/{name} gradients", value, bar="<= 0.61" if held else None,
+                        published=0.765 if held else None, simulations=taught, gradients=cost + learnt,
                     )
                 )  # fmt: skip
-            elif name in ("chains/divergences", "chains/energy_variance"):
-                numbers.append(Number(f"explicit/{start}/{name}", value, bar=_bar(name, values)))
-    rates = {}
-    for name in ("mclmc", "nuts"):
-        values = found[f"explicit/{name}"].values
-        rates[name] = values["ess_per_gradient"]
-        numbers.append(Number(f"explicit/{name}/gradients per effective sample", 1 / rates[name]))
-        numbers.append(Number(f"explicit/{name}/largest rhat", max(v for k, v in values.items() if k.endswith("/rhat"))))
+    for cell in ("explicit/mclmc", "explicit/warm", "explicit/nuts", "spectra/fixed", "spectra/varying"):
+        if cell in found:
+            numbers += _converged(cell, found[cell].values)
+    rates = {name: found[f"explicit/{name}"].values["ess_per_gradient"] for name in ("mclmc", "nuts")}
+    numbers += [Number(f"explicit/{name}/gradients per effective sample", 1 / rate) for name, rate in rates.items()]
     bar = ">= 5" if configuration.pixels == 64 else None
     return [*numbers, Number("explicit/ess per gradient over NUTS", rates["mclmc"] / rates["nuts"], bar=bar)]
+
+
+def _converged(cell: str, values: Mapping[str, float]) -> list[Number]:
+    """The worst parameter's convergence, and that of the whole chains."""
+    numbers = []
+    for kind, worst, which in (("rhat", max, "largest"), ("ess_bulk", min, "least"), ("ess_tail", min, "least")):
+        value = worst(value for name, value in values.items() if name.endswith(f"/{kind}"))
+        numbers.append(Number(f"{cell}/{which} {kind}", value, bar=CONVERGED[kind]))
+    whole = [name for name in ("chains/divergences", "chains/energy_variance") if name in values]
+    return numbers + [Number(f"{cell}/{name}", values[name], bar=_bar(name, values)) for name in whole]
 
 
 def _compressor(found: Mapping[str, Measured]) -> list[Number]:
@@ -86,9 +93,7 @@ def _compressor(found: Mapping[str, Measured]) -> list[Number]:
 
 def _implicit(configuration: LensingBenchmarkConfiguration, found: Mapping[str, Measured]) -> list[Number]:
     """Accuracy of every method by its simulations, and the best at each number of them."""
-    summarised = found.get("simulations/0") or found[f"{configuration.methods[0]}/{configuration.budgets[0]}/0"]
-    each = summarised.gradients // summarised.simulations
-    rows = {}
+    each, rows = _gradients_per_summary(configuration, found), {}
     for method in configuration.methods:
         for budget in configuration.budgets:
             values = np.array([found[f"{method}/{budget}/{seed}"].values["c2st"] for seed in range(configuration.seeds)])
@@ -108,6 +113,12 @@ def _implicit(configuration: LensingBenchmarkConfiguration, found: Mapping[str, 
                 )
             )  # fmt: skip
     return numbers
+
+
+def _gradients_per_summary(configuration: LensingBenchmarkConfiguration, found: Mapping[str, Measured]) -> int:
+    """Gradients of the simulator that the summary of one simulation takes."""
+    summarised = found.get("simulations/0") or found[f"{configuration.methods[0]}/{configuration.budgets[0]}/0"]
+    return summarised.gradients // summarised.simulations
 
 
 def _bar(name: str, values: Mapping[str, float]) -> str | None:

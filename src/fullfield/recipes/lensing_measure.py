@@ -126,8 +126,10 @@ class Bench:
         return read_arrays(folder.parent / "explicit.reference" / "chains.npz")["theta"]
 
     def distance(self, folder: pathlib.Path, draws: np.ndarray, name: str) -> float:
-        """C2ST of draws (n, p) against as many of the reference, evenly thinned."""
-        return self._distance(draws, _thinned(_flat(self.reference(folder)), len(draws)), name)
+        """C2ST of draws (n, p) against as many of the reference, the longer of both evenly thinned."""
+        others = _flat(self.reference(folder))
+        n = min(len(draws), len(others))
+        return self._distance(_thinned(draws, n), _thinned(others, n), name)
 
     def _distance(self, draws: np.ndarray, others: np.ndarray, name: str) -> float:
         report = c2st(draws, others, units=UNITS, key=self.key(f"c2st {name}"))

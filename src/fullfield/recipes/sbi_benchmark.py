@@ -1,8 +1,8 @@
 """The sbibm benchmark: every implicit method on seven tasks with published reference posteriors."""
 
-from typing import get_args, Literal
+from typing import Annotated, get_args, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
 from fullfield.recipes.configuration import Configuration
 from fullfield.recipes.recipe import Recipe, Scale
@@ -40,7 +40,9 @@ class SBIBenchmarkConfiguration(Configuration):
 
     tasks: tuple[Task, ...] = TASKS
     methods: tuple[Method, ...] = ("amortised", "npe")
-    budgets: tuple[PositiveInt, ...] = Field(default=(10_000,), description="simulations, the held-out ones included")
+    budgets: tuple[Annotated[int, Field(ge=100)], ...] = Field(
+        default=(10_000,), description="simulations, the held-out ones included"
+    )
     observations: tuple[Literal[1, 2, 3, 4, 5], ...] = (1, 2, 3, 4, 5)
     draws: int = Field(default=10_000, ge=100, le=10_000, description="draws compared with as many of the reference")
 
