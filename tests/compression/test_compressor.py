@@ -6,8 +6,18 @@ import paramax
 import pytest
 import zarr
 
-from fullfield._core import load_module, save_module, ShapeError
-from fullfield.compression import compress, standardising
+from fullfield._core import DataError, load_module, save_module, ShapeError
+from fullfield.compression import (
+    check_alive,
+    Composed,
+    compress,
+    fixed,
+    Joined,
+    Projection,
+    sensitivity,
+    standardising,
+    whitened,
+)
 from fullfield.networks import ConvNet, MLP
 
 
@@ -64,3 +74,33 @@ def test_save_and_load_keep_the_moments(key, tmp_path):
     blank = standardising(MLP(4, 2, key=jax.random.key(9), width=8), jnp.zeros((20, 4)))
     loaded = load_module(tmp_path / "compressor", blank)
     np.testing.assert_array_equal(loaded(data[0]), compressor(data[0]))
+
+
+def test_whitened_summaries_have_unit_covariance(key):
+    data = jax.random.normal(key, (400, 5)) @ jax.random.normal(jax.random.key(1), (5, 5)) + 3.0
+    compressor = standardising(MLP(5, 3, key=key, width=8), data)
+    summaries = compress(whitened(compressor, data), data)
+    np.testing.assert_allclose(summaries.mean(0), 0, atol=1e-3)
+    np.testing.assert_allclose(np.cov(summaries.T), np.eye(3), atol=1e-3)
+
+
+def test_collapsed_and_repeated_summaries_are_named():
+    x = np.random.default_rng(0).normal(size=(100, 3))
+    check_alive(x)
+    with pytest.raises(DataError, match=r"collapsed ones: \[1\]"):
+        check_alive(np.stack([x[:, 0], np.full(100, 7.0), x[:, 1]], axis=1))
+    with pytest.raises(DataError, match=r"ones that repeat the others: \[(0|1|3)\]"):
+        check_alive(np.stack([x[:, 0], x[:, 1], x[:, 2], x[:, 0] - 2 * x[:, 1]], axis=1))
+    x[3, 1] = np.nan
+    with pytest.raises(DataError, match="others in 1 of 100 rows, first in row 3"):
+        check_alive(x)
+
+
+def test_sensitivity_is_the_derivative_and_joined_statistics_stand_in_line(key):
+    first, second = Projection(jnp.arange(6.0).reshape(2, 3)), Composed((jnp.square, Projection(jnp.ones((1, 3)))))
+    compressor = fixed(Joined((first, second)), (3,))
+    x = jnp.array([1.0, 2.0, 3.0])
+    np.testing.assert_allclose(compressor(x), [8.0, 26.0, 14.0])
+    np.testing.assert_allclose(sensitivity(compressor, x), [[0, 1, 2], [3, 4, 5], [2, 4, 6]])
+    with pytest.raises(ShapeError, match=r"\(3,\)"):
+        sensitivity(compressor, x[:2])

@@ -24,6 +24,9 @@ from fullfield.networks import Standardise
 from fullfield.simulators import AbstractForwardModel, even_batch
 
 
+LEAST_EIGENVALUE = 1e-9  # of the Fisher matrix, its diagonal scaled to one: below, derivatives in float32 tell nothing
+
+
 def moped(
     model: AbstractForwardModel,
     statistic: Callable[[Float[Array, "..."]], Float[Array, " d"]],
@@ -73,7 +76,8 @@ def moped(
     standardised, slopes = (x - x.mean(axis=0)) / scatter, derivatives.mean(axis=0) / scatter
     weights = np.linalg.solve(np.atleast_2d(np.cov(standardised, rowvar=False)), slopes.T)  # C⁻¹ ∂μ (d, p)
     fisher = slopes @ weights
-    if not np.linalg.eigvalsh(fisher).min() > 0:
+    size = np.sqrt(np.diagonal(fisher))
+    if not (size.min() > 0 and np.linalg.eigvalsh(fisher / np.outer(size, size))[0] > LEAST_EIGENVALUE):
         raise DataError("statistic", expected="statistics that follow every parameter", got="a singular Fisher matrix")
     if out:
         weights = weights[:, kept] - weights[:, out] @ np.linalg.solve(fisher[np.ix_(out, out)], fisher[np.ix_(out, kept)])

@@ -1,0 +1,81 @@
+"""Every objective against closed forms of the linear-Gaussian world, whose posterior has one known mean and covariance."""
+
+import jax
+import numpy as np
+import pytest
+
+from fullfield._core import ConfigurationError
+from fullfield.compression import (
+    compress,
+    GaussianLikelihood,
+    InfoNCE,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    MomentNetwork,
+    train_compressor,
+)
+from fullfield.datasets import StoredSimulations
+from fullfield.networks import MLP
+from fullfield.simulators import LinearGaussian
+from fullfield.training import cosine_adam
+
+
+WORLD = LinearGaussian(n_data=8, n_parameters=2, latent_scale=0.3, noise_scale=0.3)
+SPACE = WORLD.parameters
+N, STEPS = 6000, 400
+
+
+@pytest.fixture(scope="module")
+def simulations():
+    made = WORLD.simulate(jax.random.key(0), N + 2000)
+    source = StoredSimulations(made.theta[:N], made.data[:N], batch_size=200)
+    held_out = StoredSimulations(made.theta[N:], made.data[N:], batch_size=2000)
+    exact = jax.vmap(lambda x: WORLD.posterior(x)[0])(made.data[N:])
+    return source, held_out, made.data[N:], np.asarray(SPACE.to_unconstrained(exact))
+
+
+def train(objective, simulations, outputs=2):
+    source, held_out, *_ = simulations
+    network = MLP((8,), outputs, key=jax.random.key(1), width=16, depth=1)
+    epochs = STEPS // source.steps_per_epoch
+    return train_compressor(
+        objective, network, SPACE, source, held_out,
+        key=jax.random.key(2), optimiser=cosine_adam(1e-2, STEPS), max_epochs=epochs,
+    )  # fmt: skip
+
+
+# What training leaves of the exact mean, as a share of the posterior's own variance. It must be far below one to say that the
+# posterior mean was found, and not the best guess from the prior, whose share is near 10.
+NEAR = 0.05
+
+
+@pytest.mark.parametrize("objective", [MeanSquaredError(), MeanAbsoluteError(), GaussianLikelihood(width=16), MomentNetwork()])
+def test_regressions_find_the_posterior_mean(objective, simulations):
+    *_, data, exact = simulations
+    compressor, history = train(objective, simulations, objective.least_summaries(2))
+    summary = compress(compressor, data)
+    covariance = np.asarray(WORLD.posterior(data[0])[1]) / np.outer(SPACE.scale, SPACE.scale)
+    variances = np.diag(covariance)
+    assert np.all(np.mean((summary[:, :2] - exact) ** 2, axis=0) < NEAR * variances)
+    assert np.all(exact.var(axis=0) > 2 * variances), "the prior mean would do"
+    if isinstance(objective, MomentNetwork):
+        # The variance of 6000 squares is known to √(2/6000) = 2 %; the regression is no better.
+        np.testing.assert_allclose(np.exp(summary[:, 2:]).mean(0), variances, rtol=0.15)
+    if isinstance(objective, GaussianLikelihood):
+        # The loss is the posterior's entropy, to the error of a mean over 2000 χ² with two degrees of freedom, .022 nats.
+        entropy = 0.5 * np.linalg.slogdet(2 * np.pi * np.e * covariance)[1]
+        assert -0.07 < history.best - entropy < 0.1
+
+
+def test_the_contrastive_bound_stays_below_the_exact_information(simulations):
+    _, history = train(InfoNCE(size=32, width=32), simulations)
+    exact = float(WORLD.mutual_information())
+    # The batch of 2000 bounds the information by 7.6 nats, far above; the mean over it has an error of .03 nats.
+    bound = np.log(2000) - history.best
+    assert 0.85 * exact < bound < exact + 0.1
+
+
+def test_a_summary_too_short_for_the_objective_is_refused(simulations):
+    with pytest.raises(ConfigurationError, match="at least 4 outputs for MomentNetwork of 2 parameters"):
+        train(MomentNetwork(), simulations)
+    assert InfoNCE().least_summaries(2) == 1
