@@ -134,9 +134,8 @@ def check_alive(summaries: Float[np.ndarray, "n s"]) -> None:
     """
     bad = ~np.isfinite(summaries).all(axis=1)
     if bad.any():
-        raise DataError(
-            "summaries", expected="finite numbers", got=f"others in {bad.sum()} of {len(bad)}, first at {bad.argmax()}"
-        )
+        got = f"others in {bad.sum()} of {bad.size} rows, first in row {bad.argmax()}"
+        raise DataError("summaries", expected="finite numbers", got=got)
     centred, size = summaries - summaries.mean(axis=0), np.abs(summaries).max(axis=0)
     scatter = centred.std(axis=0)
     remedy = "Train anew from another key, with a lower learning rate, or ask for fewer summaries."
