@@ -1,5 +1,6 @@
 """Flat-sky fields: grids and their Fourier convention, pixel windows, Gaussian and lognormal random fields, spectra."""
 
+from fullfield.fields.counts import histogram, peak_counts, peaks, pixel_distribution
 from fullfield.fields.gaussian import gaussian_field, pair_indices, power_root, unrealised_fraction
 from fullfield.fields.grid import ARCMIN, block_average, FlatSky
 from fullfield.fields.lognormal import (
@@ -11,7 +12,9 @@ from fullfield.fields.lognormal import (
 )
 from fullfield.fields.pixels import AbstractPixelWindow, Lattice, PixelAveraged, PointSampled
 from fullfield.fields.random import normal
+from fullfield.fields.scattering import morlet, scattering
 from fullfield.fields.spectra import band_powers, banded, Bands, logarithmic_bands
+from fullfield.fields.starlet import starlet, starlet_l1
 
 
 __all__ = [
@@ -28,12 +31,20 @@ __all__ = [
     "block_average",
     "gaussian_correlation",
     "gaussian_field",
+    "histogram",
     "logarithmic_bands",
     "lognormal_field",
     "lognormal_skewness",
+    "morlet",
     "normal",
     "pair_indices",
+    "peak_counts",
+    "peaks",
+    "pixel_distribution",
     "power_root",
+    "scattering",
     "shift_of_skewness",
+    "starlet",
+    "starlet_l1",
     "unrealised_fraction",
 ]
