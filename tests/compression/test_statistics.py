@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from fullfield.compression import SpectraAndMoments
+from fullfield.compression import PeakCounts, PixelDistributions, ScatteringCoefficients, SpectraAndMoments, StarletNorms
 from fullfield.fields import band_powers, FlatSky, logarithmic_bands
 
 
@@ -42,3 +42,37 @@ def test_blind_to_position_and_units_but_not_to_sign(statistic, maps):
     flipped = statistic(-maps)
     np.testing.assert_allclose(flipped[-8:-6], -reference[-8:-6], rtol=1e-3)
     assert float(jnp.abs(reference[-8:-6]).min()) > 0.1
+
+
+NOISE = (0.5, 2.0)
+
+
+@pytest.mark.parametrize(
+    "statistic", [PixelDistributions(NOISE), PeakCounts(NOISE), StarletNorms(NOISE, scales=3), ScatteringCoefficients(scales=3)]
+)
+def test_statistics_treat_bins_alike_and_ignore_where_on_the_sky(statistic):
+    white = jax.random.normal(jax.random.key(0), (32, 32, 2))
+    seen = jax.jit(statistic)(white * jnp.array(NOISE))
+    assert seen.ndim == 1
+    assert bool(jnp.all(jnp.isfinite(seen)))
+    # Shifts by whole blocks.
+    np.testing.assert_allclose(
+        jax.jit(statistic)(jnp.roll(white, (4, 8), (0, 1)) * jnp.array(NOISE)), seen, rtol=1e-3, atol=1e-3
+    )
+    if not isinstance(statistic, ScatteringCoefficients):
+        swapped = jax.jit(statistic)(white[..., ::-1] * jnp.array(NOISE))
+        assert sorted(np.round(np.asarray(swapped), 3)) == sorted(np.round(np.asarray(seen), 3)), (
+            "noise is the unit of each bin"
+        )
+
+
+def test_white_noise_has_unit_starlet_coefficients_and_normal_pixels():
+    noise = 3.0 * jax.random.normal(jax.random.key(1), (64, 64, 1))
+    norms = np.asarray(StarletNorms((3.0,), scales=2)(noise) ** 2).reshape(2, -1)
+    # Mean |x| of a unit normal; neighbours at the second scale are correlated over some 30 pixels.
+    np.testing.assert_allclose(norms.sum(1), np.sqrt(2 / np.pi), atol=5 * 0.6 * np.sqrt(30) / 64)
+    shares = np.asarray(PixelDistributions((3.0,), smoothings=(4,))(noise)) ** 2
+    values = np.linspace(-5, 5, 21)
+    assert abs(shares @ values**2 - (1 + 0.5**2 / 6)) < 5 * np.sqrt(2 / 256), (
+        "an average over 16 pixels has a quarter of the noise"
+    )

@@ -20,7 +20,13 @@ from fullfield.compression.moments import MomentNetwork
 from fullfield.compression.moped import moped
 from fullfield.compression.objective import AbstractObjective, CompressionLoss, train_compressor, untrained
 from fullfield.compression.regression import MeanAbsoluteError, MeanSquaredError
-from fullfield.compression.statistics import SpectraAndMoments
+from fullfield.compression.statistics import (
+    PeakCounts,
+    PixelDistributions,
+    ScatteringCoefficients,
+    SpectraAndMoments,
+    StarletNorms,
+)
 from fullfield.compression.vmim import VMIM
 
 
@@ -37,8 +43,12 @@ __all__ = [
     "MeanAbsoluteError",
     "MeanSquaredError",
     "MomentNetwork",
+    "PeakCounts",
+    "PixelDistributions",
     "Projection",
+    "ScatteringCoefficients",
     "SpectraAndMoments",
+    "StarletNorms",
     "Tangents",
     "canonical",
     "check_alive",
