@@ -33,6 +33,22 @@ def test_laplace_and_fisher_of_the_linear_model_are_its_closed_forms():
     assert np.all(np.diag(held) < 0.6 * width**2)
 
 
+def test_a_likelihood_from_elsewhere_counts():
+    """Precisions 1 of the prior, 1 of the data at 0, and 100 of the number from elsewhere at 1."""
+
+    def program():
+        a, b = (numpyro.sample(name, dist.Normal()) for name in "ab")
+        numpyro.sample("elsewhere", dist.Normal(a, 0.1), obs=1.0)
+        numpyro.sample("data", dist.Normal(jnp.stack([a, b]), 1.0).to_event(1))
+
+    model, data = NumPyroModel(program, ("a", "b")), jnp.zeros(2)
+    assert Target(model, data).size == 2
+    found = laplace(model, data, key=jax.random.key(0))
+    np.testing.assert_allclose(found.theta, [100 / 102, 0.0], atol=2e-3)
+    np.testing.assert_allclose(found.covariance, np.diag([1 / 102, 1 / 2]), rtol=2e-3, atol=1e-4)
+    np.testing.assert_allclose(fisher(model, key=jax.random.key(0)), np.diag([101.0, 1.0]), rtol=2e-3, atol=1e-2)
+
+
 def counts():
     rate = numpyro.sample("rate", dist.LogNormal(0.0, 0.5))
     width = numpyro.sample("width", dist.Gamma(9.0, 10.0))

@@ -131,6 +131,8 @@ def fisher(
 ) -> Float[np.ndarray, "p p"]:
     """Fisher matrix of the data about the parameters, the prior not included, from the model's own derivatives.
 
+    Likelihoods from elsewhere in the model (`obs=`) count with the data, by their curvature.
+
     Each simulation's latents and parameters are an exact draw from the posterior given its data; the Schur complement of the
     curvature there, averaged, is the Fisher matrix with the latents integrated out in the Gaussian approximation. It is exact
     for linear-Gaussian models, and for models without latents up to the number of simulations.
