@@ -121,9 +121,9 @@ def laplace(
             remedy="Let `find_map` take more steps, or start it elsewhere; a chain needs no mode.",
         )  # fmt: skip
     covariance = np.linalg.inv(precision)
-    slope = _slope(target, mode.theta)
+    jacobian = _jacobian(target, mode.theta)
     theta = np.asarray(mode.theta)
-    return Laplace(theta, slope[:, None] * covariance * slope, covariance, mode.gradients + begun + spent)
+    return Laplace(theta, jacobian @ covariance @ jacobian.T, covariance, mode.gradients + begun + spent)
 
 
 def fisher(
@@ -160,8 +160,8 @@ def fisher(
         return space.log_prob(values) - space.log_det_unconstrained(values)
 
     precision = precision + np.asarray(jax.hessian(prior)(space.to_unconstrained(theta)), np.float64)
-    slope = _slope(target, theta)
-    return precision / slope[:, None] / slope
+    back = np.linalg.inv(_jacobian(target, theta))
+    return back.T @ precision @ back
 
 
 def marginal_precision(
@@ -192,7 +192,7 @@ def marginal_precision(
     return (mean + mean.T) / 2, spent
 
 
-def _slope(target: Target, theta: Float[Array, " p"]) -> np.ndarray:
-    """dθ / du of each parameter."""
+def _jacobian(target: Target, theta: Float[Array, " p"]) -> np.ndarray:
+    """Derivatives ∂θ / ∂u of the parameters (p, p), diagonal only where the prior is independent."""
     space = target.model.parameters
-    return np.asarray(jnp.diagonal(jax.jacfwd(space.to_constrained)(space.to_unconstrained(theta))), np.float64)
+    return np.asarray(jax.jacfwd(space.to_constrained)(space.to_unconstrained(theta)), np.float64)
