@@ -6,7 +6,7 @@ import numpyro.distributions as dist
 import pytest
 
 from fullfield._core import ConfigurationError, DataError
-from fullfield.inference.explicit import find_map, fisher, laplace, Mode, Target
+from fullfield.inference.explicit import ConvergenceWarning, find_map, fisher, laplace, Mode, Target
 from fullfield.inference.explicit.precondition import expected, learnt
 from fullfield.inference.explicit.scaling import Diagonal, Modes
 from fullfield.simulators import BlackBoxModel, LinearGaussian, NumPyroModel
@@ -32,6 +32,15 @@ def test_laplace_and_fisher_of_the_linear_model_are_its_closed_forms():
     # With the field held instead of integrated out the parameters would seem twice as well known.
     held = np.linalg.inv(np.eye(3) + np.asarray(MODEL.response).T @ np.asarray(MODEL.response))
     assert np.all(np.diag(held) < 0.6 * width**2)
+
+
+def test_a_climb_that_ends_on_a_slope_says_so_and_is_no_place_for_laplace():
+    mean, covariance = (np.asarray(part) for part in MODEL.posterior(DATA))
+    with pytest.warns(ConvergenceWarning, match="after 1 of 1 steps"):
+        found = find_map(MODEL, DATA, key=jax.random.key(0), steps=1)
+    assert np.max(np.abs(found.theta - mean) / np.sqrt(np.diag(covariance))) > 0.3
+    with pytest.raises(DataError, match="a slope of at most"):
+        laplace(MODEL, DATA, key=jax.random.key(0), mode=found)
 
 
 def test_a_likelihood_from_elsewhere_counts():
@@ -83,7 +92,7 @@ def test_fisher_is_that_of_the_data_alone_in_the_parameters_themselves():
 
 
 def test_parameters_that_the_prior_correlates_are_forecast_as_they_are():
-    """Spikes have F = Vᵀ W V, W = σ(Vθ) (1 - σ(Vθ)), the same in every simulation; the posterior's precision adds the prior's."""
+    """Spikes have F = Vᵀ W V, W = σ(Vθ) (1 - σ(Vθ)), whatever the data; the posterior's precision adds the prior's."""
     task = BernoulliGLM()
     design, theta = np.asarray(task.design, np.float64), task.parameters.sample(jax.random.key(1))
     root = np.asarray(task.parameters.root, np.float64)
