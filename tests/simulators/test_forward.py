@@ -48,6 +48,17 @@ def test_black_box_may_be_deterministic_and_may_fail_at_the_fiducial_parameters(
     assert BlackBoxModel(lambda key, theta: theta * jnp.array([1.0, jnp.nan]), SPACE).traceable
 
 
+def test_black_box_that_raises_says_where(key):
+    def simulator(key, theta):
+        if np.asarray(theta)[0] > 2.0:
+            raise RuntimeError("no solution")
+        return np.asarray(theta)
+
+    model = BlackBoxModel(simulator, SPACE)
+    with pytest.raises(jax.errors.JaxRuntimeError, match=r"no solution.* at theta = \[2\.25, 1\.0\]\. Return NaN there"):
+        jax.block_until_ready(model.simulate_at(key, jnp.array([2.25, 1.0])))
+
+
 def test_black_box_that_traces_to_something_else_is_called_from_the_host(key):
     def simulator(key, theta):
         return theta * (2.0 if isinstance(theta, jax.core.Tracer) else 1.0)

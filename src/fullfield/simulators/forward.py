@@ -221,8 +221,10 @@ class BlackBoxModel(AbstractForwardModel):
     """Any callable `(key, theta) -> data` as a forward model: it simulates, and has no density.
 
     JAX functions are traced and compiled; anything else (NumPy, C, a subprocess) is called from the host, one simulation at a
-    time, with a NumPy `theta` and a key it may turn into a seed by `jax.random.key_data(key)`. It is called twice at the
-    fiducial parameters to see that its randomness comes from the key alone.
+    time, with a NumPy `theta` and a key it may turn into a seed by `jax.random.key_data(key)`. Where it fails it should return
+    NaN: `sequential` and `append_simulations` count such simulations and leave them out with `leave_out=True`. An exception
+    ends the run, with a message that says at which `theta`. It is called twice at the fiducial parameters to see that its
+    randomness comes from the key alone.
 
     Args:
         simulator: the callable.
@@ -261,7 +263,15 @@ class BlackBoxModel(AbstractForwardModel):
             return jnp.asarray(self.simulator(key, theta))
 
         def host(data, values):
-            return np.asarray(self.simulator(jax.random.wrap_key_data(jnp.asarray(data)), np.asarray(values)), np.float32)
+            theta = np.asarray(values)
+            try:
+                return np.asarray(self.simulator(jax.random.wrap_key_data(jnp.asarray(data)), theta), np.float32)
+            except Exception as error:
+                # JAX passes on the text alone, in an error of its own.
+                raise DataError(
+                    "simulator", expected="data wherever the prior reaches", got=f"{error!r} at theta = {theta.tolist()}",
+                    remedy="Return NaN there, and such simulations can be left out (leave_out=True).",
+                ) from error  # fmt: skip
 
         result = jax.ShapeDtypeStruct(self.shape, jnp.float32)
         return jax.pure_callback(host, result, jax.random.key_data(key), theta, vmap_method="sequential")
