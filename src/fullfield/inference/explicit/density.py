@@ -144,9 +144,9 @@ def sample_density(
     carry = (jnp.eye(size), walker, (Totals.zero((chains,)), jnp.asarray(float(chains))))
     inputs = (jnp.arange(segments), jax.random.split(stream(key, "segments"), segments))
     (_, walker, (totals, gradients)), out = jax.lax.scan(segment, carry, inputs)
-    kept = (jnp.moveaxis(array[SEGMENTS:].reshape(-1, *array.shape[2:])[:n], 0, 1) for array in out)
+    points, values, energies = (jnp.moveaxis(array[SEGMENTS:].reshape(-1, *array.shape[2:])[:n], 0, 1) for array in out)
     draws = Draws(
-        *kept, walker.step_size[0], energy_variance(totals, size), totals.acceptance / totals.transitions,
+        points, values, energies, walker.step_size[0], energy_variance(totals, size), totals.acceptance / totals.transitions,
         totals.divergent, gradients, names, getattr(sampler, "energy_variance", None),
     )  # fmt: skip
     warn_of_divergences(draws)

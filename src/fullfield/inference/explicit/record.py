@@ -6,9 +6,9 @@ import warnings
 from typing import Any, TypeVar
 
 import equinox as eqx
-import jax
 import numpy as np
 import zarr
+from jax.core import Tracer
 from jaxtyping import Float
 
 from fullfield._core import ConfigurationError, DataError, load_module, read_header, save_module
@@ -24,7 +24,7 @@ class DivergenceWarning(UserWarning):
 def warn_of_divergences(record: Any) -> None:
     """Warn the caller's caller of the divergences in a record of draws."""
     # Inside `jit` and `vmap` there is no number to warn of yet.
-    if isinstance(record.divergences, jax.core.Tracer):
+    if isinstance(record.divergences, Tracer):
         return
     if diverged := int(np.sum(record.divergences)):
         warnings.warn(
