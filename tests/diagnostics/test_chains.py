@@ -66,6 +66,7 @@ def test_convergence_passes_good_chains_and_fails_each_broken_twin():
     assert report.verdict == "pass"
     least = min(report[f"chains/{n}/ess_{part}"].value for n in names for part in ("bulk", "tail"))
     assert report["chains/gradients_per_ess"].value == pytest.approx(64000 / least)
+    assert convergence(good, names=names, acceptance=np.array([0.9, 0.7, 0.8, 0.9]))["chains/acceptance"].value == 0.7
 
     apart = good.copy()
     apart[0, :, 1] += 0.5

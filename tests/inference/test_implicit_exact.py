@@ -4,16 +4,20 @@ import functools
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
+import numpyro.distributions as dist
 import pytest
 
 from fullfield._core import ConfigurationError
 from fullfield.datasets import StoredSimulations
-from fullfield.diagnostics import ess_mean, rhat
-from fullfield.inference.explicit import MCLMC
+from fullfield.diagnostics import convergence, ess_mean, rhat
+from fullfield.inference.explicit import DivergenceWarning, MCLMC
 from fullfield.inference.implicit import Binary, Contrastive, Multiclass, train_fmpe, train_nle, train_nre
 from fullfield.inference.implicit.nre import NRELoss
+from fullfield.inference.implicit.sampled import AbstractSampledPosterior
 from fullfield.networks import mixture, RatioClassifier, velocity_flow
+from fullfield.parameters import Parameter, ParameterSpace
 from fullfield.simulators import LinearGaussian
 
 
@@ -142,6 +146,26 @@ def test_chains_on_a_learnt_likelihood_agree_with_its_particles(likelihood, trut
             assert abs(values.mean() - particles[:, parameter].mean()) < 4.5 * error
             assert rhat(values) < 1.05
             assert abs(values.std() / particles[:, parameter].std() - 1) < 0.15
+
+
+def test_chains_of_one_parameter_that_diverge_warn_by_themselves():
+    """A Gaussian that is a thousand times narrower on one side: no step size is right for both."""
+
+    class Cliff(AbstractSampledPosterior):
+        parameters: ParameterSpace
+        summarise: eqx.nn.Identity = eqx.nn.Identity()
+        data_shape: tuple[int, ...] = eqx.field(static=True, default=(1,))
+
+        def log_likelihood(self, unconstrained, summary):
+            distance = unconstrained[0] - summary[0]
+            return -0.5 * distance**2 * jnp.where(distance > 0, 1e6, 1.0)
+
+    posterior = Cliff(ParameterSpace({"a": Parameter(dist.Normal(0.0, 1.0))}))
+    with pytest.warns(DivergenceWarning, match="transitions diverged"):
+        draws = posterior.sample_chains(jax.random.key(0), np.zeros(1), 200, chains=4, warmup=80)
+    report = convergence(**draws.evidence)
+    assert report["chains/divergences"].verdict == "fail"
+    assert np.isfinite(report["chains/a/rhat"].value)
 
 
 def test_log_prob_is_normalised_by_the_evidence(likelihood, truth):

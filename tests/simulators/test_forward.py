@@ -8,7 +8,7 @@ import numpyro
 import numpyro.distributions as dist
 import pytest
 
-from fullfield._core import ConfigurationError, DataError, ParameterError
+from fullfield._core import ConfigurationError, DataError, ParameterError, ShapeError
 from fullfield.parameters import Parameter, ParameterSpace
 from fullfield.simulators import BlackBoxModel, even_batch, NumPyroModel
 from fullfield.simulators.sites import NoisyPixels
@@ -48,6 +48,17 @@ def test_black_box_may_be_deterministic_and_may_fail_at_the_fiducial_parameters(
     assert BlackBoxModel(lambda key, theta: theta * jnp.array([1.0, jnp.nan]), SPACE).traceable
 
 
+def test_black_box_that_raises_says_where(key):
+    def simulator(key, theta):
+        if np.asarray(theta)[0] > 2.0:
+            raise RuntimeError("no solution")
+        return np.asarray(theta)
+
+    model = BlackBoxModel(simulator, SPACE)
+    with pytest.raises(jax.errors.JaxRuntimeError, match=r"no solution.* at theta = \[2\.25, 1\.0\]\. Return NaN there"):
+        jax.block_until_ready(model.simulate_at(key, jnp.array([2.25, 1.0])))
+
+
 def test_black_box_that_traces_to_something_else_is_called_from_the_host(key):
     def simulator(key, theta):
         return theta * (2.0 if isinstance(theta, jax.core.Tracer) else 1.0)
@@ -82,6 +93,35 @@ def test_latents_that_are_not_real_are_refused(latent):
 )
 def test_real_latents_are_accepted(latent):
     assert NumPyroModel(program_with(latent), ("mean",)).parameters.names == ("mean",)
+
+
+def with_a_likelihood_from_elsewhere():
+    mean = numpyro.sample("mean", dist.Normal(0.0, 1.0))
+    numpyro.sample("elsewhere", dist.Normal(mean, 0.1), obs=1.0)
+    numpyro.factor("volume", 2.0 * mean)
+    numpyro.sample("data", dist.Normal(mean + numpyro.sample("z", dist.Normal()), 0.5))
+
+
+def test_observed_sites_are_likelihoods_and_no_latents(key):
+    model = NumPyroModel(with_a_likelihood_from_elsewhere, ("mean",))
+    theta, data = jnp.array([0.3]), jnp.array(0.9)
+    latents, _ = model.simulate_with_latents(key, theta)
+    assert list(latents) == ["z"]
+    terms = [dist.Normal(0.0, 1.0).log_prob(0.3), dist.Normal(0.3, 0.1).log_prob(1.0), 2 * 0.3]
+    terms += [dist.Normal(0.0, 1.0).log_prob(0.2), dist.Normal(0.5, 0.5).log_prob(0.9)]
+    np.testing.assert_allclose(model.log_joint(theta, {"z": jnp.array(0.2)}, data), sum(map(float, terms)), rtol=1e-5)
+    # Simulations come from the model alone, and so do their scores: (0.9 - 0.3 - 0.2) / 0.5².
+    np.testing.assert_allclose(model.score(theta, {"z": jnp.array(0.2)}, data), [1.6], rtol=1e-5)
+
+
+def test_what_is_observed_is_neither_parameter_nor_data():
+    def observed():
+        numpyro.sample("data", dist.Normal(numpyro.sample("mean", dist.Normal()), 1.0), obs=0.3)
+
+    with pytest.raises(ParameterError, match="free sites of the program, got 'elsewhere'"):
+        NumPyroModel(with_a_likelihood_from_elsewhere, ("mean", "elsewhere"))
+    with pytest.raises(ShapeError, match="without `obs`"):
+        NumPyroModel(observed, ("mean",))
 
 
 def test_nan_under_the_mask_stays_out_of_density_and_gradient():

@@ -68,6 +68,7 @@ def convergence(
     energy: Float[Numeric, "c n"] | None = None,
     energy_variance: float | None = None,
     energy_target: float | None = None,
+    acceptance: Float[Numeric, " c"] | None = None,
 ) -> Report:
     """Hold chains to the bars of Vehtari et al. 2021: R-hat at most 1.01, bulk and tail effective sample size at least 400.
 
@@ -79,9 +80,12 @@ def convergence(
         energy: total energy at the draws (c, n), for E-BFMI.
         energy_variance: mean squared energy error per dimension, of an unadjusted sampler.
         energy_target: what it was to be at most.
+        acceptance: mean rate of each chain, of an adjusted sampler: at a low one chains stand still, which the effective sample
+            sizes judge.
 
     Returns:
-        Per parameter `rhat`, `ess_bulk`, `ess_tail`, and `gradients_per_ess` of the worst; energy and divergences as given.
+        Per parameter `rhat`, `ess_bulk`, `ess_tail`, and `gradients_per_ess` of the worst; the least acceptance; energy and
+        divergences as given.
 
     Raises:
         DataError: a draw is not finite.
@@ -107,6 +111,8 @@ def convergence(
     if energy_variance is not None:
         bar = None if energy_target is None else f"<= {energy_target:.3g}"
         numbers.append(Number("chains/energy_variance", energy_variance, bar=bar))
+    if acceptance is not None:
+        numbers.append(Number("chains/acceptance", float(np.min(np.asarray(acceptance)))))
     return Report(tuple(numbers))
 
 

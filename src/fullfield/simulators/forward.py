@@ -85,7 +85,9 @@ class AbstractExplicitModel(AbstractForwardModel):
     """A forward model written as a NumPyro program, so that its joint density is known.
 
     `program` takes nothing, draws its parameters with `sample_parameters(self.parameters)`, its latents with
-    `numpyro.sample` (real-valued support), and its data at the site called "data".
+    `numpyro.sample` (real-valued support), and its data at the site called "data". Other sites with `obs=` and `numpyro.factor`
+    are likelihoods from elsewhere: they count in `log_joint` and in all that samples or expands it, while simulations and their
+    scores know nothing of them.
     """
 
     @abc.abstractmethod
@@ -110,17 +112,20 @@ class AbstractExplicitModel(AbstractForwardModel):
         latents = {
             name: site["value"]
             for name, site in trace.items()
-            if site["type"] == "sample" and name != DATA and name not in self.parameters.names
+            if _is_free(site) and name != DATA and name not in self.parameters.names
         }
         return latents, trace[DATA]["value"]
 
-    @full_precision
     def log_joint(
         self, theta: Float[Array, " p"], latents: dict[str, Float[Array, "..."]], data: Float[Array, "..."]
     ) -> Float[Array, ""]:
-        """Log p(theta, latents, data), the prior included."""
+        """Log p(theta, latents, data), the prior and likelihoods from elsewhere included."""
+        return self._log_density(self.program, theta, latents, data)
+
+    @full_precision
+    def _log_density(self, program, theta, latents, data):
         values = self.parameters.as_dict(theta) | latents | {DATA: data}
-        return jnp.asarray(log_density(self.program, (), {}, values)[0])
+        return jnp.asarray(log_density(program, (), {}, values)[0])
 
     def score(
         self, theta: Float[Array, " p"], latents: dict[str, Float[Array, "..."]], data: Float[Array, "..."]
@@ -129,7 +134,9 @@ class AbstractExplicitModel(AbstractForwardModel):
 
         Its mean over the latents' posterior is the marginal score, Brehmer et al. 2020 (PNAS 117, 5242), eq. 12.
         """
-        return jax.grad(lambda t: self.log_joint(t, latents, data) - self.parameters.log_prob(t))(theta)
+        # Of simulated data: a likelihood from elsewhere is no part of what made them.
+        program = handlers.block(self.program, hide_fn=lambda site: site.get("is_observed", False))
+        return jax.grad(lambda t: self._log_density(program, t, latents, data) - self.parameters.log_prob(t))(theta)
 
     def potential(
         self, unconstrained: Float[Array, " p"], latents: dict[str, Float[Array, "..."]], data: Float[Array, "..."]
@@ -154,8 +161,9 @@ class NumPyroModel(AbstractExplicitModel):
         labels: LaTeX labels by name, optional.
 
     Raises:
-        ParameterError: a named site does not exist, its prior depends on another site, or a latent is not real-valued.
-        ShapeError: the program has no site called "data".
+        ParameterError: a named site does not exist or is observed, its prior depends on another site, or a latent is not
+            real-valued.
+        ShapeError: the program has no free site called "data".
     """
 
     function: Callable[[], object] = eqx.field(static=True)
@@ -163,10 +171,11 @@ class NumPyroModel(AbstractExplicitModel):
 
     def __init__(self, function: Callable[[], object], names: tuple[str, ...], labels: dict[str, str] | None = None):
         traces = [handlers.trace(handlers.seed(function, jax.random.key(i))).get_trace() for i in (0, 1)]
+        free = [name for name, site in traces[0].items() if _is_free(site)]
         entries = {}
         for name in names:
-            if name not in traces[0]:
-                raise ParameterError("names", expected="sites of the program", got=repr(name), remedy=f"Has {list(traces[0])}.")
+            if name not in free:
+                raise ParameterError("names", expected="free sites of the program", got=repr(name), remedy=f"Has {free}.")
             priors = [trace[name]["fn"] for trace in traces]
             leaves = [jax.tree.leaves(prior) for prior in priors]
             if not all(np.allclose(a, b) for a, b in zip(*leaves, strict=True)):
@@ -177,9 +186,9 @@ class NumPyroModel(AbstractExplicitModel):
                     remedy="Leave it out of `names`: it then counts as a latent.",
                 )
             entries[name] = Parameter(priors[0], label=(labels or {}).get(name, ""))
-        if DATA not in traces[0]:
-            raise ShapeError("function", expected='a sample site called "data"', got=f"sites {list(traces[0])}")
-        _check_latents({name: site for name, site in traces[0].items() if name not in (*names, DATA)})
+        if DATA not in free:
+            raise ShapeError("function", expected='a sample site called "data" without `obs`', got=f"free sites {free}")
+        _check_latents({name: traces[0][name] for name in free if name not in (*names, DATA)})
         self.function = function
         self.parameters = ParameterSpace(entries)
 
@@ -188,11 +197,14 @@ class NumPyroModel(AbstractExplicitModel):
         self.function()
 
 
+def _is_free(site):
+    """Whether a site draws its value, where one with `obs` or a factor has it."""
+    return site["type"] == "sample" and not site["is_observed"]
+
+
 def _check_latents(sites):
     # `potential` has no Jacobian for latents, so that a constrained one would give a wrong density without a word.
     for name, site in sites.items():
-        if site["type"] != "sample" or site["is_observed"]:
-            continue
         support = site["fn"].support
         while hasattr(support, "base_constraint"):
             support = support.base_constraint
@@ -209,8 +221,10 @@ class BlackBoxModel(AbstractForwardModel):
     """Any callable `(key, theta) -> data` as a forward model: it simulates, and has no density.
 
     JAX functions are traced and compiled; anything else (NumPy, C, a subprocess) is called from the host, one simulation at a
-    time, with a NumPy `theta` and a key it may turn into a seed by `jax.random.key_data(key)`. It is called twice at the
-    fiducial parameters to see that its randomness comes from the key alone.
+    time, with a NumPy `theta` and a key it may turn into a seed by `jax.random.key_data(key)`. Where it fails it should return
+    NaN: `sequential` and `append_simulations` count such simulations and leave them out with `leave_out=True`. An exception
+    ends the run, with a message that says at which `theta`. It is called twice at the fiducial parameters to see that its
+    randomness comes from the key alone.
 
     Args:
         simulator: the callable.
@@ -249,7 +263,15 @@ class BlackBoxModel(AbstractForwardModel):
             return jnp.asarray(self.simulator(key, theta))
 
         def host(data, values):
-            return np.asarray(self.simulator(jax.random.wrap_key_data(jnp.asarray(data)), np.asarray(values)), np.float32)
+            theta = np.asarray(values)
+            try:
+                return np.asarray(self.simulator(jax.random.wrap_key_data(jnp.asarray(data)), theta), np.float32)
+            except Exception as error:
+                # JAX passes on the text alone, in an error of its own.
+                raise DataError(
+                    "simulator", expected="data wherever the prior reaches", got=f"{error!r} at theta = {theta.tolist()}",
+                    remedy="Return NaN there, and such simulations can be left out (leave_out=True).",
+                ) from error  # fmt: skip
 
         result = jax.ShapeDtypeStruct(self.shape, jnp.float32)
         return jax.pure_callback(host, result, jax.random.key_data(key), theta, vmap_method="sequential")

@@ -6,10 +6,11 @@ import numpyro.distributions as dist
 import pytest
 
 from fullfield._core import ConfigurationError, DataError
-from fullfield.inference.explicit import find_map, fisher, laplace, Mode, Target
+from fullfield.inference.explicit import ConvergenceWarning, find_map, fisher, laplace, Mode, Target
 from fullfield.inference.explicit.precondition import expected, learnt
 from fullfield.inference.explicit.scaling import Diagonal, Modes
 from fullfield.simulators import BlackBoxModel, LinearGaussian, NumPyroModel
+from fullfield.simulators.tasks import BernoulliGLM
 
 
 MODEL = LinearGaussian()
@@ -31,6 +32,31 @@ def test_laplace_and_fisher_of_the_linear_model_are_its_closed_forms():
     # With the field held instead of integrated out the parameters would seem twice as well known.
     held = np.linalg.inv(np.eye(3) + np.asarray(MODEL.response).T @ np.asarray(MODEL.response))
     assert np.all(np.diag(held) < 0.6 * width**2)
+
+
+def test_a_climb_that_ends_on_a_slope_says_so_and_is_no_place_for_laplace():
+    mean, covariance = (np.asarray(part) for part in MODEL.posterior(DATA))
+    with pytest.warns(ConvergenceWarning, match="after 1 of 1 steps"):
+        found = find_map(MODEL, DATA, key=jax.random.key(0), steps=1)
+    assert np.max(np.abs(found.theta - mean) / np.sqrt(np.diag(covariance))) > 0.3
+    with pytest.raises(DataError, match="a slope of at most"):
+        laplace(MODEL, DATA, key=jax.random.key(0), mode=found)
+
+
+def test_a_likelihood_from_elsewhere_counts():
+    """Precisions 1 of the prior, 1 of the data at 0, and 100 of the number from elsewhere at 1."""
+
+    def program():
+        a, b = (numpyro.sample(name, dist.Normal()) for name in "ab")
+        numpyro.sample("elsewhere", dist.Normal(a, 0.1), obs=1.0)
+        numpyro.sample("data", dist.Normal(jnp.stack([a, b]), 1.0).to_event(1))
+
+    model, data = NumPyroModel(program, ("a", "b")), jnp.zeros(2)
+    assert Target(model, data).size == 2
+    found = laplace(model, data, key=jax.random.key(0))
+    np.testing.assert_allclose(found.theta, [100 / 102, 0.0], atol=2e-3)
+    np.testing.assert_allclose(found.covariance, np.diag([1 / 102, 1 / 2]), rtol=2e-3, atol=1e-4)
+    np.testing.assert_allclose(fisher(model, key=jax.random.key(0)), np.diag([101.0, 1.0]), rtol=2e-3, atol=1e-2)
 
 
 def counts():
@@ -63,6 +89,26 @@ def test_fisher_is_that_of_the_data_alone_in_the_parameters_themselves():
     exact = np.diag([4.0, 8.0]) / 0.8**2
     scale = np.sqrt(np.diag(exact))
     np.testing.assert_allclose(found / np.outer(scale, scale), np.eye(2), atol=0.25)
+
+
+def test_parameters_that_the_prior_correlates_are_forecast_as_they_are():
+    """Spikes have F = Vᵀ W V, W = σ(Vθ) (1 - σ(Vθ)), whatever the data; the posterior's precision adds the prior's."""
+    task = BernoulliGLM()
+    design, theta = np.asarray(task.design, np.float64), task.parameters.sample(jax.random.key(1))
+    root = np.asarray(task.parameters.root, np.float64)
+
+    def exact(theta):
+        rate = 1 / (1 + np.exp(-design @ np.asarray(theta)))
+        return design.T @ (design * (rate * (1 - rate))[:, None])
+
+    # Differences of gradients in float32 are good to a thousandth.
+    found, expected = fisher(task, theta, key=jax.random.key(0), simulations=1), exact(theta)
+    scale = np.sqrt(np.diag(expected))
+    np.testing.assert_allclose(found / np.outer(scale, scale), expected / np.outer(scale, scale), atol=5e-3)
+    gaussian = laplace(task, task.simulate_at(jax.random.key(2), theta), key=jax.random.key(0))
+    covariance = np.linalg.inv(exact(gaussian.theta) + np.linalg.inv(root @ root.T))
+    width = np.sqrt(np.diag(covariance))
+    np.testing.assert_allclose(gaussian.covariance / np.outer(width, width), covariance / np.outer(width, width), atol=5e-3)
 
 
 @pytest.mark.slow

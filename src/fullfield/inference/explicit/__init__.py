@@ -2,7 +2,7 @@
 
 from fullfield.inference.explicit.density import Draws, sample_density
 from fullfield.inference.explicit.field import sample_field
-from fullfield.inference.explicit.forecast import find_map, fisher, Laplace, laplace, Mode
+from fullfield.inference.explicit.forecast import ConvergenceWarning, find_map, fisher, Laplace, laplace, Mode
 from fullfield.inference.explicit.reconstruct import ReconstructedScore
 from fullfield.inference.explicit.record import Chains, DivergenceWarning
 from fullfield.inference.explicit.samplers import AbstractSampler, MAMS, MCLMC, NUTS
@@ -15,6 +15,7 @@ __all__ = [
     "NUTS",
     "AbstractSampler",
     "Chains",
+    "ConvergenceWarning",
     "DivergenceWarning",
     "Draws",
     "Laplace",

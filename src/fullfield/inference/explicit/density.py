@@ -1,12 +1,17 @@
 """Sampling a density in a few dimensions, in one program: for `jit`, and for `vmap` over observations."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Key
 
 from fullfield._core import ShapeError, stream
 from fullfield.inference.explicit.kernel import begin, energy_variance, settled, Totals, walk, Walker
+from fullfield.inference.explicit.record import warn_of_divergences
 from fullfield.inference.explicit.samplers import AbstractSampler, LogDensity, NUTS
 
 
@@ -19,20 +24,41 @@ class Draws(eqx.Module):
     Args:
         positions: draws (chains, n, D).
         log_density: at the draws (chains, n).
+        energy: total energy at the draws (chains, n), zero for samplers that draw none.
         step_size: after tuning.
         energy_variance: mean squared energy error per dimension while sampling.
         acceptance: mean acceptance of each chain.
         divergences: of each chain while sampling.
         gradients: evaluations of the gradient in all chains, warm-up included.
+        names: of the dimensions.
+        energy_target: what the energy variance was to be at most, None for samplers that are adjusted.
     """
 
     positions: Float[Array, "c n D"]
     log_density: Float[Array, "c n"]
+    energy: Float[Array, "c n"]
     step_size: Float[Array, ""]
     energy_variance: Float[Array, ""]
     acceptance: Float[Array, " c"]
     divergences: Float[Array, " c"]
     gradients: Float[Array, ""]
+    names: tuple[str, ...] = eqx.field(static=True)
+    energy_target: float | None = eqx.field(static=True)
+
+    @property
+    def evidence(self) -> dict[str, Any]:
+        """Arguments of `fullfield.diagnostics.convergence`, which judges the chains; of one target, outside `jit`."""
+        energy, adjusted = np.asarray(self.energy), self.energy_target is None
+        return {
+            "draws": np.asarray(self.positions),
+            "names": self.names,
+            "gradients": int(self.gradients),
+            "divergences": np.asarray(self.divergences),
+            "energy": energy if energy.any() else None,
+            "energy_variance": None if adjusted else float(self.energy_variance),
+            "energy_target": self.energy_target,
+            "acceptance": np.asarray(self.acceptance) if adjusted else None,
+        }
 
 
 def sample_density(
@@ -43,6 +69,7 @@ def sample_density(
     n: int,
     sampler: AbstractSampler | None = None,
     warmup: int = 400,
+    names: Sequence[str] | None = None,
 ) -> Draws:
     """Draw from a density in a few dimensions by several chains that share one metric.
 
@@ -56,17 +83,26 @@ def sample_density(
         n: draws per chain.
         sampler: `NUTS()` if not given.
         warmup: draws per chain before the first that is kept.
+        names: of the dimensions, for the report of convergence; x_1 and so on if not given.
 
     Returns:
         Draws (c, n, D) with their statistics.
 
     Raises:
-        ShapeError: there is less than two chains or two dimensions.
+        ShapeError: there is less than two chains, or another number of names than of dimensions.
+        ConfigurationError: the sampler cannot move in one dimension.
+
+    Warns:
+        DivergenceWarning: transitions diverged after the warm-up; not under `jit` and `vmap`, where `Draws.evidence` tells.
     """
     sampler = sampler or NUTS()
     chains, size = start.shape
-    if chains < 2 or size < 2:
-        raise ShapeError("start", expected="at least two chains in two dimensions", got=start.shape)
+    if chains < 2:
+        raise ShapeError("start", expected="at least two chains", got=start.shape)
+    sampler.check(size)
+    names = tuple(f"x_{i + 1}" for i in range(size)) if names is None else tuple(names)
+    if len(names) != size:
+        raise ShapeError("names", expected=f"one for each of {size} dimensions", got=len(names))
     length = max(1, warmup // SEGMENTS)
     segments = SEGMENTS - (-n // length)
     value, gradient = jax.vmap(jax.value_and_grad(log_density))(start)
@@ -81,10 +117,10 @@ def sample_density(
         def draw(walker, key):
             keys = jax.random.split(key, chains)
             move = lambda w, k: walk(sampler, lambda q: log_density(root @ q), w, k, sampler.steps_per_draw, tune)  # noqa: E731
-            walker, totals, _ = jax.vmap(move)(walker, keys)
-            return walker, (walker.state.position @ root.T, walker.state.logdensity, totals)
+            walker, totals, energy = jax.vmap(move)(walker, keys)
+            return walker, (walker.state.position @ root.T, walker.state.logdensity, energy, totals)
 
-        walker, (points, values, sums) = jax.lax.scan(draw, walker, jax.random.split(k, length))
+        walker, (points, values, energies, sums) = jax.lax.scan(draw, walker, jax.random.split(k, length))
         sums = jax.tree.map(lambda leaf: leaf.sum(0), sums)
         learnt = index < SEGMENTS - 4
         new_root = jnp.where(learnt, _root(points.reshape(-1, size), root), root)
@@ -102,23 +138,25 @@ def sample_density(
         walker = jax.tree.map(lambda new, old: jnp.where(learnt, new, old), renewed, held)
         sampling = jnp.where(index >= SEGMENTS, 1.0, 0.0)
         totals = (totals[0] + jax.tree.map(lambda leaf: sampling * leaf, sums), totals[1] + sums.gradients.sum())
-        return (new_root, walker, totals), (points, values)
+        return (new_root, walker, totals), (points, values, energies)
 
     walker = restart(start, value, gradient, first, jax.random.split(stream(key, "start"), chains))
     carry = (jnp.eye(size), walker, (Totals.zero((chains,)), jnp.asarray(float(chains))))
     inputs = (jnp.arange(segments), jax.random.split(stream(key, "segments"), segments))
-    (_, walker, (totals, gradients)), (points, values) = jax.lax.scan(segment, carry, inputs)
-    points, values = (jnp.moveaxis(array[SEGMENTS:].reshape(-1, *array.shape[2:])[:n], 0, 1) for array in (points, values))
-    return Draws(
-        points, values, walker.step_size[0], energy_variance(totals, size), totals.acceptance / totals.transitions,
-        totals.divergent, gradients,
+    (_, walker, (totals, gradients)), out = jax.lax.scan(segment, carry, inputs)
+    points, values, energies = (jnp.moveaxis(array[SEGMENTS:].reshape(-1, *array.shape[2:])[:n], 0, 1) for array in out)
+    draws = Draws(
+        points, values, energies, walker.step_size[0], energy_variance(totals, size), totals.acceptance / totals.transitions,
+        totals.divergent, gradients, names, getattr(sampler, "energy_variance", None),
     )  # fmt: skip
+    warn_of_divergences(draws)
+    return draws
 
 
 def _root(points, root):
     """Root of the covariance of points, kept as it was where they do not span the space; a little of it is always added."""
     size = points.shape[-1]
     shrunk = len(points) / (len(points) + 5.0 * size)
-    covariance = jnp.cov(points.T) * shrunk + (1 - shrunk) * jnp.diag(jnp.var(points, axis=0))
+    covariance = jnp.atleast_2d(jnp.cov(points.T)) * shrunk + (1 - shrunk) * jnp.diag(jnp.var(points, axis=0))
     new = jnp.linalg.cholesky(covariance)
     return jnp.where(jnp.all(jnp.isfinite(new)) & jnp.all(jnp.diag(new) > 0), new, root)

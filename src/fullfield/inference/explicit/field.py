@@ -3,7 +3,6 @@
 import math
 import os
 import time
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +16,7 @@ from numpyro.diagnostics import effective_sample_size
 from fullfield._core import ConfigurationError, digest, ShapeError, stream
 from fullfield._core.progress import Progress, silent
 from fullfield.inference.explicit.plan import MEASUREMENTS, Plan, STAGES
-from fullfield.inference.explicit.record import Chains, DivergenceWarning, Recorder
+from fullfield.inference.explicit.record import Chains, Recorder, warn_of_divergences
 from fullfield.inference.explicit.samplers import AbstractSampler, MCLMC
 from fullfield.inference.explicit.target import Target
 from fullfield.simulators import AbstractForwardModel
@@ -69,8 +68,8 @@ def sample_field(
         The chains.
 
     Raises:
-        ConfigurationError: the model has no joint density (says which methods remain), a setting is impossible, or the folder
-            holds another run.
+        ConfigurationError: the model has no joint density (says which methods remain), a setting is impossible, the sampler
+            cannot move in one dimension, or the folder holds another run.
         ShapeError: data or start have the wrong shape.
         DataError: data or the density at a starting point are not finite, or the disk is full.
 
@@ -79,6 +78,7 @@ def sample_field(
     """
     sampler = MCLMC() if sampler is None else sampler
     target = Target(model, data)
+    sampler.check(target.size)
     _check(draws=draws, chains=chains, warmup=warmup, block=block)
     product = _default_product(target) if product is None else product
     plan = Plan(sampler, target, product, chains, math.ceil(draws / block), max(1, math.ceil(warmup / block / 4)), block)
@@ -113,13 +113,7 @@ def sample_field(
             height = float(jnp.mean(run.walkers.state.logdensity))
             progress(f"warm-up, {name}", now + 1, total, log_density=height, step_size=float(run.walkers.step_size[0]))
     chains_found = plan.chains_of(run, recorder)
-    if diverged := int(np.sum(chains_found.divergences)):
-        warnings.warn(
-            f"{diverged} of {int(np.sum(run.sampling.transitions))} transitions diverged: the draws may leave a part of the "
-            "posterior out. Take more warm-up, or a smaller target of energy variance or a higher one of acceptance.",
-            DivergenceWarning,
-            stacklevel=2,
-        )
+    warn_of_divergences(chains_found)
     return chains_found
 
 

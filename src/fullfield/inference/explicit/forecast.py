@@ -4,6 +4,8 @@ With the curvature H of parameters and latents at a point, the parameters' margi
 the Schur complement H_θθ - H_θz H_zz⁻¹ H_zθ. Conjugate gradients solve for its last part: no matrix is larger than p x p.
 """
 
+import warnings
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -17,6 +19,14 @@ from fullfield.inference.explicit.target import Target
 from fullfield.simulators import AbstractForwardModel
 
 
+SLOPE = 0.3  # at most, at a mode; a smooth density leaves a hundredth, a kink in a parameter of a lensing field's a fifth
+MORE = "Let `find_map` take more steps, or start it elsewhere; a chain needs no mode."
+
+
+class ConvergenceWarning(UserWarning):
+    """A climb ended before it reached a mode."""
+
+
 class Mode(eqx.Module):
     """Mode of the joint posterior of unconstrained parameters and latents.
 
@@ -25,7 +35,8 @@ class Mode(eqx.Module):
         latents: latents by site.
         point: both as one vector (D,).
         log_density: log posterior there, up to a constant.
-        slope: largest element of the gradient in white coordinates, zero at an exact mode.
+        slope: largest element of the gradient in white coordinates, zero at an exact mode; about as many standard deviations
+            from it where the coordinates are white indeed.
         gradients: evaluations of the gradient.
     """
 
@@ -75,6 +86,9 @@ def find_map(
 
     Raises:
         ConfigurationError: the model has no joint density; says which methods remain.
+
+    Warns:
+        ConvergenceWarning: the slope where it ended is no mode's.
     """
     target = Target(model, data)
     theta = target.model.parameters.fiducial if start is None else jnp.asarray(start, float)
@@ -88,10 +102,16 @@ def find_map(
     latents = {name: jnp.zeros(shape) for name, shape in target.sites}
     first = np.asarray(preconditioner.inverse(target.join(theta, latents)), np.float64)
     found = optimize.minimize(descend, first, jac=True, method="L-BFGS-B", options={"maxiter": steps, "maxfun": 2 * steps})
-    point = forward(jnp.asarray(found.x, target.data.dtype))
+    point, steepest = forward(jnp.asarray(found.x, target.data.dtype)), float(np.abs(found.jac).max())
+    if not steepest <= SLOPE:
+        warnings.warn(
+            f"the climb ended after {found.nit} of {steps} steps ({found.message}) at a slope of {steepest:.3g}, which is more "
+            f"than {SLOPE}: this is no mode. Take more steps, or start it elsewhere.",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
     return Mode(
-        target.theta(point), target.split(point)[1], point, -float(found.fun), float(np.abs(found.jac).max()),
-        int(found.nfev) + spent,
+        target.theta(point), target.split(point)[1], point, -float(found.fun), steepest, int(found.nfev) + spent
     )  # fmt: skip
 
 
@@ -108,28 +128,38 @@ def laplace(
 
     Raises:
         ConfigurationError: the model has no joint density; says which methods remain.
-        DataError: `mode` is no maximum.
+        DataError: `mode` is no maximum: there is a slope, or the curvature is negative.
+
+    Warns:
+        ConvergenceWarning: as `find_map`.
     """
     target = Target(model, data)
     mode = find_map(model, data, key=stream(key, "mode")) if mode is None else mode
+    if not mode.slope <= SLOPE:
+        raise DataError(
+            "mode", expected=f"a maximum of the posterior, a slope of at most {SLOPE}", got=f"one of {mode.slope:.3g}",
+            remedy=MORE,
+        )  # fmt: skip
     preconditioner, begun = expected(target, key=stream(key, "preconditioner"), theta=mode.theta, simulations=2)
     precision, spent = marginal_precision(target, preconditioner, target.data[None], mode.point[None])
     least = float(np.linalg.eigvalsh(precision)[0])
     if least <= 0:
         raise DataError(
             "mode", expected="a maximum of the posterior", got=f"a point with the curvature {least:.3g} in one direction",
-            remedy="Let `find_map` take more steps, or start it elsewhere; a chain needs no mode.",
+            remedy=MORE,
         )  # fmt: skip
     covariance = np.linalg.inv(precision)
-    slope = _slope(target, mode.theta)
+    jacobian = _jacobian(target, mode.theta)
     theta = np.asarray(mode.theta)
-    return Laplace(theta, slope[:, None] * covariance * slope, covariance, mode.gradients + begun + spent)
+    return Laplace(theta, jacobian @ covariance @ jacobian.T, covariance, mode.gradients + begun + spent)
 
 
 def fisher(
     model: AbstractForwardModel, theta: Float[Array, " p"] | None = None, *, key: Key[Array, ""], simulations: int = 8
 ) -> Float[np.ndarray, "p p"]:
     """Fisher matrix of the data about the parameters, the prior not included, from the model's own derivatives.
+
+    Likelihoods from elsewhere in the model (`obs=`) count with the data, by their curvature.
 
     Each simulation's latents and parameters are an exact draw from the posterior given its data; the Schur complement of the
     curvature there, averaged, is the Fisher matrix with the latents integrated out in the Gaussian approximation. It is exact
@@ -158,8 +188,8 @@ def fisher(
         return space.log_prob(values) - space.log_det_unconstrained(values)
 
     precision = precision + np.asarray(jax.hessian(prior)(space.to_unconstrained(theta)), np.float64)
-    slope = _slope(target, theta)
-    return precision / slope[:, None] / slope
+    back = np.linalg.inv(_jacobian(target, theta))
+    return back.T @ precision @ back
 
 
 def marginal_precision(
@@ -190,7 +220,7 @@ def marginal_precision(
     return (mean + mean.T) / 2, spent
 
 
-def _slope(target: Target, theta: Float[Array, " p"]) -> np.ndarray:
-    """dθ / du of each parameter."""
+def _jacobian(target: Target, theta: Float[Array, " p"]) -> np.ndarray:
+    """Derivatives ∂θ / ∂u of the parameters (p, p), diagonal only where the prior is independent."""
     space = target.model.parameters
-    return np.asarray(jnp.diagonal(jax.jacfwd(space.to_constrained)(space.to_unconstrained(theta))), np.float64)
+    return np.asarray(jax.jacfwd(space.to_constrained)(space.to_unconstrained(theta)), np.float64)

@@ -2,11 +2,13 @@
 
 import os
 import pathlib
+import warnings
 from typing import Any, TypeVar
 
 import equinox as eqx
 import numpy as np
 import zarr
+from jax.core import Tracer
 from jaxtyping import Float
 
 from fullfield._core import ConfigurationError, DataError, load_module, read_header, save_module
@@ -17,6 +19,20 @@ R = TypeVar("R")
 
 class DivergenceWarning(UserWarning):
     """Some transitions of a run diverged, so that its draws may leave out a part of the posterior."""
+
+
+def warn_of_divergences(record: Any) -> None:
+    """Warn the caller's caller of the divergences in a record of draws."""
+    # Inside `jit` and `vmap` there is no number to warn of yet.
+    if isinstance(record.divergences, Tracer):
+        return
+    if diverged := int(np.sum(record.divergences)):
+        warnings.warn(
+            f"{diverged} transitions diverged behind {record.log_density.size} draws, which may leave a part of the posterior "
+            "out. Take more warm-up, or a smaller target of energy variance or a higher one of acceptance.",
+            DivergenceWarning,
+            stacklevel=3,
+        )
 
 
 class Chains(eqx.Module):
@@ -63,7 +79,9 @@ class Chains(eqx.Module):
     def evidence(self) -> dict[str, Any]:
         """Arguments of `fullfield.diagnostics.convergence`, which holds the chains to its bars."""
         kept = ("names", "gradients", "divergences", "energy", "energy_variance", "energy_target")
-        return {"draws": self.theta} | {name: getattr(self, name) for name in kept}
+        # Unadjusted steps are all accepted, which says nothing.
+        acceptance = self.acceptance if self.energy_target is None else None
+        return {"draws": self.theta, "acceptance": acceptance} | {name: getattr(self, name) for name in kept}
 
 
 class Recorder(eqx.Module):

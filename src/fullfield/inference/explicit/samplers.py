@@ -16,7 +16,7 @@ from blackjax.mcmc import adjusted_mclmc, adjusted_mclmc_dynamic, mclmc, nuts
 from blackjax.mcmc.integrators import esh_dynamics_momentum_update_one_step, IntegratorState
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from fullfield._core import stream
+from fullfield._core import ConfigurationError, stream
 
 
 AIM, ACCEPTED = 0.7, 0.85  # parts of the target that a step is chosen for and kept at, as a longer run scatters about it
@@ -49,6 +49,10 @@ class AbstractSampler(eqx.Module):
     """A Markov kernel in whitened coordinates with a step size that it can tune."""
 
     steps_per_draw: eqx.AbstractVar[int]
+
+    def check(self, size: int) -> None:
+        """Raise a ConfigurationError where the sampler cannot move in `size` dimensions."""
+        del size
 
     @abc.abstractmethod
     def start(self, log_density: LogDensity, position: Float[Array, " D"], key: Key[Array, ""]) -> Any:
@@ -103,6 +107,10 @@ class MCLMC(AbstractSampler):
     energy_variance: float = eqx.field(static=True, default=1e-5)
     length: float = eqx.field(static=True, default=1.6)
     steps_per_draw: int = eqx.field(static=True, default=8)
+
+    def check(self, size: int) -> None:
+        """Raise a ConfigurationError in one dimension."""
+        _check_directions("MCLMC", size)
 
     def start(self, log_density: LogDensity, position: Float[Array, " D"], key: Key[Array, ""]) -> Any:
         """State at a point with a random direction."""
@@ -189,6 +197,10 @@ class MAMS(AbstractAdjusted):
     steps: float = eqx.field(static=True, default=8.0)
     steps_per_draw: int = eqx.field(static=True, default=1)
 
+    def check(self, size: int) -> None:
+        """Raise a ConfigurationError in one dimension."""
+        _check_directions("MAMS", size)
+
     def start(self, log_density: LogDensity, position: Float[Array, " D"], key: Key[Array, ""]) -> Any:
         """State at a point."""
         return adjusted_mclmc_dynamic.init(position, log_density, jnp.zeros((), jnp.uint32))
@@ -246,6 +258,15 @@ class NUTS(AbstractAdjusted):
     def first_step_size(self, size: int) -> float:
         """Scales as D^(-1/4), Neal 2011 (Handbook of MCMC, chapter 5)."""
         return size**-0.25
+
+
+def _check_directions(name: str, size: int) -> None:
+    # Of constant speed, the momentum has a direction alone, and on a line there is none to turn to.
+    if size < 2:
+        raise ConfigurationError(
+            "sampler", expected="one that can move in a single dimension", got=f"{name}, which needs two directions at least",
+            remedy="Take `sampler=NUTS()`.",
+        )  # fmt: skip
 
 
 def minimal_norm(logdensity_fn: LogDensity, inverse_mass_matrix: Any = 1.0) -> Callable:

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Key
 
 from fullfield._core import stream
 from fullfield.inference.explicit.density import Draws, sample_density
+from fullfield.inference.explicit.record import warn_of_divergences
 from fullfield.inference.explicit.samplers import AbstractSampler
 from fullfield.inference.implicit.scores import log_prior
 from fullfield.inference.implicit.tempering import temper, Tempered
@@ -55,8 +56,9 @@ class AbstractSampledPosterior(AbstractPosterior):
     ) -> Draws:
         """Draw `n` parameter vectors by each of several chains, which start at tempered particles: in each mode by its weight.
 
-        Chains of gradients know their convergence (`fullfield.diagnostics.convergence`) and reach where particles are few; but
-        they seldom leave their mode, so that many modes need many chains. Works under `vmap` over observations.
+        Chains of gradients know their convergence (`convergence(**draws.evidence)` of `fullfield.diagnostics`) and reach where
+        particles are few; but they seldom leave their mode, so that many modes need many chains. Works under `vmap` over
+        observations.
 
         Args:
             key: scalar key.
@@ -70,10 +72,16 @@ class AbstractSampledPosterior(AbstractPosterior):
             Draws whose positions are parameter vectors (chains, n, p).
 
         Raises:
-            ShapeError, DataError: as `sample`; there is less than two chains or two parameters.
+            ShapeError, DataError: as `sample`; there is less than two chains.
+            ConfigurationError: the sampler cannot move in one dimension.
+
+        Warns:
+            DivergenceWarning: transitions diverged after the warm-up; not under `jit` and `vmap`, where `Draws.evidence` tells.
         """
         check_observation(observation, self.data_shape)
-        return _sample_chains(self, key, jnp.asarray(observation), n, chains, sampler, warmup)
+        draws = _sample_chains(self, key, jnp.asarray(observation), n, chains, sampler, warmup)
+        warn_of_divergences(draws)
+        return draws
 
     def log_prob(self, theta: Float[Array, " p"], observation: Float[Array | np.ndarray, "..."]) -> Float[Array, ""]:
         """Log density at `theta`, normalised by an evidence estimated from 4096 particles with one fixed key.
@@ -167,7 +175,7 @@ def _sample_chains(posterior, key, observation, n, chains, sampler, warmup):
     start = _temper(posterior, stream(key, "start"), summary, LEAST, extra=EXTRA).particles[:chains]
     draws = sample_density(
         lambda u: log_prior(space, u) + posterior.log_likelihood(u, summary),
-        start, key=stream(key, "chains"), n=n, sampler=sampler, warmup=warmup,
+        start, key=stream(key, "chains"), n=n, sampler=sampler, warmup=warmup, names=space.names,
     )  # fmt: skip
     return eqx.tree_at(lambda draws: draws.positions, draws, space.to_constrained(draws.positions))
 
