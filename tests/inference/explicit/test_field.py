@@ -145,6 +145,7 @@ def test_chains_that_diverge_stay_where_they_are_and_say_so():
     report = convergence(**chains.evidence)
     assert report["chains/divergences"].verdict == "fail"
     assert report["chains/energy_variance"].verdict == "fail"
+    assert np.isfinite(chains.energy_variance), "of the steps that were made"
     # An unadjusted step that is made whatever its error leaves the posterior by many widths and never comes back.
     mean, covariance = (np.asarray(part) for part in MODEL.posterior(DATA))
     assert np.max(np.abs(chains.draws - mean) / np.sqrt(np.diag(covariance))) < 8

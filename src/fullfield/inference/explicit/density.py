@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from fullfield._core import ShapeError, stream
-from fullfield.inference.explicit.kernel import begin, energy_variance, settled, Totals, walk, Walker
+from fullfield.inference.explicit.kernel import begin, energy_variance, settled, Totals, tuning_variance, walk, Walker
 from fullfield.inference.explicit.record import warn_of_divergences
 from fullfield.inference.explicit.samplers import AbstractSampler, LogDensity, NUTS
 
@@ -131,7 +131,7 @@ def sample_density(
             there, walker.state.logdensity, slope @ new_root, first, jax.random.split(stream(k, "restart"), chains)
         )
         kept = jnp.where(index == SEGMENTS - 4, settled(sampler, walker), walker.step_size)
-        measured = energy_variance(sums, size)
+        measured = tuning_variance(sums, size)
         measuring = (index > SEGMENTS - 4) & (index < SEGMENTS)
         kept = jnp.where(measuring, sampler.corrected(kept, measured), kept)
         held = Walker(walker.state, walker.tuner, jnp.broadcast_to(kept, (chains,)))

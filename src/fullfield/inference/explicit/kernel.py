@@ -95,6 +95,11 @@ def settled(sampler: AbstractSampler, walker: Walker) -> Float[Array, ""]:
 
 
 def energy_variance(totals: Totals, size: int) -> Float[Array, ""]:
-    """Mean squared energy error per dimension, over all chains; infinite where a step left all bounds."""
-    mean = jnp.sum(totals.squared_error) / jnp.sum(totals.transitions) / size
-    return jnp.where(jnp.sum(totals.divergent) > 0, jnp.inf, mean)
+    """Mean squared energy error per dimension of the steps that all chains made, the divergent ones left out."""
+    made = jnp.sum(totals.transitions) - jnp.sum(totals.divergent)
+    return jnp.where(made > 0, jnp.sum(totals.squared_error) / jnp.maximum(made, 1) / size, jnp.inf)
+
+
+def tuning_variance(totals: Totals, size: int) -> Float[Array, ""]:
+    """The same for whoever tunes: infinite where a step left all bounds."""
+    return jnp.where(jnp.sum(totals.divergent) > 0, jnp.inf, energy_variance(totals, size))

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
 from fullfield._core import DataError, each_row, stream
-from fullfield.inference.explicit.kernel import begin, energy_variance, settled, Totals, walk, Walker
+from fullfield.inference.explicit.kernel import begin, energy_variance, settled, Totals, tuning_variance, walk, Walker
 from fullfield.inference.explicit.moments import Moments
 from fullfield.inference.explicit.precondition import expected, gradients, learnt, Preconditioner
 from fullfield.inference.explicit.record import Chains, Recorder
@@ -148,7 +148,7 @@ class Plan(eqx.Module):
     def _corrected(self, run: Run, totals: Totals) -> tuple[Run, int]:
         """The run with a smaller step if energy errors since the last correction ask for it, and the blocks it has stood."""
         pooled, held = run.measured + totals, run.walkers.step_size
-        better = self.sampler.corrected(held, energy_variance(pooled, self.target.size))
+        better = self.sampler.corrected(held, tuning_variance(pooled, self.target.size))
         if not bool(jnp.all(better == held)):
             pooled = jax.tree.map(jnp.zeros_like, pooled)
         run = eqx.tree_at(lambda r: (r.walkers.step_size, r.measured), run, (better, pooled))
