@@ -155,7 +155,7 @@ def laplace(
 
 
 def fisher(
-    model: AbstractForwardModel, theta: Float[Array, " p"] | None = None, *, key: Key[Array, ""], simulations: int = 8
+    model: AbstractForwardModel, theta: Float[Array, " p"] | None = None, *, key: Key[Array, ""], simulations: int | None = None
 ) -> Float[np.ndarray, "p p"]:
     """Fisher matrix of the data about the parameters, the prior not included, from the model's own derivatives.
 
@@ -169,14 +169,19 @@ def fisher(
         model: an explicit model.
         theta: where to forecast, the fiducial parameters if not given.
         key: scalar key.
-        simulations: number of simulations to average over.
+        simulations: number of simulations to average over; 8 if not given, or 1000 where there are no latents, as each costs
+            little then and only the curvature's mean is no matrix of noise.
 
     Raises:
         ConfigurationError: the model has no joint density; says which methods remain.
+
+    Warns:
+        ConvergenceWarning: the average is not positive definite; in its weakest direction it is noise.
     """
     blank = eqx.filter_eval_shape(model.simulate_at, jax.random.key(0), model.parameters.fiducial)
     target = Target(model, jnp.zeros(blank.shape))
     theta = target.model.parameters.fiducial if theta is None else theta
+    simulations = simulations or (8 if target.sites else 1000)
     preconditioner, _ = expected(target, key=stream(key, "preconditioner"), theta=theta, simulations=2)
     keys = jax.random.split(stream(key, "forecast"), simulations)
     data, points = eqx.filter_jit(lambda keys: jax.lax.map(lambda k: target.simulated(k, theta), keys))(keys)
@@ -189,7 +194,15 @@ def fisher(
 
     precision = precision + np.asarray(jax.hessian(prior)(space.to_unconstrained(theta)), np.float64)
     back = np.linalg.inv(_jacobian(target, theta))
-    return back.T @ precision @ back
+    found = back.T @ precision @ back
+    if not np.linalg.eigvalsh(precision)[0] > 0:
+        warnings.warn(
+            f"the average over {simulations} simulations is not positive definite: of a direction that data hardly tell it has "
+            "more noise than information. Take more simulations, or add the prior's precision before inverting.",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+    return found
 
 
 def marginal_precision(
