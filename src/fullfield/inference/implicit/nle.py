@@ -96,10 +96,15 @@ def train_nle(
         FewSimulationsWarning: there are fewer than a network plausibly needs; says how many that is.
         ConstantSummaryWarning: summaries were left out; says which.
     """
-    summarise, size = eqx.nn.Identity(), columns(simulations, key) - (0 if score_weight is None else parameters.size)
+    known, summarise, size = (
+        None,
+        eqx.nn.Identity(),
+        columns(simulations, key) - (0 if score_weight is None else parameters.size),
+    )
     if leave_out_constant:
         data = one_epoch(simulations, key)[1][:, :size]
-        kept = varying(data)
+        # An observation may differ in what is left out.
+        kept, known = varying(data), remember(data)
         if len(kept) < size:
             rows = Selected(summarise, (*kept, *range(size, columns(simulations, key))))
             simulations, validation, summarise = Mapped(simulations, rows), Mapped(validation, rows), Selected(summarise, kept)
@@ -119,6 +124,4 @@ def train_nle(
         progress=progress,
         stage=stage,
     )
-    # An observation may differ in what was left out.
-    seen = remember(data) if leave_out_constant else seen
-    return LikelihoodPosterior(parameters, fitted, summarise, (size,), seen), history
+    return LikelihoodPosterior(parameters, fitted, summarise, (size,), known or seen), history

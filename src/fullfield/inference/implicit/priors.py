@@ -1,5 +1,6 @@
 """Priors as they come: a parameter space, named distributions, or one distribution of a vector."""
 
+import math
 from collections.abc import Mapping
 
 import jax
@@ -43,10 +44,10 @@ def _components(prior: dist.Distribution) -> list[dist.Distribution]:
     if prior.event_shape or len(shape) > 1:
         raise _unknown(prior)
     if isinstance(prior, dist.ExpandedDistribution) and not prior.base_dist.batch_shape:
-        return [prior.base_dist] * shape[0]
+        return [prior.base_dist] * math.prod(shape)
     if not shape:
         return [prior]
-    return [_component(prior, i) for i in range(shape[0])]
+    return [_component(prior, i) for i in range(math.prod(shape))]
 
 
 def _component(prior, i):
