@@ -99,3 +99,26 @@ def test_no_draw_lies_on_the_edge(prior, monkeypatch):
     draws = space.sample(jax.random.key(0), (11,))
     assert bool(jnp.all(jnp.isfinite(space.to_unconstrained(draws))))
     assert bool(jnp.all(space.contains(draws)))
+
+
+def test_a_grid_up_to_the_edge_has_finite_coordinates():
+    space = ParameterSpace({"a": Parameter(dist.Uniform(-1.0, 1.0)), "b": Parameter(dist.Beta(2.0, 2.0))})
+    grid = jnp.array([[-1.0, 0.0], [0.3, 0.6], [1.0, 1.0]])
+    space.check(grid)
+    u = space.to_unconstrained(grid)
+    assert bool(jnp.all(jnp.isfinite(u)))
+    np.testing.assert_allclose(space.to_constrained(u), grid, atol=1e-6)
+    np.testing.assert_array_equal(space.off_edge(grid)[1], grid[1])
+    assert bool(jnp.all(jnp.isnan(space.to_unconstrained(jnp.array([1.1, -0.1]))))), "what lies outside is not moved in"
+
+
+def test_small_draws_of_a_wide_positive_prior_are_as_they_are():
+    """The mean of this one is exp(12.5): what a rounding error is to that is much to the median, one."""
+    draws = ParameterSpace({"x": Parameter(dist.LogNormal(0.0, 5.0))}).sample(jax.random.key(0), (1000,))
+    assert len(np.unique(draws)) > 990
+
+
+def test_a_prior_of_several_components_is_refused():
+    for prior in (dist.Uniform(jnp.zeros(2), 1.0), dist.Uniform(jnp.zeros(2), 1.0).to_event(1)):
+        with pytest.raises(ShapeError, match=r"univariate distribution, got shape \(2,\)"):
+            Parameter(prior)

@@ -1,6 +1,7 @@
 """Names, priors and transforms of the parameters of a model; the only owner of their order."""
 
 import math
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -28,7 +29,11 @@ class Parameter(eqx.Module):
 
     def __check_init__(self):
         if self.prior.batch_shape or self.prior.event_shape:
-            raise ShapeError("prior", expected="a univariate distribution", got=f"batch {self.prior.batch_shape}")
+            shape = (*self.prior.batch_shape, *self.prior.event_shape)
+            raise ShapeError(
+                "prior", expected="a univariate distribution", got=f"shape {shape}",
+                remedy="Give each component a name and a prior of its own.",
+            )  # fmt: skip
 
 
 class ParameterSpace(eqx.Module):
@@ -76,7 +81,7 @@ class ParameterSpace(eqx.Module):
     @property
     def bounds(self) -> tuple[tuple[float, float], ...]:
         """Lower and upper end of each prior's support, infinite where it has none."""
-        return tuple(_support_bounds(entry.prior) for entry in self.entries)
+        return tuple((float(low), float(high)) for low, high in (_ends(entry.prior) for entry in self.entries))
 
     def index(self, name: str) -> int:
         """Position of a parameter in the vector.
@@ -108,12 +113,19 @@ class ParameterSpace(eqx.Module):
     def sample(self, key: Key[Array, ""], shape: tuple[int, ...] = ()) -> Float[Array, "*shape p"]:
         """Draw parameter vectors from the prior, shape (*shape, p), none on the very edge of its support."""
         keys = jax.random.split(key, self.size)
-        draws = jnp.stack([entry.prior.sample(k, shape) for entry, k in zip(self.entries, keys, strict=True)], axis=-1)
-        # One draw of a uniform in ten million would be the bound itself, which lies at infinity in unconstrained space.
-        low, high = jnp.asarray(self.bounds, float).T
+        return self.off_edge(jnp.stack([e.prior.sample(k, shape) for e, k in zip(self.entries, keys, strict=True)], axis=-1))
+
+    def off_edge(self, theta: Float[Array, "*batch p"]) -> Float[Array, "*batch p"]:
+        """Parameters (..., p), those on the very edge of the prior's support moved inside by a rounding error.
+
+        A grid has such, and one draw of a uniform in ten million. In unconstrained space the edge lies at infinity.
+        """
+        ends = zip(*(_ends(entry.prior) for entry in self.entries), strict=True)
+        low, high = (jnp.stack([jnp.asarray(value, float) for value in side]) for side in ends)
         sizes = jnp.abs(jnp.stack([low, high, self.fiducial]))
         margin = 2.0**-22 * jnp.max(jnp.where(jnp.isfinite(sizes), sizes, 0.0), axis=0)
-        return jnp.clip(draws, low + margin, high - margin)
+        raw = [dist.biject_to(entry.prior.support).inv(theta[..., i]) for i, entry in enumerate(self.entries)]
+        return jnp.where(jnp.isinf(jnp.stack(raw, axis=-1)), jnp.clip(theta, low + margin, high - margin), theta)
 
     def log_prob(self, theta: Float[Array, "*batch p"]) -> Float[Array, "*batch"]:
         """Log density of the prior; minus infinity outside its support."""
@@ -147,7 +159,8 @@ class ParameterSpace(eqx.Module):
                 )
 
     def to_unconstrained(self, theta: Float[Array, "*batch p"]) -> Float[Array, "*batch p"]:
-        """Map parameters (..., p) to unconstrained coordinates (..., p)."""
+        """Map parameters (..., p) to unconstrained coordinates (..., p), the edge of the prior to where `off_edge` moves it."""
+        theta = self.off_edge(theta)
         columns = [
             (dist.biject_to(entry.prior.support).inv(theta[..., i]) - self.loc[i]) / self.scale[i]
             for i, entry in enumerate(self.entries)
@@ -192,7 +205,6 @@ def _within(prior: dist.Distribution, values: Float[Array, "*batch"]) -> Bool[Ar
     return jnp.asarray(prior.support(values))  # pyright: ignore[reportOptionalCall]
 
 
-def _support_bounds(prior: dist.Distribution) -> tuple[float, float]:
+def _ends(prior: dist.Distribution) -> tuple[Any, Any]:
     support = prior.support
-    low, high = getattr(support, "lower_bound", -jnp.inf), getattr(support, "upper_bound", jnp.inf)
-    return float(low), float(high)
+    return getattr(support, "lower_bound", -jnp.inf), getattr(support, "upper_bound", jnp.inf)

@@ -256,7 +256,7 @@ def test_too_small_a_disk_is_refused_before_simulating(tmp_path, monkeypatch):
 
 def test_non_finite_simulation_is_reported_with_its_parameters(tmp_path):
     model = BlackBoxModel(lambda key, theta: jnp.where(theta[0] > 0, jnp.log(theta), jnp.nan), MODEL.parameters)
-    with pytest.raises(DataError, match=r"NaN or infinity in \d+ of the 16.*theta_1"):
+    with pytest.raises(DataError, match=r"NaN or infinity in \d+ of the 16 simulations so far, .*theta_1.*leave_out"):
         simulate_to_store(tmp_path / "simulations.zarr", model, n=16, seed=0, chunk=16)
 
 

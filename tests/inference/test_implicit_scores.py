@@ -12,11 +12,15 @@ from fullfield._core import ConfigurationError, DataError, ShapeError
 from fullfield.datasets import StoredSimulations
 from fullfield.inference.implicit import (
     choose,
+    ConstantSummaryWarning,
     guarded,
     simulate_with_scores,
+    train_amortised,
+    train_fmpe,
     train_folds,
     train_nle,
     train_npe,
+    train_nre,
     train_score,
     train_with_scores,
     with_marginal_scores,
@@ -24,10 +28,11 @@ from fullfield.inference.implicit import (
 from fullfield.inference.implicit.nle import NLELoss
 from fullfield.inference.implicit.npe import NPELoss
 from fullfield.inference.implicit.scores import ScoreLoss
-from fullfield.networks import smooth_flow
+from fullfield.networks import regression, smooth_flow
 from fullfield.parameters import Parameter, ParameterSpace
 from fullfield.simulators import LinearGaussian
 from fullfield.simulators.tasks import TASKS
+from fullfield.training import History
 
 
 WORLD = LinearGaussian(n_data=3, n_parameters=2)
@@ -187,3 +192,33 @@ def test_rows_without_scores_are_refused(truth):
     short = StoredSimulations(theta[:100], data[:100, :2], batch_size=50)
     with pytest.raises(ShapeError, match="summary and score"):
         train_npe(WORLD.parameters, short, short, key=jax.random.key(0), density=SMALL, score_weight=0.1)
+
+
+def test_methods_without_a_gradient_to_match_are_refused(truth):
+    sources = rows_of(*truth, 200, 100)
+    for train in (train_fmpe, functools.partial(train_nre, max_epochs=1)):
+        with pytest.raises(ConfigurationError, match=r"train_npe, train_nle or train_amortised, got train_(fmpe|nre)"):
+            train_with_scores(WORLD.parameters, *sources, key=jax.random.key(0), train=train)
+
+
+def test_the_mixture_of_networks_takes_scores(truth, monkeypatch):
+    """Scores of data on a logarithmic scale and beside a constant: networks, emulator and weights each see their columns."""
+    begun = []
+
+    def fit(module, loss, *_, **__):
+        begun.append(loss)
+        return module, History()
+
+    monkeypatch.setattr("fullfield.inference.implicit.estimate.fit", fit)
+    theta, data, scores = (np.asarray(array) for array in truth)
+    data = np.insert(np.exp(data), 1, 1.0, axis=1)
+    straight = functools.partial(regression, degree=1)
+    train = functools.partial(train_amortised, density=straight, likelihood=straight, members=1)
+    with pytest.warns(ConstantSummaryWarning):
+        posterior, _, choice = train_with_scores(
+            WORLD.parameters, *rows_of(theta, data, scores, 500, 250), key=jax.random.key(0), train=train
+        )
+    assert [isinstance(loss, ScoreLoss) for loss in begun] == [True, True, False] * 2
+    assert posterior.data_shape == (4,)
+    assert np.isfinite(choice.error)
+    assert posterior.sample(jax.random.key(1), data[0], 5).shape == (5, 2)

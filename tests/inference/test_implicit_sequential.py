@@ -10,7 +10,7 @@ import optax
 import pytest
 from scipy import stats
 
-from fullfield._core import ConfigurationError, DataError
+from fullfield._core import ConfigurationError, DataError, ShapeError
 from fullfield.datasets import StoredSimulations
 from fullfield.inference import AbstractPosterior
 from fullfield.inference.implicit import (
@@ -273,3 +273,13 @@ def test_impossible_rounds_are_refused(observation):
     for wrong in ({"rounds": 0}, {"simulations": 10}):
         with pytest.raises(ConfigurationError, match="at least one round of 20"):
             sequential(TRAIN, WORLD, observation, **(SETTINGS | wrong))
+
+
+def test_maps_and_single_numbers_are_refused_without_a_summary():
+    for shape, words in (((4, 4), "summarise: .*Give summarise="), ((), "vector of length one")):
+        model = BlackBoxModel(lambda key, theta, shape=shape: jnp.full(shape, theta[0]), WORLD.parameters)
+        with pytest.raises(ShapeError, match=words):
+            sequential(TRAIN, model, np.zeros(shape), **SETTINGS)
+        maps = StoredSimulations(np.zeros((9, 2)), np.zeros((9, *shape)), batch_size=9)
+        with pytest.raises(ShapeError, match="simulations: expected a summary"):
+            train_npe(WORLD.parameters, maps, maps, key=jax.random.key(0))

@@ -13,8 +13,8 @@ import pytest
 from fullfield._core import ConfigurationError, DataError, ParameterError, ShapeError
 from fullfield.datasets import StoredSimulations
 from fullfield.inference import FlowPosterior, OutsideSimulationsWarning
-from fullfield.inference.implicit import ConstantSummaryWarning, FMPE, NLE, NPE, NRE, train_nle
-from fullfield.networks import gaussian
+from fullfield.inference.implicit import ConstantSummaryWarning, FewSimulationsWarning, FMPE, NLE, NPE, NRE, train_nle
+from fullfield.networks import gaussian, regression
 from fullfield.parameters import Parameter, ParameterSpace
 from fullfield.training import History
 
@@ -100,8 +100,9 @@ def test_failed_simulations_are_counted(simulations):
 
 def test_too_few_and_constant_simulations_are_refused(simulations):
     theta, x = simulations
-    with pytest.raises(DataError, match="at least 6 to train on, for 2 parameters and 2 summaries, got 4"):
-        NPE(PRIOR, **SMALL).append_simulations(theta[:5], x[:5]).train()
+    for n in (5, 1):
+        with pytest.raises(DataError, match=f"at least 6 to train on, for 2 parameters and 2 summaries, got {n - 1}"):
+            NPE(PRIOR, **SMALL).append_simulations(theta[:n], x[:n]).train()
     with pytest.raises(DataError, match=r"same value in every simulation in columns \[1\]"):
         NLE(PRIOR, **SMALL).append_simulations(theta, x * [1, 0]).train()
 
@@ -116,6 +117,8 @@ def test_a_constant_summary_can_be_left_out(simulations):
     with pytest.warns(ConstantSummaryWarning, match=r"\[1\]"):
         found, _ = train_nle(space, *pair(with_constant), leave_out_constant=True, **settings)
     observation = np.array([0.2, 3.0, -0.1], np.float32)
+    with pytest.warns(OutsideSimulationsWarning, match=r"other numbers in columns \[1\]"):
+        found.sample(jax.random.key(0), observation + np.array([0, 0.5, 0], np.float32), 1)
     at = jnp.zeros(2)
     expected = plain.log_unnormalised(at, observation[[0, 2]])
     np.testing.assert_allclose(found.log_unnormalised(at, observation), expected, rtol=1e-5)
@@ -128,11 +131,94 @@ def test_an_observation_outside_the_simulations_is_warned_of_once(simulations):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         posterior.set_default_x(np.zeros(2)).sample((3,))
-    with pytest.warns(OutsideSimulationsWarning, match="fifth neighbour of .* of 60 simulations"):
+    with pytest.warns(OutsideSimulationsWarning, match="Mahalanobis distance of .* of 600 simulations"):
         posterior.set_default_x(np.array([4.0, 0.0]))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         posterior.sample((3,))
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    """Networks are begun with, and left as they are."""
+    monkeypatch.setattr("fullfield.inference.implicit.estimate.fit", lambda module, *_, **__: (module, History()))
+
+
+@pytest.mark.usefixtures("untrained")
+def test_few_simulations_are_warned_of_where_a_network_is_trained(simulations):
+    theta, x = simulations
+    with pytest.warns(FewSimulationsWarning, match=r"at least 24 to train a network on.* got 9\. .*regression"):
+        NPE(PRIOR, **SMALL).append_simulations(theta[:10], x[:10]).train()
+    NPE(PRIOR, density=functools.partial(regression, degree=1)).append_simulations(theta[:10], x[:10]).train()
+
+
+@pytest.mark.usefixtures("untrained")
+def test_a_grid_up_to_the_edge_of_the_prior_is_trained_on():
+    grid = np.stack(np.meshgrid(*[np.linspace(-1, 1, 9)] * 2), axis=-1).reshape(-1, 2)
+    begun = NPE(PRIOR, **SMALL).append_simulations(grid, grid + 0.1 * np.sin(9 * grid)).train()
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(eqx.filter(begun.density, eqx.is_array)))
+    assert np.isfinite(begun.log_prob(begun.parameters.off_edge(jnp.ones(2)), jnp.ones(2)))
+
+
+def test_simulations_outside_the_prior_are_counted(simulations):
+    theta, x = simulations
+    source = StoredSimulations(theta * np.where(np.arange(600) < 300, 0.9, 3)[:, None].astype("f"), x, batch_size=600)
+    outside = int((np.abs(3 * theta[300:]) > 1).any(axis=1).sum())
+    with pytest.raises(DataError, match=f"inside the prior, got {outside} of 600"):
+        train_nle(NPE(PRIOR).prior, source, source, key=jax.random.key(0), **SMALL)
+
+
+def test_summaries_with_scores_are_looked_at_without_them(simulations):
+    theta, x = simulations
+    rows = np.concatenate([x, (x - theta) / 0.01], axis=1)
+    inference = NPE(PRIOR, score_weight=0.1, **SMALL).append_simulations(theta, rows)
+    inference.train(max_num_epochs=1)
+    assert inference.build_posterior().sample((5,), x=x[0]).shape == (5, 2)
+    for method in (FMPE, NRE):
+        with pytest.raises(ConfigurationError, match=f"train_npe, train_nle or train_amortised, got {method._train.__name__}"):
+            method(PRIOR, score_weight=0.1).append_simulations(theta, rows).train()
+
+
+LOW, HIGH = jnp.array([-1.0, 0.0]), jnp.array([1.0, 5.0])
+
+
+@pytest.mark.parametrize(
+    ("prior", "bounds"),
+    [
+        (dist.Uniform(LOW, HIGH).to_event(1), ((-1, 1), (0, 5))),
+        (dist.Uniform(LOW, HIGH), ((-1, 1), (0, 5))),
+        (dist.Uniform(0.0, 2.0).expand([2]).to_event(1), ((0, 2), (0, 2))),
+    ],
+)
+def test_one_distribution_of_independent_components_is_a_prior(prior, bounds):
+    inference = NPE(prior)
+    assert inference.prior.names == ("theta_1", "theta_2")
+    assert inference.prior.bounds == bounds
+    inference.append_simulations(np.full((3, 2), 0.5), np.zeros((3, 2)), proposal=prior)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    "prior", [dist.MultivariateNormal(jnp.zeros(2), jnp.eye(2)), dist.TruncatedNormal(LOW, 1.0, low=LOW), [1.0], {"a": 3.0}]
+)
+def test_priors_without_independent_named_components_are_refused(prior):
+    with pytest.raises(ConfigurationError, match=r"vector of independent components.* Write it as"):
+        NPE(prior)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "words"),
+    [
+        (((6,), (6, 2)), r"theta: .* got \(6,\).*theta\[:, None\]"),
+        (((6, 2), (6,)), "x: .*vector of length one"),
+        (((6, 2), (6, 4, 4)), "x: .*Summarise each"),
+        (((6, 2), (6, 3)), "2 columns, as the earlier"),
+    ],
+)
+def test_shapes_that_are_no_summaries_are_refused(shapes, words, simulations):
+    inference = NPE(PRIOR).append_simulations(*simulations)
+    with pytest.raises(ShapeError, match=words):
+        inference.append_simulations(*map(np.zeros, shapes))
 
 
 def test_verbs_out_of_order_are_refused(simulations):

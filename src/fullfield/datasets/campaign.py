@@ -66,7 +66,7 @@ def simulate_to_store(
 
     Raises:
         ConfigurationError: the store is of another campaign; names the first difference. Or a setting is impossible.
-        DataError: a simulation is not finite, or the disk is full; finished chunks are kept.
+        DataError: a simulation is not finite (says how many of those so far), or the disk is full; finished chunks are kept.
     """
     given = {"n": n, "batch_size": batch_size, "chunk": chunk}
     check_positive(**{name: value for name, value in given.items() if value is not None})
@@ -118,7 +118,7 @@ def write_chunks(
         progress: told about every chunk.
 
     Raises:
-        DataError: a simulation is not finite, or the disk is full; finished chunks are kept.
+        DataError: a simulation is not finite (says how many of those so far), or the disk is full; finished chunks are kept.
     """
     numbers = list(numbers)
     names = store.facts["arrays"]
@@ -136,7 +136,7 @@ def write_chunks(
             if pending is not None:
                 pending.result()
                 progress("simulating", done, len(numbers))
-            _check_finite(arrays, model.parameters.names, number)
+            _check_finite(arrays, model.parameters.names, number, done * store.chunk)
             pending = writer.submit(_write_chunk, store, group, number, arrays)
         if pending is not None:
             pending.result()
@@ -178,7 +178,7 @@ def _write_chunk(store: SimulationSet, group: zarr.Group, number: int, arrays: d
         raise _disk_full(store, group, len(store.missing())) from error
 
 
-def _check_finite(arrays: dict[str, np.ndarray], names: tuple[str, ...], number: int) -> None:
+def _check_finite(arrays: dict[str, np.ndarray], names: tuple[str, ...], number: int, finite: int) -> None:
     for name, array in arrays.items():
         bad = ~np.isfinite(array).reshape(len(array), -1).all(axis=1)
         if bad.any():
@@ -186,8 +186,10 @@ def _check_finite(arrays: dict[str, np.ndarray], names: tuple[str, ...], number:
             raise DataError(
                 name,
                 expected="finite simulations",
-                got=f"NaN or infinity in {bad.sum()} of the {bad.size} of chunk {number}, first at {theta}",
-                remedy="Mend the simulator there or narrow the prior.",
+                got=f"NaN or infinity in {bad.sum()} of the {finite + bad.size} simulations so far, all in chunk {number}, "
+                f"first at {theta}",
+                remedy="Mend the simulator there or narrow the prior. A store takes no failures; what trains on simulations in "
+                "memory leaves them out and counts them (leave_out=True of append_simulations and of sequential).",
             )
 
 

@@ -2,7 +2,7 @@
 
 import equinox as eqx
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Bool, Float
 from scipy import stats
 from scipy.spatial import KDTree
 from sklearn.covariance import ledoit_wolf
@@ -10,6 +10,8 @@ from sklearn.covariance import ledoit_wolf
 
 NEIGHBOURS = 5
 CLIP = 5.0
+ROUNDING, TINY = 1e-6, 1e-30
+WIDE = 1000  # components, whose covariance takes seconds and megabytes
 
 
 class Typicality(eqx.Module):
@@ -35,23 +37,60 @@ class Typicality(eqx.Module):
         further = int(np.sum(self.expected >= self.observed))
         if further or m < NEIGHBOURS:
             return (1 + further) / (m + 1)
-        low, middle, high = np.quantile(np.log(self.expected), (0.25, 0.5, 0.75))
+        low, middle, high = np.quantile(np.log(np.maximum(self.expected, TINY)), (0.25, 0.5, 0.75))
         scale = max((high - low) / (stats.norm.ppf(0.75) * 2), 1e-3)
         return float(min(1 / (m + 1), stats.norm.sf((np.log(self.observed) - middle) / scale)))
+
+
+class Ellipsoid(eqx.Module):
+    """Distance from the centre of a sample in units of its shrunk covariance (Ledoit & Wolf 2004).
+
+    Args:
+        centre: median (s,).
+        scale: spread (s,) about it.
+        root: of the inverse covariance (s, s) of what is centred and scaled; that of an uncorrelated one (s,).
+    """
+
+    centre: Float[np.ndarray | Array, " s"]
+    scale: Float[np.ndarray | Array, " s"]
+    root: Float[np.ndarray | Array, "s s"] | Float[np.ndarray | Array, " s"]
+
+    def distance(self, values: Float[np.ndarray, "*batch s"]) -> Float[np.ndarray, "*batch"] | float:
+        """Distances of vectors (..., s)."""
+        centre, scale, root = (np.asarray(array, float) for array in (self.centre, self.scale, self.root))
+        scaled = (values - centre) / scale
+        return np.linalg.norm(scaled @ root if root.ndim == 2 else scaled * root, axis=-1)
+
+
+def ellipsoid(reference: Float[np.ndarray, "n s"], part: Float[np.ndarray, "m s"] | None = None) -> Ellipsoid:
+    """The ellipsoid about a sample, in which a component that never varies allows no difference.
+
+    Args:
+        reference: the sample. Of more components than `WIDE` each is seen by itself.
+        part: of it, that alone shapes the ellipsoid; centre and scale are those of the whole.
+    """
+    part = reference if part is None else part
+    centre, scale = _robust(reference)
+    if len(centre) > WIDE:
+        return Ellipsoid(centre, scale, np.ones(len(centre)))
+    varies, covariance = ~constant(part), np.eye(len(centre))
+    if varies.any():
+        scaled = np.clip((part - centre) / scale, -CLIP, CLIP)
+        covariance[np.ix_(varies, varies)] = ledoit_wolf(scaled[:, varies])[0]
+    return Ellipsoid(centre, scale, np.linalg.cholesky(np.linalg.inv(covariance)))
+
+
+def constant(reference: Float[np.ndarray, "n s"]) -> Bool[np.ndarray, " s"]:
+    """Which components never vary."""
+    return np.ptp(reference, axis=0) == 0
 
 
 def mahalanobis(
     observed: Float[np.ndarray, " s"], reference: Float[np.ndarray, "n s"], held_out: Float[np.ndarray, "m s"]
 ) -> Typicality:
-    """Distance from the centre of the reference in units of its shrunk covariance (Ledoit & Wolf 2004)."""
-    centre, scale = _robust(reference)
-    covariance = ledoit_wolf(np.clip((reference - centre) / scale, -CLIP, CLIP))[0]
-    root = np.linalg.cholesky(np.linalg.inv(covariance))
-
-    def distance(values):
-        return np.linalg.norm((values - centre) / scale @ root, axis=-1)
-
-    return Typicality(float(distance(observed)), distance(held_out))
+    """Distance from the ellipsoid about the reference."""
+    distance = ellipsoid(reference).distance
+    return Typicality(float(distance(observed)), np.asarray(distance(held_out)))
 
 
 def neighbours(
@@ -83,4 +122,5 @@ def _robust(reference):
     low, middle, high = np.quantile(reference, (0.25, 0.5, 0.75), axis=0)
     spread = (high - low) / (stats.norm.ppf(0.75) * 2)
     spread = np.where(spread > 0, spread, reference.std(0))
-    return middle, np.where(spread > 0, spread, 1.0)
+    # Any other value than that of all members is far from them, but for what rounding makes of it.
+    return middle, np.where(constant(reference), np.maximum(ROUNDING * np.abs(middle), TINY), spread)

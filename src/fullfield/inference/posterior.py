@@ -3,7 +3,7 @@
 import abc
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Key
 
 from fullfield._core import ConfigurationError, stream
 from fullfield._core.progress import Progress, silent
-from fullfield.inference.observation import check_observation
+from fullfield.inference.observation import check_observation, Seen
 from fullfield.networks import AbstractDensity, apply_many
 from fullfield.parameters import ParameterSpace
 
@@ -31,6 +31,10 @@ class AbstractPosterior(eqx.Module):
         Raises:
             ShapeError: the observation has another shape than the simulations.
             DataError: the observation holds NaN or infinity (seen only outside `jit`).
+
+        Warns:
+            OutsideSimulationsWarning: the observation is unlike the simulations that the posterior was trained on, if it knows
+                them (outside `jit` again).
         """
 
     @abc.abstractmethod
@@ -49,24 +53,34 @@ class FlowPosterior(AbstractPosterior):
         density: density of unconstrained parameters (p,) given summaries (s,).
         summarise: observation to summary (s,), any callable module; `eqx.nn.Identity()` when observations are summaries.
         data_shape: shape of an observation.
+        seen: the observations (s,) that training saw, if others are to be warned of.
     """
 
     parameters: ParameterSpace
     density: AbstractDensity
     summarise: Callable
+    seen: Seen | None
     data_shape: tuple[int, ...] = eqx.field(static=True)
 
-    def __init__(self, parameters: ParameterSpace, density: AbstractDensity, summarise: Callable, data_shape: tuple[int, ...]):
+    def __init__(
+        self,
+        parameters: ParameterSpace,
+        density: AbstractDensity,
+        summarise: Callable,
+        data_shape: tuple[int, ...],
+        seen: Seen | None = None,
+    ):
         self.parameters, self.density, self.summarise, self.data_shape = parameters, density, summarise, tuple(data_shape)
+        self.seen = seen
 
     def sample(self, key: Key[Array, ""], observation: Float[Array | np.ndarray, "..."], n: int) -> Float[Array, "n p"]:
         """Draw `n` parameter vectors; raises as the base class says."""
-        check_observation(observation, self.data_shape)
+        check_observation(observation, self.data_shape, seen=self.seen)
         return _sample(self, key, jnp.asarray(observation), n)
 
     def log_prob(self, theta: Float[Array, " p"], observation: Float[Array | np.ndarray, "..."]) -> Float[Array, ""]:
         """Log density at `theta`: log q(u | summary) + log |du / dtheta|; raises as the base class says."""
-        check_observation(observation, self.data_shape)
+        check_observation(observation, self.data_shape, seen=self.seen)
         return _log_prob(self, theta, jnp.asarray(observation))
 
 
@@ -90,6 +104,8 @@ def _log_prob(posterior, theta, observation):
 class EnsemblePosterior(AbstractPosterior):
     """A mixture of posteriors, which hedges against the accidents of single trainings.
 
+    Observations unlike the simulations are warned of once, by what the first member that knows them has seen.
+
     Args:
         members: posteriors of the same parameters and data.
         weights: weights of the mixture, normalised inside; equal if not given.
@@ -101,6 +117,7 @@ class EnsemblePosterior(AbstractPosterior):
     parameters: ParameterSpace
     members: tuple[AbstractPosterior, ...]
     log_weights: Float[Array, " m"]
+    seen: Seen | None
     data_shape: tuple[int, ...] = eqx.field(static=True)
 
     def __init__(self, members: tuple[AbstractPosterior, ...], weights: tuple[float, ...] | None = None):
@@ -110,12 +127,14 @@ class EnsemblePosterior(AbstractPosterior):
         weights = weights or (1.0,) * len(members)
         if len(weights) != len(members) or min(weights) < 0 or sum(weights) <= 0:
             raise ConfigurationError("weights", expected=f"{len(members)} numbers, not negative", got=weights)
-        self.members = tuple(members)
+        known = (getattr(member, "seen", None) for member in members)
+        self.members, self.seen = tuple(map(unwatched, members)), next((seen for seen in known if seen is not None), None)
         self.log_weights = jnp.log(jnp.asarray(weights, float) / sum(weights))
         self.parameters, self.data_shape = members[0].parameters, members[0].data_shape
 
     def sample(self, key: Key[Array, ""], observation: Float[Array | np.ndarray, "..."], n: int) -> Float[Array, "n p"]:
         """Draw `n` parameter vectors, each from a member drawn by weight."""
+        check_observation(observation, self.data_shape, seen=self.seen)
         keys = jax.random.split(stream(key, "members"), len(self.members))
         draws = jnp.stack([member.sample(k, observation, n) for member, k in zip(self.members, keys, strict=True)])
         choice = jax.random.categorical(stream(key, "choice"), self.log_weights, shape=(n,))
@@ -123,8 +142,19 @@ class EnsemblePosterior(AbstractPosterior):
 
     def log_prob(self, theta: Float[Array, " p"], observation: Float[Array | np.ndarray, "..."]) -> Float[Array, ""]:
         """Log density of the mixture at `theta`."""
+        check_observation(observation, self.data_shape, seen=self.seen)
         values = jnp.stack([member.log_prob(theta, observation) for member in self.members])
         return jax.nn.logsumexp(values + self.log_weights)
+
+
+P = TypeVar("P")
+
+
+def unwatched(posterior: P) -> P:
+    """The same posterior, which takes any observation without a warning."""
+    if getattr(posterior, "seen", None) is None:
+        return posterior
+    return eqx.tree_at(lambda known: known.seen, posterior, None)
 
 
 def sample_many(
@@ -136,7 +166,7 @@ def sample_many(
     progress: Progress = silent,
     stage: str = "sampling",
 ) -> Float[np.ndarray, "t n p"]:
-    """Draw `n` parameter vectors for each of many observations, in one program that is compiled once.
+    """Draw `n` parameter vectors for each of many observations, in one program that is compiled once and warns of none.
 
     Args:
         posterior: any posterior.

@@ -3,6 +3,7 @@
 from fullfield.inference.implicit.amortised import train_amortised
 from fullfield.inference.implicit.choose import Choice, choose, guarded, train_with_scores
 from fullfield.inference.implicit.ensemble import stack
+from fullfield.inference.implicit.estimate import FewSimulationsWarning
 from fullfield.inference.implicit.fmpe import train_fmpe
 from fullfield.inference.implicit.folds import train_folds
 from fullfield.inference.implicit.mapped import ConstantSummaryWarning
@@ -28,6 +29,7 @@ __all__ = [
     "ConditionedPosterior",
     "ConstantSummaryWarning",
     "Contrastive",
+    "FewSimulationsWarning",
     "LikelihoodPosterior",
     "MarginalScore",
     "Multiclass",

@@ -10,15 +10,19 @@ import functools
 import os
 from collections.abc import Callable, Iterator
 
+import equinox as eqx
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from fullfield._core import stream
 from fullfield._core.progress import Progress, silent
 from fullfield.datasets import AbstractShard, AbstractSimulations, OnlineSimulations
 from fullfield.inference.implicit.ensemble import stack
-from fullfield.inference.implicit.mapped import logarithms, Mapped, one_epoch, Selected, varying
+from fullfield.inference.implicit.estimate import columns
+from fullfield.inference.implicit.mapped import FirstColumns, logarithms, Mapped, one_epoch, Selected, varying
 from fullfield.inference.implicit.nle import train_nle
 from fullfield.inference.implicit.npe import train_npe
+from fullfield.inference.observation import remember, Seen
 from fullfield.inference.posterior import AbstractPosterior, EnsemblePosterior, FlowPosterior
 from fullfield.networks import AbstractDensity, spline_flow
 from fullfield.parameters import ParameterSpace
@@ -84,6 +88,22 @@ class Emulated(AbstractSimulations):
         return OnlineSimulations(model=self.model, batch_size=self.batch_size, steps_per_epoch=self.steps_per_epoch)
 
 
+class OnSummaries(eqx.Module):
+    """A function of the summary in a row of summary and score, which stays: data are held fixed in it, in any coordinates.
+
+    Args:
+        function: of a summary (s,).
+        size: length s of the summary.
+    """
+
+    function: Callable
+    size: int = eqx.field(static=True)
+
+    def __call__(self, row: Float[Array, " columns"]) -> Float[Array, " others"]:
+        """Row whose summary went through the function."""
+        return jnp.concatenate([self.function(row[: self.size]), row[self.size :]])
+
+
 def train_amortised(
     parameters: ParameterSpace,
     simulations: AbstractSimulations,
@@ -92,6 +112,7 @@ def train_amortised(
     key: Key[Array, ""],
     density: Callable[..., AbstractDensity] = spline_flow,
     likelihood: Callable[..., AbstractDensity] = DEEP,
+    score_weight: float | None = None,
     members: int = 2,
     learning_rate: float = 1e-2,
     max_epochs: int = 100,
@@ -113,6 +134,8 @@ def train_amortised(
         key: scalar key.
         density: `(size, condition_size, *, key) -> density` of parameters.
         likelihood: the same of summaries.
+        score_weight: if given, rows of both sources carry summary and simulator score (p,) side by side, and what is taught
+            by simulations, networks and emulator, is taught by scores too (`fullfield.inference.implicit.scores`).
         members: networks of each kind.
         learning_rate: highest rate of those taught by simulations; those taught by the emulator take a third of it, and the
             emulator a tenth.
@@ -127,11 +150,16 @@ def train_amortised(
     Returns:
         The mixture, and the history of its first member.
     """
-    data = one_epoch(simulations, stream(key, "data"))[1]
+    size = columns(simulations, key) - (0 if score_weight is None else parameters.size)
+    data = one_epoch(simulations, stream(key, "data"))[1][:, :size]
     rescale, kept = logarithms(data), varying(data)
-    if len(kept) < data.shape[1]:
+    if len(kept) < size:
         rescale = Selected(rescale, kept)
-    seen, held_out = Mapped(simulations, rescale), Mapped(validation, rescale)
+    on_rows = rescale if score_weight is None else OnSummaries(rescale, size)
+    seen, held_out = Mapped(simulations, on_rows), Mapped(validation, on_rows)
+    unscored, judge = held_out, validation
+    if score_weight is not None:
+        unscored, judge = Mapped(held_out, FirstColumns(len(kept))), Mapped(validation, FirstColumns(size))
 
     def settings(name):
         file = None if checkpoint is None else f"{checkpoint}.{name}"
@@ -139,7 +167,8 @@ def train_amortised(
 
     def usual(rate):
         optimiser = cosine_adam(rate, max_epochs * simulations.steps_per_epoch)
-        return {"optimiser": optimiser, "max_epochs": max_epochs, "patience": patience, "average": average}
+        epochs = {"max_epochs": max_epochs, "patience": patience, "average": average}
+        return {"optimiser": optimiser, "score_weight": score_weight} | epochs
 
     results = []
     for i in range(1, members + 1):
@@ -151,13 +180,14 @@ def train_amortised(
         source = Emulated(LearnedModel(parameters, emulator.density), 256, -(-emulated_steps // EPOCHS), simulations.cost(1))
         results.append(
             train_npe(
-                parameters, source, held_out, density=density, optimiser=cosine_adam(learning_rate / 3, emulated_steps),
+                parameters, source, unscored, density=density, optimiser=cosine_adam(learning_rate / 3, emulated_steps),
                 max_epochs=EPOCHS, patience=EPOCHS, **settings(f"emulated {i}"),
             )
         )  # fmt: skip
-    posteriors = tuple(_behind(rescale, posterior, data.shape[1:]) for posterior, _ in results)
-    return stack(posteriors, validation, key=stream(key, "weights")), results[0][1]
+    known = remember(data)
+    posteriors = tuple(_behind(rescale, posterior, known) for posterior, _ in results)
+    return stack(posteriors, judge, key=stream(key, "weights")), results[0][1]
 
 
-def _behind(rescale: Callable, posterior: FlowPosterior, data_shape: tuple[int, ...]) -> AbstractPosterior:
-    return FlowPosterior(posterior.parameters, posterior.density, rescale, data_shape)
+def _behind(rescale: Callable, posterior: FlowPosterior, known: Seen) -> AbstractPosterior:
+    return FlowPosterior(posterior.parameters, posterior.density, rescale, known.constant.shape, known)

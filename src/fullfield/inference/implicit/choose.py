@@ -13,7 +13,7 @@ from fullfield.datasets import AbstractSimulations
 from fullfield.inference.implicit.mapped import one_epoch
 from fullfield.inference.implicit.npe import train_npe
 from fullfield.inference.implicit.sampled import AbstractSampledPosterior
-from fullfield.inference.implicit.scores import WEIGHT
+from fullfield.inference.implicit.scores import check_takes_scores, WEIGHT
 from fullfield.inference.posterior import AbstractPosterior
 from fullfield.networks import apply_many
 from fullfield.parameters import ParameterSpace
@@ -73,7 +73,7 @@ def held_out_log_probs(
     posterior: AbstractPosterior, theta: Float[np.ndarray, "n p"], summaries: Float[np.ndarray, "n s"]
 ) -> Float[np.ndarray, " n"]:
     """Log-probability (n,) that was trained for: of parameters, or for a learned likelihood of summaries."""
-    function = posterior.log_prob
+    function, theta = posterior.log_prob, np.asarray(posterior.parameters.off_edge(jnp.asarray(theta)))
     if isinstance(posterior, AbstractSampledPosterior):
         space = posterior.parameters
         function = lambda t, s: posterior.log_likelihood(space.to_unconstrained(t), posterior.summarise(s))  # noqa: E731
@@ -93,20 +93,25 @@ def train_with_scores(
     """Train a density without and with the score term, and keep the one of better held-out log-probability.
 
     Both trainings start from the same weights and see the same batches. A wrong weight harms (arXiv:2409.17975,
-    section 5), and noisy joint scores may help at no weight at all; this way they are used
-    only where they help by more than chance (`choose`).
+    section 5), and noisy joint scores may help at no weight at all; this way they are used only where they help by more than
+    one standard error (`choose`). The held-out simulations have stopped both trainings too, so that each looks a little
+    better on them than it is.
 
     Args:
         parameters: the parameters.
         simulations, validation: rows of summary and score (p,) side by side.
         key: scalar key.
-        train: `train_npe` or `train_nle`, or a partial of one; `smooth_flow` is the density for scores.
+        train: `train_npe`, `train_nle` or `train_amortised`, or a partial of one; `smooth_flow` is the density for scores.
         weight: weight of the score term, relative to a loss in which the gradient zero costs one.
         settings: further arguments of `train`; a `checkpoint` serves as the stem of two.
 
     Returns:
         The better posterior, its history, and the comparison.
+
+    Raises:
+        ConfigurationError: `train` takes no scores.
     """
+    check_takes_scores(train)
     checkpoint = settings.pop("checkpoint", None)
     results = []
     for name, used in (("without", 0.0), ("with", weight)):

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from fullfield._core import full_precision
 from fullfield.inference.implicit.sampled import AbstractSampledPosterior
+from fullfield.inference.observation import Seen
 from fullfield.inference.posterior import AbstractPosterior, EnsemblePosterior
 from fullfield.parameters import ParameterSpace
 
@@ -38,6 +39,7 @@ class ConfinedPosterior(AbstractSampledPosterior):
     centre: Float[Array, " p"]
     root: Float[Array, "p p"]
     reach: Float[Array, ""]
+    seen: Seen | None
     data_shape: tuple[int, ...] = eqx.field(static=True)
 
     def __init__(
@@ -45,6 +47,7 @@ class ConfinedPosterior(AbstractSampledPosterior):
     ):
         self.learnt, self.centre, self.root, self.reach = learnt, centre, root, reach
         self.parameters, self.summarise, self.data_shape = learnt.parameters, learnt.summarise, learnt.data_shape
+        self.seen = learnt.seen
 
     @full_precision
     def log_likelihood(self, unconstrained: Float[Array, " p"], summary: Float[Array, " s"]) -> Float[Array, ""]:

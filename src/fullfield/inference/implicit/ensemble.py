@@ -42,6 +42,7 @@ def _log_probs(posterior, validation, key):
 def _of_shard(posterior, shard, steps, key) -> Float[Array, " n"]:
     def step(i):
         theta, data = shard.draw(jax.random.fold_in(key, i), i)
+        theta = posterior.parameters.off_edge(theta)
         return jax.vmap(posterior.log_prob)(theta, data)
 
     return jax.lax.map(step, jnp.arange(steps, dtype=jnp.int32)).ravel()

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import os
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -11,19 +12,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Bool, Float, Key
+from jaxtyping import Array, Float, Int, Key
 
 from fullfield._core import brief_jit, DataError, ShapeError, stream
 from fullfield._core.progress import Progress, silent
 from fullfield.datasets import AbstractShard, AbstractSimulations
-from fullfield.inference.implicit.mapped import FirstColumns, Mapped
+from fullfield.inference.implicit.mapped import FirstColumns, Mapped, warn_of_constant
 from fullfield.inference.implicit.scores import AbstractDensityLoss, LEAST_MEAN_SQUARE, mean_square_target, ScoreLoss
+from fullfield.inference.observation import remember, Seen
 from fullfield.networks import AbstractDensity
 from fullfield.parameters import ParameterSpace
-from fullfield.training import cosine_adam, fit, History, Loss
+from fullfield.training import cosine_adam, fit, History, Loss, split_trained
 
 
 EXAMPLES = 8192
+PLENTY = 4  # times as many simulations as the least: the errors of the regression then widen the posterior by a tenth
+
+
+class FewSimulationsWarning(UserWarning):
+    """Simulations are fewer than a network can plausibly be trained on."""
 
 
 class Begin(eqx.Module):
@@ -74,7 +81,7 @@ def train_estimator(
     checkpoint: str | os.PathLike | None = None,
     progress: Progress = silent,
     stage: str = "training",
-) -> tuple[Any, History]:
+) -> tuple[Any, History, Seen]:
     """Build an estimator from examples and train it.
 
     Args:
@@ -85,30 +92,37 @@ def train_estimator(
         simulations, validation: pairs to train on, and held-out ones.
         key: scalar key.
         summary_size: how many columns of the data are summaries, if not all.
-        varying: whether every summary must vary.
+        varying: whether every summary must vary; else those that do not are warned of.
         optimiser: optax transformation; `cosine_adam(learning_rate, all steps)` if not given.
         learning_rate: used without `optimiser`.
         max_epochs, patience, average, checkpoint, progress, stage: as `fit` has them.
 
     Returns:
-        The trained estimator and its history.
+        The trained estimator, its history, and where the summaries lay.
 
     Raises:
         DataError: there are too few simulations for the regression that every estimator starts from (says how many are
-            needed), or a summary does not vary (says which).
+            needed), parameters lie outside the prior, or a summary does not vary (says which).
+        ShapeError: the data of a simulation are not a vector.
+
+    Warns:
+        FewSimulationsWarning: there are fewer simulations than a network needs (says how many that is).
+        ConstantSummaryWarning: a summary does not vary (says which).
     """
     shard = next(simulations.shards(stream(key, "examples")))
     batches = min(int(shard.steps), math.ceil(min(EXAMPLES, simulations.cost(1)) / simulations.batch_size))
-    check_enough(batches * simulations.batch_size, parameters.size, summary_size or columns(simulations, key))
-    built, varies = _build(make, parameters, shard, batches, summary_size, key)
-    if varying and not bool(np.all(varies)):
+    n, size = batches * simulations.batch_size, summary_size or columns(simulations, key)
+    check_enough(n, parameters.size, size)
+    built, outside, summaries = _build(make, parameters, shard, batches, summary_size, key)
+    if int(outside):
         raise DataError(
-            "simulations",
-            expected="summaries that vary",
-            got=f"the same value in every simulation in columns {np.flatnonzero(~np.asarray(varies)).tolist()}",
-            remedy="Leave these columns out: a density cannot be fitted to a constant.",
-        )
-    return fit(
+            "simulations", expected="parameters inside the prior", got=f"{outside} of {n} outside it",
+            remedy="Widen the prior, or leave these simulations out.",
+        )  # fmt: skip
+    _check_varying(np.asarray(summaries), refuse=varying)
+    if jax.tree.leaves(split_trained(built)[0]):
+        _warn_of_few(n, parameters.size, size)
+    fitted, history = fit(
         built,
         loss,
         simulations,
@@ -122,6 +136,7 @@ def train_estimator(
         progress=progress,
         stage=stage,
     )
+    return fitted, history, remember(summaries)
 
 
 def train_density(
@@ -133,7 +148,7 @@ def train_density(
     key: Key[Array, ""],
     score_weight: float | None = None,
     **settings: Any,
-) -> tuple[AbstractDensity, History]:
+) -> tuple[AbstractDensity, History, Seen]:
     """Train a density, with the score term where a weight is given; early stopping looks at the density alone.
 
     Args:
@@ -164,9 +179,26 @@ def train_density(
 
 
 def columns(simulations: AbstractSimulations, key: Key[Array, ""]) -> int:
-    """Number of columns of the simulations' data."""
+    """Number of columns of the simulations' data.
+
+    Raises:
+        ShapeError: the data of a simulation are not a vector.
+    """
     shard = next(simulations.shards(key))
-    return jax.eval_shape(lambda: shard.draw(key, jnp.zeros((), jnp.int32)))[1].shape[-1]
+    shape = jax.eval_shape(lambda: shard.draw(key, jnp.zeros((), jnp.int32)))[1].shape[1:]
+    check_vector("simulations", shape)
+    return shape[0]
+
+
+def check_vector(argument: str, shape: tuple[int, ...], remedy: str = "Summarise each simulation before training.") -> None:
+    """Refuse a shape of what should be a summary (s,).
+
+    Raises:
+        ShapeError: says what to do about maps, and about single numbers.
+    """
+    if len(shape) != 1:
+        remedy = remedy if shape else "Make a single number a vector of length one."
+        raise ShapeError(argument, expected="a summary (s,) for each simulation", got=f"shape {shape}", remedy=remedy)
 
 
 def check_enough(n: int, p: int, s: int) -> None:
@@ -185,16 +217,48 @@ def check_enough(n: int, p: int, s: int) -> None:
         )
 
 
+def _warn_of_few(n, p, s):
+    """Every network begins with a linear regression, whose errors raise the variance that it finds by (s + 1) / n.
+
+    Where that is more than a quarter, a network, which has more to learn from the same simulations, learns their accidents.
+    """
+    plenty = PLENTY * (p + s + 2)
+    if n < plenty:
+        warnings.warn(
+            f"simulations: expected at least {plenty} to train a network on, for {p} parameters and {s} summaries, got {n}. "
+            "Simulate more, compress the summaries, or take what is made for few: "
+            "density=fullfield.networks.regression, or train_folds.",
+            FewSimulationsWarning,
+            stacklevel=5,
+        )
+
+
+def _check_varying(summaries, *, refuse):
+    if not refuse:
+        warn_of_constant(summaries, "say nothing about the parameters", stacklevel=5)
+    elif not (varies := np.ptp(summaries, axis=0) > 0).all():
+        raise DataError(
+            "simulations",
+            expected="summaries that vary",
+            got=f"the same value in every simulation in columns {np.flatnonzero(~varies).tolist()}",
+            remedy="Leave these columns out: a density cannot be fitted to a constant.",
+        )
+
+
 @brief_jit
 def _build(
     make: Callable, parameters: ParameterSpace, shard: AbstractShard, batches: int, width: int | None, key: Key[Array, ""]
-) -> tuple[Any, Bool[Array, " s"]]:
-    """The untrained estimator from some batches of examples; in one program, since eager steps compile one by one."""
+) -> tuple[Any, Int[Array, ""], Float[Array, "n s"]]:
+    """The untrained estimator from some batches of examples, how many have parameters outside the prior, and their summaries.
+
+    In one program, since eager steps compile one by one.
+    """
     examples_key = stream(key, "examples")
     draw = lambda i: shard.draw(jax.random.fold_in(examples_key, i), i)  # noqa: E731
     theta, data = jax.lax.map(draw, jnp.arange(batches, dtype=jnp.int32))
     theta, rows = theta.reshape(-1, theta.shape[-1]), data.reshape(-1, data.shape[-1])
     summary = rows[:, :width]
     others = () if width is None else (rows[:, width:],)
-    built = make(parameters.to_unconstrained(theta), summary, stream(key, "weights"), *others)
-    return built, jnp.max(summary, axis=0) > jnp.min(summary, axis=0)
+    unconstrained = parameters.to_unconstrained(theta)
+    built = make(unconstrained, summary, stream(key, "weights"), *others)
+    return built, jnp.sum(~jnp.isfinite(unconstrained).all(axis=1)), summary

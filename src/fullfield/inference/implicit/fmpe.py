@@ -90,9 +90,13 @@ def train_fmpe(
         The posterior given a summary, whose draws and log densities solve the flow's equation, and the training history.
 
     Raises:
-        DataError: there are fewer simulations than the flow's linear regression needs.
+        DataError: there are fewer simulations than the flow's linear regression needs, or parameters lie outside the prior.
+
+    Warns:
+        FewSimulationsWarning: there are fewer than a network plausibly needs; says how many that is.
+        ConstantSummaryWarning: a summary never varies; says which.
     """
-    fitted, history = train_estimator(
+    fitted, history, seen = train_estimator(
         Begin(density),
         FMPELoss(parameters),
         parameters,
@@ -108,4 +112,4 @@ def train_fmpe(
         progress=progress,
         stage=stage,
     )
-    return FlowPosterior(parameters, fitted, eqx.nn.Identity(), (fitted.condition_size,)), history
+    return FlowPosterior(parameters, fitted, eqx.nn.Identity(), (fitted.condition_size,), seen), history

@@ -18,8 +18,10 @@ from fullfield.datasets.simulations import check_positive
 from fullfield.inference.implicit.choose import guarded, held_out_log_probs
 from fullfield.inference.implicit.estimate import Begin, check_enough
 from fullfield.inference.implicit.finite import finite_rows
+from fullfield.inference.implicit.mapped import warn_of_constant
 from fullfield.inference.implicit.npe import NPELoss
 from fullfield.inference.implicit.scores import LEAST_MEAN_SQUARE, log_prior, ScoreLoss
+from fullfield.inference.observation import remember
 from fullfield.inference.posterior import EnsemblePosterior, FlowPosterior
 from fullfield.networks import AbstractDensity, spline_flow
 from fullfield.parameters import ParameterSpace
@@ -113,9 +115,13 @@ def train_folds(
 
     Raises:
         ConfigurationError: there are fewer simulations than parts, or no steps.
+        ParameterError: parameters lie outside the prior.
         DataError: there are fewer simulations than the density's linear regression needs, or they are not finite.
         DivergenceError: a loss is not finite.
         ShapeError: rows are not as many as parameters, or with a weight too short to carry a score.
+
+    Warns:
+        ConstantSummaryWarning: a summary never varies; says which.
     """
     theta, rows = np.asarray(theta), np.asarray(rows)
     check_positive(steps=steps)
@@ -130,6 +136,8 @@ def train_folds(
             "rows", expected=f"summary and score, longer than {parameters.size}", got=rows.shape[1],
             remedy="Put the scores (n, p) behind the summaries (n, s).",
         )  # fmt: skip
+    parameters.check(jnp.asarray(theta))
+    warn_of_constant(rows[:, :size], "say nothing about the parameters", stacklevel=3)
     each = np.arange(len(theta) - len(theta) % folds).reshape(-1, folds)
     others = np.stack([np.setdiff1d(np.arange(len(theta)), each[:, fold]) for fold in range(folds)], axis=1)
     check_enough(len(others), parameters.size, size)
@@ -157,10 +165,10 @@ def train_folds(
         progress=progress,
         stage=stage,
     )
-    members, found = [], np.zeros(each.size)
+    members, found, seen = [], np.zeros(each.size), remember(rows[:, :size])
     for fold in range(folds):
         one = jax.tree.map(lambda leaf, fold=fold: leaf[fold] if eqx.is_array(leaf) else leaf, fitted)
-        members.append(FlowPosterior(parameters, one, eqx.nn.Identity(), (size,)))
+        members.append(FlowPosterior(parameters, one, eqx.nn.Identity(), (size,), seen))
         unseen = each[:, fold]
         found[unseen] = held_out_log_probs(members[-1], theta[unseen], rows[unseen, :size])
     prior = np.asarray(jax.vmap(parameters.log_prob)(jnp.asarray(theta[: each.size])))

@@ -66,7 +66,7 @@ class FirstColumns(eqx.Module):
 
 
 class ConstantSummaryWarning(UserWarning):
-    """Summaries that never vary are left out."""
+    """Summaries never vary."""
 
 
 class Selected(eqx.Module):
@@ -91,14 +91,25 @@ def varying(data: Float[np.ndarray, "n s"]) -> tuple[int, ...]:
     Warns:
         ConstantSummaryWarning: some do not; says which.
     """
-    varies = np.ptp(data, axis=0) > 0
-    if not varies.all():
-        constant = np.flatnonzero(~varies).tolist()
-        warnings.warn(
-            ConstantSummaryWarning(f"summaries in columns {constant} are the same in every simulation, and are left out"),
-            stacklevel=3,
-        )
-    return tuple(np.flatnonzero(varies).tolist())
+    warn_of_constant(data, "are left out", stacklevel=4)
+    return tuple(np.flatnonzero(np.ptp(data, axis=0) > 0).tolist())
+
+
+def warn_of_constant(data: Float[np.ndarray, "n s"], fate: str, *, stacklevel: int) -> None:
+    """Say which summaries never vary.
+
+    Args:
+        data: the summaries.
+        fate: what becomes of those.
+        stacklevel: as `warnings.warn` has it.
+
+    Warns:
+        ConstantSummaryWarning: some do not; says which.
+    """
+    constant = np.flatnonzero(np.ptp(data, axis=0) == 0).tolist()
+    if constant:
+        words = f"summaries in columns {constant} are the same in every simulation, and {fate}"
+        warnings.warn(words, ConstantSummaryWarning, stacklevel=stacklevel)
 
 
 def one_epoch(

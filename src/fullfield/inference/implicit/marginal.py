@@ -107,7 +107,7 @@ def train_score(
         network = ResidualMLP(parameters.size + size, parameters.size, key=key, width=width, blocks=blocks)
         return MarginalScore(network, moments(jnp.hstack([u, summary])), paramax.NonTrainable(scale), parameters)
 
-    return train_estimator(
+    fitted, history, _ = train_estimator(
         make,
         ScoreRegression(parameters),
         parameters,
@@ -123,6 +123,7 @@ def train_score(
         progress=progress,
         stage=stage,
     )
+    return fitted, history
 
 
 @eqx.filter_jit

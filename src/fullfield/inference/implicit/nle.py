@@ -18,6 +18,7 @@ from fullfield.inference.implicit.estimate import Begin, columns, train_density
 from fullfield.inference.implicit.mapped import Mapped, one_epoch, Selected, varying
 from fullfield.inference.implicit.sampled import LikelihoodPosterior
 from fullfield.inference.implicit.scores import AbstractDensityLoss, likelihood_gradient
+from fullfield.inference.observation import remember
 from fullfield.networks import AbstractDensity, spline_flow
 from fullfield.parameters import ParameterSpace
 from fullfield.training import History
@@ -88,18 +89,26 @@ def train_nle(
         The posterior given a summary, and the training history.
 
     Raises:
-        DataError: there are fewer simulations than the flow's linear regression needs, or a summary never varies.
+        DataError: there are fewer simulations than the flow's linear regression needs, parameters lie outside the prior, or
+            a summary never varies.
 
     Warns:
+        FewSimulationsWarning: there are fewer than a network plausibly needs; says how many that is.
         ConstantSummaryWarning: summaries were left out; says which.
     """
-    summarise, size = eqx.nn.Identity(), columns(simulations, key) - (0 if score_weight is None else parameters.size)
+    known, summarise, size = (
+        None,
+        eqx.nn.Identity(),
+        columns(simulations, key) - (0 if score_weight is None else parameters.size),
+    )
     if leave_out_constant:
-        kept = varying(one_epoch(simulations, key)[1][:, :size])
+        data = one_epoch(simulations, key)[1][:, :size]
+        # An observation may differ in what is left out.
+        kept, known = varying(data), remember(data)
         if len(kept) < size:
             rows = Selected(summarise, (*kept, *range(size, columns(simulations, key))))
             simulations, validation, summarise = Mapped(simulations, rows), Mapped(validation, rows), Selected(summarise, kept)
-    fitted, history = train_density(
+    fitted, history, seen = train_density(
         NLELoss(parameters),
         Begin(density, of_summaries=True),
         simulations,
@@ -115,4 +124,4 @@ def train_nle(
         progress=progress,
         stage=stage,
     )
-    return LikelihoodPosterior(parameters, fitted, summarise, (size,)), history
+    return LikelihoodPosterior(parameters, fitted, summarise, (size,), known or seen), history

@@ -101,9 +101,13 @@ def train_npe(
         The posterior given a summary, and the training history. Its loss is that of the unconstrained parameters.
 
     Raises:
-        DataError: there are fewer simulations than the flow's linear regression needs.
+        DataError: there are fewer simulations than the flow's linear regression needs, or parameters lie outside the prior.
+
+    Warns:
+        FewSimulationsWarning: there are fewer than a network plausibly needs; says how many that is.
+        ConstantSummaryWarning: a summary never varies; says which.
     """
-    fitted, history = train_density(
+    fitted, history, seen = train_density(
         NPELoss(parameters),
         Begin(density),
         simulations,
@@ -118,4 +122,4 @@ def train_npe(
         progress=progress,
         stage=stage,
     )
-    return FlowPosterior(parameters, fitted, eqx.nn.Identity(), (fitted.condition_size,)), history
+    return FlowPosterior(parameters, fitted, eqx.nn.Identity(), (fitted.condition_size,), seen), history

@@ -176,13 +176,18 @@ def train_nre(
         The posterior given a summary, and the training history.
 
     Raises:
-        DataError: there are fewer simulations than the classifier's linear regression needs.
+        DataError: there are fewer simulations than the classifier's linear regression needs, or parameters lie outside the
+            prior.
         ConfigurationError: batches are too small for the contrast.
+
+    Warns:
+        FewSimulationsWarning: there are fewer than a network plausibly needs; says how many that is.
+        ConstantSummaryWarning: a summary never varies; says which.
     """
     if contrast is None:
         fewest = min(simulations.batch_size, validation.batch_size)
         contrast = Contrastive(candidates=max(1, min(CANDIDATES, fewest - 1)))
-    fitted, history = train_estimator(
+    fitted, history, seen = train_estimator(
         Begin(classifier),
         NRELoss(parameters, contrast),
         parameters,
@@ -198,4 +203,4 @@ def train_nre(
         progress=progress,
         stage=stage,
     )
-    return RatioPosterior(parameters, fitted, eqx.nn.Identity(), (fitted.condition_size,)), history
+    return RatioPosterior(parameters, fitted, eqx.nn.Identity(), (fitted.condition_size,), seen), history

@@ -15,7 +15,7 @@ from fullfield.inference.explicit.record import warn_of_divergences
 from fullfield.inference.explicit.samplers import AbstractSampler
 from fullfield.inference.implicit.scores import log_prior
 from fullfield.inference.implicit.tempering import temper, Tempered
-from fullfield.inference.observation import check_observation
+from fullfield.inference.observation import check_observation, Seen
 from fullfield.inference.posterior import AbstractPosterior
 from fullfield.networks import AbstractDensity, RatioClassifier
 from fullfield.parameters import ParameterSpace
@@ -34,6 +34,7 @@ class AbstractSampledPosterior(AbstractPosterior):
     """
 
     summarise: eqx.AbstractVar[Callable]
+    seen: eqx.AbstractVar[Seen | None]
 
     @abc.abstractmethod
     def log_likelihood(self, unconstrained: Float[Array, " p"], summary: Float[Array, " s"]) -> Float[Array, ""]:
@@ -41,7 +42,7 @@ class AbstractSampledPosterior(AbstractPosterior):
 
     def sample(self, key: Key[Array, ""], observation: Float[Array | np.ndarray, "..."], n: int) -> Float[Array, "n p"]:
         """Draw `n` parameter vectors; raises as the base class says."""
-        check_observation(observation, self.data_shape)
+        check_observation(observation, self.data_shape, seen=self.seen)
         return _sample(self, key, jnp.asarray(observation), n)
 
     def sample_chains(
@@ -89,17 +90,17 @@ class AbstractSampledPosterior(AbstractPosterior):
         Under `vmap` over theta the evidence is estimated once. Its error, a few hundredths of a nat in a handful of
         dimensions, is common to all theta; `log_unnormalised` is without it, and much cheaper.
         """
-        check_observation(observation, self.data_shape)
+        check_observation(observation, self.data_shape, seen=self.seen)
         return _log_prob(self, theta, jnp.asarray(observation))
 
     def log_unnormalised(self, theta: Float[Array, " p"], observation: Float[Array | np.ndarray, "..."]) -> Float[Array, ""]:
         """Log prior + log L at `theta`, minus infinity outside the prior; raises as `sample` does."""
-        check_observation(observation, self.data_shape)
+        check_observation(observation, self.data_shape, seen=self.seen)
         return _log_unnormalised(self, theta, jnp.asarray(observation))
 
     def log_evidence(self, key: Key[Array, ""], observation: Float[Array | np.ndarray, "..."]) -> Float[Array, ""]:
         """Log ∫ prior L, an estimate with a random error; raises as `sample` does."""
-        check_observation(observation, self.data_shape)
+        check_observation(observation, self.data_shape, seen=self.seen)
         return _log_evidence(self, key, jnp.asarray(observation))
 
 
@@ -111,15 +112,25 @@ class LikelihoodPosterior(AbstractSampledPosterior):
         density: density of summaries (s,) given unconstrained parameters (p,).
         summarise: observation to summary (s,), any callable module; `eqx.nn.Identity()` when observations are summaries.
         data_shape: shape of an observation.
+        seen: the observations (s,) that training saw, if others are to be warned of.
     """
 
     parameters: ParameterSpace
     density: AbstractDensity
     summarise: Callable
+    seen: Seen | None
     data_shape: tuple[int, ...] = eqx.field(static=True)
 
-    def __init__(self, parameters: ParameterSpace, density: AbstractDensity, summarise: Callable, data_shape: tuple[int, ...]):
+    def __init__(
+        self,
+        parameters: ParameterSpace,
+        density: AbstractDensity,
+        summarise: Callable,
+        data_shape: tuple[int, ...],
+        seen: Seen | None = None,
+    ):
         self.parameters, self.density, self.summarise, self.data_shape = parameters, density, summarise, tuple(data_shape)
+        self.seen = seen
 
     def log_likelihood(self, unconstrained: Float[Array, " p"], summary: Float[Array, " s"]) -> Float[Array, ""]:
         """Log q(summary | u)."""
@@ -134,15 +145,25 @@ class RatioPosterior(AbstractSampledPosterior):
         ratio: log ratio of unconstrained parameters (p,) and summaries (s,).
         summarise: observation to summary (s,), any callable module; `eqx.nn.Identity()` when observations are summaries.
         data_shape: shape of an observation.
+        seen: the observations (s,) that training saw, if others are to be warned of.
     """
 
     parameters: ParameterSpace
     ratio: RatioClassifier
     summarise: Callable
+    seen: Seen | None
     data_shape: tuple[int, ...] = eqx.field(static=True)
 
-    def __init__(self, parameters: ParameterSpace, ratio: RatioClassifier, summarise: Callable, data_shape: tuple[int, ...]):
+    def __init__(
+        self,
+        parameters: ParameterSpace,
+        ratio: RatioClassifier,
+        summarise: Callable,
+        data_shape: tuple[int, ...],
+        seen: Seen | None = None,
+    ):
         self.parameters, self.ratio, self.summarise, self.data_shape = parameters, ratio, summarise, tuple(data_shape)
+        self.seen = seen
 
     def log_likelihood(self, unconstrained: Float[Array, " p"], summary: Float[Array, " s"]) -> Float[Array, ""]:
         """Log r(u, summary)."""

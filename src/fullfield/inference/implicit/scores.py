@@ -15,6 +15,7 @@ Source: Zeghal et al. 2022 (arXiv:2207.05636) for posteriors; arXiv:2409.17975, 
 """
 
 import abc
+import inspect
 from collections.abc import Callable
 
 import equinox as eqx
@@ -22,7 +23,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from fullfield._core import stream
+from fullfield._core import ConfigurationError, stream
 from fullfield.datasets import AbstractSimulations
 from fullfield.networks import AbstractDensity
 from fullfield.parameters import ParameterSpace
@@ -64,6 +65,20 @@ def summary_and_score(
     latents, data = model.simulate_with_latents(key, theta)
     summary = data if summarise is None else summarise(data)
     return jnp.concatenate([summary, model.score(theta, latents, data)])
+
+
+def check_takes_scores(train: Callable) -> None:
+    """Refuse a method that cannot learn from scores.
+
+    Raises:
+        ConfigurationError: names those that can.
+    """
+    known = inspect.signature(train).parameters.values()
+    if not any(entry.name == "score_weight" or entry.kind is entry.VAR_KEYWORD for entry in known):
+        raise ConfigurationError(
+            "train", expected="a method whose density has gradients to match: train_npe, train_nle or train_amortised",
+            got=getattr(getattr(train, "func", train), "__name__", type(train).__name__), remedy="Or leave the scores out.",
+        )  # fmt: skip
 
 
 class AbstractDensityLoss(eqx.Module):

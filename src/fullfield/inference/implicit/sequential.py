@@ -15,12 +15,13 @@ from fullfield._core.progress import Progress, silent
 from fullfield.datasets import StoredSimulations
 from fullfield.inference.implicit.choose import Choice
 from fullfield.inference.implicit.confined import confine
+from fullfield.inference.implicit.estimate import check_vector
 from fullfield.inference.implicit.finite import finite_rows
 from fullfield.inference.implicit.proposals import AbstractProposal, PosteriorProposal, truncate
 from fullfield.inference.implicit.sampled import AbstractSampledPosterior
 from fullfield.inference.implicit.scores import summary_and_score
 from fullfield.inference.observation import check_observation, warn_if_outside
-from fullfield.inference.posterior import AbstractPosterior, EnsemblePosterior
+from fullfield.inference.posterior import AbstractPosterior, EnsemblePosterior, unwatched
 from fullfield.simulators import AbstractExplicitModel, AbstractForwardModel, even_batch
 from fullfield.training import History
 
@@ -104,7 +105,7 @@ def sequential(
         ConfigurationError: the folder is of another run; there are too few simulations or rounds; scores are asked of a
             model that has none, or are to be checked without anything held out; `train` and `scores` do not fit together.
         DataError: simulations are not finite, and `leave_out` is not set.
-        ShapeError: the observation has another shape than the model's data.
+        ShapeError: the observation has another shape than the model's data, or its summary is not a vector.
 
     Warns:
         OutsideSimulationsWarning: the observation is unlike the first round's simulations.
@@ -113,6 +114,7 @@ def sequential(
     check_observation(observation, model.data_shape)
     summarise = summarise or eqx.nn.Identity()
     observed = summarise(jnp.asarray(observation))
+    check_vector("summarise", observed.shape, "Give summarise=, a compressor or any module from data to a vector (s,).")
     identity = digest(train, model, observed, summarise, simulations, key, batch_size, leave_out, local, hold_out, scores)
     columns = observed.size + (model.parameters.size if scores else 0)
     folder = None if directory is None else pathlib.Path(directory)
@@ -127,8 +129,9 @@ def sequential(
         made = _read(file, identity, (simulations, model.parameters.size), (simulations, columns), earlier)
         if made is None:
             progress(f"{name}: simulating", 0, simulations)
-            made = _simulate(model, summarise, posterior, observed, round_key, simulations, scores)
-            made = (*made, _near(posterior, observed, round_key, sets) if local else np.ones(earlier, bool))
+            # Whoever asks the last posterior is warned by it; the rounds between need not be.
+            made = _simulate(model, summarise, unwatched(posterior), observed, round_key, simulations, scores)
+            made = (*made, _near(unwatched(posterior), observed, round_key, sets) if local else np.ones(earlier, bool))
             if file is not None:
                 save_module(file, made, {"kind": "round", "identity": identity})
             progress(f"{name}: simulating", simulations, simulations)

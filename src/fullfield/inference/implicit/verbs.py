@@ -9,31 +9,29 @@ These classes hold state, as theirs do; all work is done by the functions. Rando
 calls.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import numpyro.distributions as dist
 from jaxtyping import Array, Float
 
 from fullfield._core import ConfigurationError, ShapeError, stream
 from fullfield.datasets import StoredSimulations
+from fullfield.inference.implicit.estimate import check_enough, check_vector
 from fullfield.inference.implicit.finite import finite_rows
 from fullfield.inference.implicit.fmpe import train_fmpe
 from fullfield.inference.implicit.nle import train_nle
 from fullfield.inference.implicit.npe import train_npe
 from fullfield.inference.implicit.nre import train_nre
+from fullfield.inference.implicit.priors import parameter_space, Prior
 from fullfield.inference.implicit.proposals import truncate, TruncatedPrior
+from fullfield.inference.implicit.scores import check_takes_scores
 from fullfield.inference.observation import check_observation, warn_if_outside
-from fullfield.inference.posterior import AbstractPosterior
-from fullfield.parameters import Parameter, ParameterSpace
+from fullfield.inference.posterior import AbstractPosterior, unwatched
 from fullfield.training import History
-
-
-Prior = ParameterSpace | Mapping[str, dist.Distribution]
 
 
 class ConditionedPosterior:
@@ -42,11 +40,13 @@ class ConditionedPosterior:
     Args:
         posterior: the posterior that does the work.
         seed: of its draws.
-        simulated: summaries (n, s) that observations should look like; anything does if not given.
+        simulated: summaries (n, s) that observations should look like; if not given, the posterior's own memory of them.
     """
 
     def __init__(self, posterior: AbstractPosterior, seed: int = 0, simulated: Float[np.ndarray, "n s"] | None = None):
-        self.posterior, self._seed, self._calls, self._x = posterior, seed, 0, None
+        # With the simulations at hand this looks closer than the posterior, and once at every observation.
+        self.posterior = posterior if simulated is None else unwatched(posterior)
+        self._seed, self._calls, self._x = seed, 0, None
         self._simulated: np.ndarray | None = simulated
         self._seen: np.ndarray | None = None
 
@@ -99,18 +99,16 @@ class _Inference:
     _any_proposal: ClassVar[bool] = False
 
     def __init__(self, prior: Prior, *, seed: int = 0, **settings: Any):
-        if not isinstance(prior, ParameterSpace):
-            prior = ParameterSpace({name: Parameter(entry) for name, entry in prior.items()})
-        self.prior, self.seed, self.settings = prior, seed, settings
+        self.prior, self.seed, self.settings = parameter_space(prior), seed, settings
         self.left_out, self.history = 0, None
-        self._sets, self._posterior = [], None
+        self._given, self._sets, self._posterior = prior, [], None
 
     def append_simulations(self, theta: Any, x: Any, proposal: Any = None, *, leave_out: bool = False) -> "_Inference":
         """Add simulations.
 
         Args:
             theta: parameters (n, p) inside the prior.
-            x: summaries (n, s).
+            x: summaries (n, s), with `score_weight` rows of summary and score.
             proposal: what theta was drawn from, if not from the prior: anything for NLE and NRE, a truncated prior for NPE
                 and FMPE.
             leave_out: whether simulations that are not finite are left out and counted (`left_out`), or refused.
@@ -118,22 +116,34 @@ class _Inference:
         Raises:
             ConfigurationError: NPE or FMPE would need a correction for this proposal.
             ParameterError: theta lies outside the prior.
-            ShapeError: theta and x differ in length.
+            ShapeError: theta and x differ in length, either is not a vector for each simulation, or x is longer than before.
             DataError: simulations are not finite.
         """
-        if not (proposal is None or proposal is self.prior or self._any_proposal or isinstance(proposal, TruncatedPrior)):
+        same = proposal is None or proposal is self.prior or proposal is self._given
+        if not (same or self._any_proposal or isinstance(proposal, TruncatedPrior)):
             raise ConfigurationError(
                 "proposal", expected="the prior or a TruncatedPrior", got=type(proposal).__name__,
                 remedy="Draw from posterior.truncated(x), which needs no correction, or take NLE or NRE.",
             )  # fmt: skip
         theta, x = np.asarray(theta, np.float32), np.asarray(x, np.float32)
-        if len(theta) != len(x):
-            raise ShapeError("x", expected=f"{len(theta)} simulations, as many as theta", got=len(x))
+        self._check_shapes(theta.shape, x.shape)
         rows = finite_rows(theta, x, leave_out=leave_out)
         self.prior.check(jnp.asarray(theta[rows]))
         self.left_out += len(theta) - len(rows)
         self._sets.append((theta[rows], x[rows]))
         return self
+
+    def _check_shapes(self, theta, x):
+        if len(theta) != 2:
+            raise ShapeError(
+                "theta", expected=f"(n, {self.prior.size})", got=theta,
+                remedy="Of one parameter give theta[:, None], of one simulation theta[None].",
+            )  # fmt: skip
+        check_vector("x", x[1:], "Summarise each simulation to a vector (fullfield.compression), or flatten it.")
+        if theta[0] != x[0]:
+            raise ShapeError("x", expected=f"{theta[0]} simulations, as many as theta", got=x[0])
+        if self._sets and self._sets[0][1].shape[1:] != x[1:]:
+            raise ShapeError("x", expected=f"{self._sets[0][1].shape[1]} columns, as the earlier simulations have", got=x[1])
 
     def train(
         self,
@@ -152,20 +162,24 @@ class _Inference:
             settings: further arguments of the training function, such as `density` or `patience`.
 
         Raises:
-            ConfigurationError: there is no simulation.
-            DataError: there are too few for the estimator.
+            ConfigurationError: there is no simulation, or a `score_weight` for a method that takes no scores.
+            DataError: there are too few for the estimator; says how many it needs.
         """
         if not self._sets:
             raise ConfigurationError("simulations", expected="some", got="none", remedy="Call append_simulations first.")
+        epochs = {} if max_num_epochs is None else {"max_epochs": max_num_epochs}
+        settings = self.settings | epochs | settings
         theta, x = (np.concatenate(column) for column in zip(*self._sets, strict=True))
+        scored = settings.get("score_weight") is not None
+        if scored:
+            check_takes_scores(self._train)
         key = stream(jax.random.key(self.seed), "training")
         rows = np.asarray(jax.random.permutation(stream(key, "split"), len(theta)))
         held = max(1, round(validation_fraction * len(theta)))
+        check_enough(len(theta) - held, self.prior.size, x.shape[1] - (self.prior.size if scored else 0))
         source, held_out = (
             StoredSimulations(theta[part], x[part], batch_size=training_batch_size) for part in (rows[held:], rows[:held])
         )
-        epochs = {} if max_num_epochs is None else {"max_epochs": max_num_epochs}
-        settings = self.settings | epochs | settings
         self._posterior, self.history = type(self)._train(self.prior, source, held_out, key=key, **settings)
         return self._posterior
 
@@ -177,14 +191,17 @@ class _Inference:
         """
         if self._posterior is None:
             raise ConfigurationError("posterior", expected="a trained one", got="none", remedy="Call train first.")
-        return ConditionedPosterior(self._posterior, self.seed, np.concatenate([x for _, x in self._sets]))
+        # Behind the summaries there may be scores, which no observation has.
+        simulated = np.concatenate([x for _, x in self._sets])[:, : self._posterior.data_shape[0]]
+        return ConditionedPosterior(self._posterior, self.seed, simulated)
 
 
 class NPE(_Inference):
     """Neural posterior estimation (`train_npe`).
 
     Args:
-        prior: a `ParameterSpace`, or a map from name to NumPyro distribution.
+        prior: a `ParameterSpace`, a map from name to NumPyro distribution, or one distribution of a vector of independent
+            components (`Uniform(low, high).to_event(1)`), which are called theta_1, theta_2, ...
         seed: of the training and of the draws.
         settings: arguments of the training function, such as `density`.
     """
