@@ -22,7 +22,7 @@ class GradientsConfiguration(Configuration):
     seeds: PositiveInt = Field(default=5, description="independent sets of simulations per budget")
     weight: PositiveFloat = Field(
         default=3.0,
-        description="of the score term, more than its default of 0.1 as few simulations ask for; the check turns it off",
+        description="of the score term, the default of train_with_scores; the check turns it off",
     )
     steps: PositiveInt = Field(default=2000, description="most training steps")
     test: int = Field(default=2000, ge=100, description="simulations on which log probabilities are measured")

@@ -30,7 +30,7 @@ from fullfield.parameters import ParameterSpace
 from fullfield.simulators import AbstractExplicitModel, even_batch
 
 
-WEIGHT = 0.1
+WEIGHT = 3.0  # what the study `gradients` measures, in units of the scores' own mean square; the check turns it off
 LEAST_MEAN_SQUARE = 1e-12  # of scores that are all zero
 
 
