@@ -14,6 +14,7 @@ import typer
 
 
 USER_ERROR, NOT_CALIBRATED, STOPPED = 2, 3, 130
+WIDE = 140  # characters of a line in a file or a pipe, which have no edge that names would have to be folded at
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
@@ -148,7 +149,8 @@ def _command() -> str:
 def _print(renderable: object) -> None:
     from rich.console import Console
 
-    Console().print(renderable)
+    console = Console()
+    (console if console.is_terminal else Console(width=max(console.width, WIDE))).print(renderable)
 
 
 def _complain(text: str) -> None:
