@@ -121,7 +121,7 @@ def train_folds(
         ShapeError: rows are not as many as parameters, or with a weight too short to carry a score.
 
     Warns:
-        ConstantSummaryWarning: a summary never varies; says which.
+        ConstantSummaryWarning: a summary never varies, and others do; says which.
     """
     theta, rows = np.asarray(theta), np.asarray(rows)
     check_positive(steps=steps)
@@ -137,7 +137,8 @@ def train_folds(
             remedy="Put the scores (n, p) behind the summaries (n, s).",
         )  # fmt: skip
     parameters.check(jnp.asarray(theta))
-    warn_of_constant(rows[:, :size], "say nothing about the parameters", stacklevel=3)
+    if np.ptp(rows[:, :size], axis=0).any():  # a density that is conditioned on nothing has constant summaries alone
+        warn_of_constant(rows[:, :size], "say nothing about the parameters", stacklevel=3)
     each = np.arange(len(theta) - len(theta) % folds).reshape(-1, folds)
     others = np.stack([np.setdiff1d(np.arange(len(theta)), each[:, fold]) for fold in range(folds)], axis=1)
     check_enough(len(others), parameters.size, size)
