@@ -1,7 +1,7 @@
 """Compressors: data to summaries."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import equinox as eqx
 import jax
@@ -143,7 +143,7 @@ def check_alive(summaries: Float[np.ndarray, "n s"]) -> None:
     if dead.size:
         raise DataError("summaries", expected="numbers that vary", got=f"collapsed ones: {dead.tolist()}", remedy=remedy)
     # What is left of each, in units of its scatter, once those before it are subtracted, the largest rest first.
-    rests, order = scipy.linalg.qr(centred / scatter / len(centred) ** 0.5, mode="r", pivoting=True)
+    rests, order = cast(Any, scipy.linalg.qr(centred / scatter / len(centred) ** 0.5, mode="r", pivoting=True))
     repeated = np.sort(order[np.abs(np.diagonal(rests)) < 1e-3])
     if repeated.size:
         raise DataError(

@@ -42,11 +42,10 @@ class Tangents(AbstractForwardModel):
 
     model: AbstractForwardModel
     points: Float[Array, "k p"]
+    parameters: ParameterSpace
 
-    @property
-    def parameters(self) -> ParameterSpace:
-        """Those of the model."""
-        return self.model.parameters
+    def __init__(self, model: AbstractForwardModel, points: Float[Array, "k p"]):
+        self.model, self.points, self.parameters = model, points, model.parameters
 
     @full_precision
     def simulate_at(self, key: Key[Array, ""], theta: Float[Array, " p"]) -> Float[Array, "k columns ..."]:

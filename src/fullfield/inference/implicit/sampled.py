@@ -79,7 +79,7 @@ class AbstractSampledPosterior(AbstractPosterior):
         Warns:
             DivergenceWarning: transitions diverged after the warm-up; not under `jit` and `vmap`, where `Draws.evidence` tells.
         """
-        check_observation(observation, self.data_shape)
+        check_observation(observation, self.data_shape, seen=self.seen)
         draws = _sample_chains(self, key, jnp.asarray(observation), n, chains, sampler, warmup)
         warn_of_divergences(draws)
         return draws
