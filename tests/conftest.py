@@ -22,6 +22,15 @@ jax.config.update("jax_numpy_dtype_promotion", "standard")
 jaxtyping.install_import_hook("fullfield", "beartype.beartype")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _room():
+    """Compiled programs of a whole suite would use up the memory mappings of a process, and end it."""
+    yield
+    from fullfield._core import make_room
+
+    make_room()
+
+
 @pytest.fixture
 def unchecked():
     """Annotations go unchecked, as for a user, so that the package's own words for wrong shapes are seen."""

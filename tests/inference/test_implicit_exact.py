@@ -155,6 +155,7 @@ def test_chains_of_one_parameter_that_diverge_warn_by_themselves():
         parameters: ParameterSpace
         summarise: eqx.nn.Identity = eqx.nn.Identity()
         data_shape: tuple[int, ...] = eqx.field(static=True, default=(1,))
+        seen: None = None
 
         def log_likelihood(self, unconstrained, summary):
             distance = unconstrained[0] - summary[0]
