@@ -186,6 +186,7 @@ def test_an_interrupted_run_continues_identically(whole, observation, tmp_path):
     np.testing.assert_array_equal(*same)
 
 
+@pytest.mark.slow
 def test_rounds_with_scores_find_the_exact_posterior_from_fewer_simulations(observation):
     """The untrained regression on 120 simulations: scores of a linear model give the Gaussian, parameters alone do not."""
     mean, covariance = ALL_NOISE.posterior(observation)

@@ -10,6 +10,7 @@ import zarr
 from fullfield._core import ConfigurationError, DataError, ShapeError
 from fullfield.diagnostics import convergence, ess_mean
 from fullfield.inference.explicit import DivergenceWarning, MAMS, MCLMC, NUTS, sample_field, Target
+from fullfield.inference.explicit.kernel import energy_variance, Totals, tuning_variance
 from fullfield.parameters import ParameterSpace
 from fullfield.simulators import BlackBoxModel, LinearGaussian, NumPyroModel
 
@@ -145,12 +146,20 @@ def test_chains_that_diverge_stay_where_they_are_and_say_so():
     report = convergence(**chains.evidence)
     assert report["chains/divergences"].verdict == "fail"
     assert report["chains/energy_variance"].verdict == "fail"
-    assert np.isfinite(chains.energy_variance), "of the steps that were made"
     # An unadjusted step that is made whatever its error leaves the posterior by many widths and never comes back.
     mean, covariance = (np.asarray(part) for part in MODEL.posterior(DATA))
     assert np.max(np.abs(chains.draws - mean) / np.sqrt(np.diag(covariance))) < 8
 
 
+def test_divergent_steps_count_for_whoever_tunes_and_not_in_the_energy_variance_of_the_others():
+    parts = {"transitions": 10.0, "squared_error": 8.0, "acceptance": 8.0, "divergent": 2.0, "gradients": 20.0}
+    totals = Totals(**{name: jnp.array([value, 0.0]) for name, value in parts.items()})
+    assert float(energy_variance(totals, 4)) == 0.25
+    assert np.isinf(tuning_variance(totals, 4))
+    assert np.isinf(energy_variance(Totals.zero((2,)), 4)), "nothing is known of steps that were not made"
+
+
+@pytest.mark.slow
 def test_a_lucky_block_does_not_settle_the_step_size():
     """One error in a thousand is a hundredfold: most blocks see none of those that make the variance elevenfold.
 
