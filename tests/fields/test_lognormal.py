@@ -108,6 +108,21 @@ def test_averaged_lognormal_has_the_predicted_skewness():
     assert error < 0.05 * expected  # sharp enough to see a 20 % wrong shift
 
 
+@pytest.mark.parametrize("f", [1, 2, 3, 4, 5])
+def test_averaged_skewness_is_the_mean_over_all_triples_of_pixels(f):
+    """Against the sum itself, term by term, for a correlation that falls off differently along the two axes."""
+    y, x = np.indices((f, f))
+    correlation = 1e-4 * np.exp(-(y**2) / 8 - x / 3)
+    shift = 0.03
+    row, column = y.ravel(), x.ravel()
+    eta = correlation[abs(row[:, None] - row), abs(column[:, None] - column)] / shift**2
+    chains = np.einsum("ab,ac->abc", eta, eta) + np.einsum("ab,bc->abc", eta, eta) + np.einsum("ac,bc->abc", eta, eta)
+    third = np.mean(chains + np.einsum("ab,ac,bc->abc", eta, eta, eta))
+    variance, skewness = averaged_skewness(jnp.asarray(correlation, jnp.float32)[None], jnp.asarray([shift]))
+    np.testing.assert_allclose(variance, shift**2 * eta.mean(), rtol=1e-5)
+    np.testing.assert_allclose(skewness, third / eta.mean() ** 1.5, rtol=1e-5)
+
+
 def test_shift_of_skewness_inverts_lognormal_skewness():
     variance, shift = jnp.array([1e-5, 1e-3, 1e-2]), jnp.array([0.5, 0.02, 0.005])
     np.testing.assert_allclose(shift_of_skewness(variance, lognormal_skewness(variance, shift)), shift, rtol=1e-4)

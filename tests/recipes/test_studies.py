@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from fullfield._core import ConfigurationError
 from fullfield.recipes import RECIPES, run_study
 from fullfield.recipes.rundir import create
 from fullfield.recipes.study import Measured
@@ -163,8 +164,66 @@ def test_figures_of_merit_are_held_to_the_published_ones_on_the_published_mock_a
     assert (classical.published, classical.bar) == (1222, "in [1099.8, 1344.2]")
 
 
+def summaries_cell(group, number):
+    """The full field knows 100 in every plane, its spectra half of that; VMIM keeps 98 %, regression 90 and 80 %."""
+    planes = ("omega_c-sigma_8", "omega_c-w_0", "sigma_8-w_0")
+    if group in ("estimate", "features"):
+        return {}
+    scatter = 1 + 0.01 * (int(number) % 2)
+    if group in ("reference", "likelihood"):
+        merit = scatter * {"reference": 100.0, "likelihood": 50.0}[group]
+        return {"rhat": 1.005 + 0.01 * (number == "3"), "ess_bulk": 900.0, "divergences": 0.0} | {
+            f"fom/{p}": merit for p in planes
+        }
+    kept = {"vmim": 98.0, "mae": 90.0, "mse": 80.0}.get(group, 60.0)
+    merits = {f"fom/{p}/{i}": kept * (1 + 0.01 * (i % 2)) * (1 + 0.002 * int(number)) for p in planes for i in range(10)}
+    beside = {"seconds": 10.0, "information": 4.0, "information_error": 0.1, "miscalibrated": int(group == "mse")}
+    return merits | beside | {f"c2st/{i}": 0.55 for i in range(10)}
+
+
+def test_summaries_are_judged_by_what_they_keep_of_each_observation():
+    numbers = judged("neural-summaries", summaries_cell)
+    kept = numbers["kept/vmim/omega_c-sigma_8"]
+    # Observations differ by their own information, which cancels; two trainings differ by .2 %.
+    assert kept.value == pytest.approx(0.98 * 1.001)
+    assert kept.uncertainty == pytest.approx(0.98 * 0.002 / 2, rel=1e-6)
+    assert (kept.bar, kept.verdict, kept.published, kept.simulations) == (">= 0.97", "pass", 1.00, 224_000)
+    assert numbers["kept/mse/omega_c-w_0"].published == 0.77
+    assert numbers["kept/likelihood/sigma_8-w_0"].value == pytest.approx(0.5)
+    assert numbers["kept/imnn/omega_c-w_0"].simulations == 20_000 + 20_000 + 4000 + 4000
+    assert numbers["kept/spectra/omega_c-w_0"].simulations == 44_000
+    assert numbers["best: vmim over vmim"].verdict == "pass"
+    assert numbers["order/mse over likelihood/omega_c-w_0"].value == pytest.approx(1.6 * 1.001)
+    assert numbers["order/vmim over mae/omega_c-w_0"].verdict == "pass"
+    assert numbers["reference/largest rhat"].verdict == "fail", "one observation in ten is enough"
+    assert numbers["calibration/mse/failed tests"].verdict == "fail"
+    assert numbers["calibration/vmim/failed tests"].verdict == "pass"
+    assert numbers["reference/fom/omega_c-w_0"].bar is None
+
+
+def test_few_observations_are_held_to_nothing_and_the_published_mock_to_the_published_numbers():
+    numbers = judged("neural-summaries", summaries_cell, observations=3)
+    assert numbers["kept/vmim/omega_c-sigma_8"].bar is None
+    numbers = judged("neural-summaries", summaries_cell, scale="paper")
+    assert numbers["reference/fom/omega_c-sigma_8"].bar == "in [2394, 2646]"
+    assert numbers["likelihood/fom/omega_c-sigma_8"].published == 1222
+    with pytest.raises(ConfigurationError, match="observations must be 1"):
+        RECIPES["neural-summaries"].configure({"observation": "published-mock"})
+
+
+@pytest.mark.parametrize(
+    ("network", "groups"),
+    [("reconstruction", {"estimate", "features", "likelihood", "reference", "vmim"}),
+     ("convolution", {"features", "likelihood", "reference", "vmim"})],
+)  # fmt: skip
+def test_only_reconstruction_needs_an_estimate(network, groups):
+    recipe = RECIPES["neural-summaries"]
+    plan = recipe.build(recipe.configure({"network": network, "objectives": ("vmim",)})).plan()
+    assert set(plan) == groups
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["sbi-benchmark", "gradients", "lensing-benchmark"])
+@pytest.mark.parametrize("name", ["sbi-benchmark", "gradients", "lensing-benchmark", "neural-summaries"])
 def test_smallest_scale_runs_and_continues(name, tmp_path):
     configuration = RECIPES[name].configure({"scale": "smoke"})
     study = RECIPES[name].build(configuration)

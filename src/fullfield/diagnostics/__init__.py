@@ -10,6 +10,7 @@ from fullfield.diagnostics.c2st import c2st
 from fullfield.diagnostics.calibration import calibrate, Calibration
 from fullfield.diagnostics.chains import agreement, CONVERGED, convergence, ebfmi, ess_bulk, ess_mean, ess_tail, rhat
 from fullfield.diagnostics.coverage import Coverage, coverage
+from fullfield.diagnostics.information import mutual_information
 from fullfield.diagnostics.merit import figure_of_merit
 from fullfield.diagnostics.mira import mira, mira_null_mean
 from fullfield.diagnostics.misspecification import Misspecification, misspecification
@@ -50,6 +51,7 @@ __all__ = [
     "mira",
     "mira_null_mean",
     "misspecification",
+    "mutual_information",
     "predictive",
     "ranks",
     "regress",

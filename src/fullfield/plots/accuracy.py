@@ -1,6 +1,7 @@
 """Accuracy against cost."""
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -61,6 +62,7 @@ def accuracy_rows(
     published: Mapping[str, float] | None = None,
     bars: Mapping[str, float] | None = None,
     exact: float = 0.5,
+    better: Literal["lower", "higher"] = "lower",
 ) -> Figure:
     """Draw the accuracy of several methods task by task.
 
@@ -70,6 +72,7 @@ def accuracy_rows(
         published: best published accuracy by task, an open diamond.
         bars: what each task is held to, a vertical tick.
         exact: what an exact method reaches, a solid line.
+        better: whether lower or higher values are better; what lies beyond the exact one is not shown if lower are.
 
     Returns:
         A figure with one row per task, in the order of their first method.
@@ -93,7 +96,8 @@ def accuracy_rows(
                 panel.plot(list(known.values()), [tasks.index(task) for task in known], ls="", label=name, **settings)
         panel.set_yticks(range(len(tasks)), [task.replace("_", " ") for task in tasks])
         panel.set_ylim(len(tasks) - 0.5, -0.5)
-        panel.set_xlim(left=exact - 0.02)
+        if better == "lower":
+            panel.set_xlim(left=exact - 0.02)
         panel.grid(axis="y", color=PALE, lw=0.5)
         panel.set_axisbelow(True)
         panel.set_xlabel(label)

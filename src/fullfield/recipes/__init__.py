@@ -9,6 +9,7 @@ from fullfield.recipes.gradients import GRADIENTS
 from fullfield.recipes.lensing import LENSING
 from fullfield.recipes.lensing_benchmark import LENSING_BENCHMARK
 from fullfield.recipes.linear_gaussian import LINEAR_GAUSSIAN
+from fullfield.recipes.neural_summaries import NEURAL_SUMMARIES
 from fullfield.recipes.recipe import Recipe, Scale
 from fullfield.recipes.sbi_benchmark import SBI_BENCHMARK
 
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 
 RECIPES = Registry(
     "recipe",
-    {recipe.name: recipe for recipe in (LENSING, LINEAR_GAUSSIAN, LENSING_BENCHMARK, SBI_BENCHMARK, GRADIENTS)},
+    {
+        recipe.name: recipe
+        for recipe in (LENSING, LINEAR_GAUSSIAN, LENSING_BENCHMARK, SBI_BENCHMARK, GRADIENTS, NEURAL_SUMMARIES)
+    },
 )
 
 __all__ = [

@@ -40,7 +40,8 @@ def write_draws(
 
 
 def write_arrays(path: pathlib.Path, **arrays: np.ndarray) -> None:
-    """Write named arrays, whole or not at all."""
+    """Write named arrays, whole or not at all, in a folder that need not exist."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with write_atomically(path) as file:
         np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]
 

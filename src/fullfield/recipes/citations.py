@@ -20,6 +20,12 @@ BIBTEX = {
   journal = {Monthly Notices of the Royal Astronomical Society: Letters},
   volume  = {476}, pages = {L60--L64}, year = {2018}, eprint = {1712.00012}, archiveprefix = {arXiv}
 }""",
+    "charnock2018": """@article{charnock2018,
+  author  = {Charnock, Tom and Lavaux, Guilhem and Wandelt, Benjamin D.},
+  title   = {Automatic physical inference with information maximizing neural networks},
+  journal = {Physical Review D},
+  volume  = {97}, pages = {083004}, year = {2018}, eprint = {1802.03537}, archiveprefix = {arXiv}
+}""",
     "desc2018": """@misc{desc2018,
   author = {{LSST Dark Energy Science Collaboration}},
   title  = {The {LSST} {Dark Energy Science Collaboration} ({DESC}) science requirements document},
@@ -44,12 +50,23 @@ BIBTEX = {
   journal = {Transactions on Machine Learning Research},
   year    = {2022}, eprint = {2110.06581}, archiveprefix = {arXiv}
 }""",
+    "hotelling1936": """@article{hotelling1936,
+  author  = {Hotelling, Harold},
+  title   = {Relations between two sets of variates},
+  journal = {Biometrika},
+  volume  = {28}, pages = {321--377}, year = {1936}, url = {https://doi.org/10.1093/biomet/28.3-4.321}
+}""",
     "jax2018": """@software{jax2018,
   author = {Bradbury, James and Frostig, Roy and Hawkins, Peter and Johnson, Matthew James and Leary, Chris and
             Maclaurin, Dougal and Necula, George and Paszke, Adam and VanderPlas, Jake and Wanderman-Milne, Skye and
             Zhang, Qiao},
   title  = {{JAX}: composable transformations of {Python}+{NumPy} programs},
   url    = {https://github.com/jax-ml/jax}, year = {2018}
+}""",
+    "jeffrey2020": """@misc{jeffrey2020,
+  author = {Jeffrey, Niall and Wandelt, Benjamin D.},
+  title  = {Solving high-dimensional parameter inference: marginal posterior densities and moment networks},
+  year   = {2020}, eprint = {2011.05991}, archiveprefix = {arXiv}
 }""",
     "jeffrey2021": """@article{jeffrey2021,
   author  = {Jeffrey, Niall and Alsing, Justin and Lanusse, Fran{\\c c}ois},
@@ -97,6 +114,11 @@ BIBTEX = {
             Faltejskov{\\'a}, Kate{\\v r}ina and Gelman, Andrew and Vehtari, Aki},
   title  = {Simulation-based calibration checking for {Bayesian} computation: the choice of test quantities shapes sensitivity},
   year   = {2022}, eprint = {2211.02383}, archiveprefix = {arXiv}
+}""",
+    "oord2018": """@misc{oord2018,
+  author = {van den Oord, Aaron and Li, Yazhe and Vinyals, Oriol},
+  title  = {Representation learning with contrastive predictive coding},
+  year   = {2018}, eprint = {1807.03748}, archiveprefix = {arXiv}
 }""",
     "papamakarios2016": """@inproceedings{papamakarios2016,
   author    = {Papamakarios, George and Murray, Iain},

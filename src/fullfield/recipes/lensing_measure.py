@@ -274,7 +274,6 @@ def _simulate(bench: Bench, seed: int, n: int, folder: pathlib.Path, progress: P
     theta = bench.model.parameters.sample(stream(key, "prior"), (n,))
     compressor = bench.compressor(folder)
     summary = summaries(bench.model, compressor, stream(key, "simulations"), theta, progress)
-    folder.mkdir(parents=True, exist_ok=True)
     write_arrays(folder / "simulations.npz", theta=np.asarray(theta), summaries=summary)
     return Measured({}, simulations=n, gradients=n * compressor.score.gradients)
 

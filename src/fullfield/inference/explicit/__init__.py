@@ -1,6 +1,7 @@
 """Explicit inference: chains on the forward model's own joint density of parameters, latents and data."""
 
 from fullfield.inference.explicit.density import Draws, sample_density
+from fullfield.inference.explicit.estimate import ScoreAtEstimate
 from fullfield.inference.explicit.field import sample_field
 from fullfield.inference.explicit.forecast import ConvergenceWarning, find_map, fisher, Laplace, laplace, Mode
 from fullfield.inference.explicit.reconstruct import ReconstructedScore
@@ -21,6 +22,7 @@ __all__ = [
     "Laplace",
     "Mode",
     "ReconstructedScore",
+    "ScoreAtEstimate",
     "Target",
     "explicit",
     "find_map",

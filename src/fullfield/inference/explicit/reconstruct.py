@@ -110,27 +110,49 @@ class ReconstructedScore(eqx.Module):
     def _score(self, theta, data):
         return self.target.model.score(theta, self.reconstruct(data, theta), data)
 
-    @full_precision
     def reconstruct(self, data: Float[Array, "..."], theta: Float[Array, " p"]) -> dict[str, Float[Array, "..."]]:
         """The most probable latents at parameters `theta` (p,) given data, site by site."""
-        target = self.target
-        unconstrained = target.model.parameters.to_unconstrained(theta)
+        target, unconstrained = self.target, self.target.model.parameters.to_unconstrained(theta)
+        latents = most_probable(target, self.preconditioner, unconstrained, data, steps=self.steps)
+        return target.split(jnp.concatenate([unconstrained, latents]))[1]
 
-        def sites(latents):
-            return target.split(jnp.concatenate([unconstrained, latents]))[1]
 
-        def step(state, _):
-            latents, value, gradient, rate = state
-            new = latents + rate * self.preconditioner.each("solve", gradient)
-            found = (new, *climb(new))
-            better = found[1] > value  # and a number
-            kept = (jnp.where(better, after, before) for after, before in zip(found, state[:3], strict=True))
-            return (*kept, jnp.where(better, jnp.minimum(1.0, 1.25 * rate), 0.4 * rate)), None
+@full_precision
+def most_probable(
+    target: Target,
+    preconditioner: Preconditioner,
+    unconstrained: Float[Array, " p"],
+    data: Float[Array, "..."],
+    *,
+    start: Float[Array, " m"] | None = None,
+    steps: int = 20,
+) -> Float[Array, " m"]:
+    """Climb to the most probable latents at fixed parameters, each step a gradient.
 
-        climb = jax.value_and_grad(lambda latents: -target.model.potential(unconstrained, sites(latents), data))
-        start = jnp.zeros(target.size - target.parameters)
-        (latents, *_), _ = jax.lax.scan(step, (start, *climb(start), jnp.asarray(0.7)), length=self.steps)
-        return sites(latents)
+    Args:
+        target: the posterior of parameters and latents; its own data are not looked at.
+        preconditioner: of the climb.
+        unconstrained: the parameters (p,).
+        data: one data set.
+        start: latents (m,) to start from, zero if not given.
+        steps: number of steps.
+    """
+
+    def sites(latents):
+        return target.split(jnp.concatenate([unconstrained, latents]))[1]
+
+    def step(state, _):
+        latents, value, gradient, rate = state
+        new = latents + rate * preconditioner.each("solve", gradient)
+        found = (new, *climb(new))
+        better = found[1] > value  # and a number
+        kept = (jnp.where(better, after, before) for after, before in zip(found, state[:3], strict=True))
+        return (*kept, jnp.where(better, jnp.minimum(1.0, 1.25 * rate), 0.4 * rate)), None
+
+    climb = jax.value_and_grad(lambda latents: -target.model.potential(unconstrained, sites(latents), data))
+    first = jnp.zeros(target.size - target.parameters) if start is None else start
+    (latents, *_), _ = jax.lax.scan(step, (first, *climb(first), jnp.asarray(0.7)), length=steps)
+    return latents
 
 
 @eqx.filter_jit

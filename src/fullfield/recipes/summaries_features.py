@@ -1,0 +1,143 @@
+"""What the networks of the comparison of summaries are shown of maps, and the networks."""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from fullfield._core.progress import Progress
+from fullfield.compression import (
+    Composed,
+    Compressor,
+    Joined,
+    PeakCounts,
+    PixelDistributions,
+    ScatteringCoefficients,
+    SpectraAndMoments,
+    standardising,
+    StarletNorms,
+    Tangents,
+)
+from fullfield.fields import Bands, logarithmic_bands
+from fullfield.inference.explicit import ScoreAtEstimate
+from fullfield.networks import apply_many, ConvNet, MLP, ResNet18
+from fullfield.recipes.lensing import turn_and_roll
+from fullfield.simulators import even_batch, LensingModel
+
+
+ON_MAPS = ("convolution", "resnet18")
+
+
+def bands_of(model: LensingModel) -> Bands:
+    """Multipole bands of a model's maps."""
+    return logarithmic_bands(model.survey.sky, min(12, model.survey.sky.pixels // 4))
+
+
+def statistic(model: LensingModel, name: str) -> Callable:
+    """Fixed statistics by name: map to vector.
+
+    Args:
+        model: the forward model.
+        name: "spectra" for band powers; "moments" for third and fourth moments beside them; "statistics" for one-point
+            distributions, peaks, starlet norms and scattering coefficients too.
+    """
+    bands, noise = bands_of(model), tuple(float(value) for value in model.survey.noise_scale)
+    if name == "spectra":
+        return SpectraAndMoments(bands, smoothings=())
+    if name == "moments":
+        return SpectraAndMoments(bands)
+    scales = min(4, int(np.log2(model.survey.sky.pixels)) - 2)
+    others = PixelDistributions(noise), PeakCounts(noise), StarletNorms(noise, scales), ScatteringCoefficients(scales)
+    return Joined((SpectraAndMoments(bands), *others))
+
+
+def blank(model: LensingModel, name: str) -> Callable:
+    """What networks are given of a map, with nothing measured yet.
+
+    Args:
+        model: the forward model.
+        name: entry of the recipe's `network`, or a fixed statistic.
+    """
+    if name == "reconstruction":
+        return behind_estimate(model, ScoreAtEstimate.unit(model, Composed(estimator(model))))
+    return eqx.nn.Identity() if name in ON_MAPS else statistic(model, name)
+
+
+def behind_estimate(model: LensingModel, score: ScoreAtEstimate) -> Joined:
+    """Band powers and moments of a map, and the score at the estimate."""
+    return Joined((statistic(model, "moments"), score))
+
+
+def estimator(model: LensingModel) -> tuple[Callable, Compressor]:
+    """An untrained first estimate of the parameters: band powers and moments, and what is trained on them."""
+    see = statistic(model, "moments")
+    (size,) = eqx.filter_eval_shape(see, jax.ShapeDtypeStruct(model.data_shape, jnp.float32)).shape
+    return see, standardising(MLP(size, model.parameters.size, key=jax.random.key(0)), jnp.zeros((1, size)))
+
+
+def network(
+    model: LensingModel, name: str, shape: tuple[int, ...], outputs: int, width: int, *, key: Key[Array, ""]
+) -> Callable:
+    """What is trained, from features or maps of some shape to a summary.
+
+    Args:
+        model: the forward model.
+        name: entry of the recipe's `network`.
+        shape: of what it sees.
+        outputs: length of the summary.
+        width: hidden units.
+        key: key of the initial weights.
+    """
+    if name == "resnet18":
+        return ResNet18(shape, outputs, key=key)
+    if name == "convolution":
+        patch = 4 if model.survey.sky.pixels >= 64 else 2
+        return ConvNet(shape, outputs, key=key, patch=patch, widths=(24, 48), blocks=(1, 1))
+    return MLP(shape, outputs, key=key, width=width)
+
+
+def augmentation(name: str) -> Callable | None:
+    """Symmetries of the model, for networks that do not know them."""
+    return turn_and_roll if name in ON_MAPS else None
+
+
+def tangent_rows(
+    model: LensingModel, function: Callable, key: Key[Array, ""], n: int, progress: Progress
+) -> Float[np.ndarray, "n k columns ..."]:
+    """A function of maps and its derivatives by every parameter, at the fiducial ones: what `train_imnn` is given.
+
+    Args:
+        model: the forward model.
+        function: map to features, a callable module.
+        key: scalar key.
+        n: number of simulations.
+        progress: told after every batch.
+    """
+    tangents = Tangents(model, model.parameters.fiducial[None])
+    carried = Carried(tangents, function)
+    keys = jax.random.split(key, n)
+    return apply_many(carried, keys, batch_size=even_batch(n, 20), progress=progress, stage="differentiating")
+
+
+class Carried(eqx.Module):
+    """Derivatives of simulations carried through a function of the data.
+
+    Args:
+        tangents: simulations with derivatives.
+        function: of the data.
+    """
+
+    tangents: Tangents
+    function: Callable
+
+    def __call__(self, key: Key[Array, ""]) -> Float[Array, "k columns ..."]:
+        """Simulate, and carry through."""
+
+        def at(rows):
+            value, push = jax.linearize(self.function, rows[0])
+            return jnp.concatenate([value[None], jax.vmap(push)(rows[1:])])
+
+        return jax.vmap(at)(self.tangents.simulate_at(key, self.tangents.points[0]))

@@ -1,0 +1,340 @@
+"""Cells of the comparison of summaries: chains of every observation, features of simulations, and every objective on them."""
+
+import functools
+import pathlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from fullfield._core import load_module, save_module, stream
+from fullfield._core.progress import Progress
+from fullfield.compression import (
+    canonical,
+    Composed,
+    compress,
+    Compressor,
+    GaussianLikelihood,
+    InfoNCE,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    MomentNetwork,
+    train_compressor,
+    train_imnn,
+    VMIM,
+    whitened,
+)
+from fullfield.datasets import StoredSimulations
+from fullfield.diagnostics import Budget, c2st, calibrate, convergence, figure_of_merit, mutual_information, regress
+from fullfield.inference import EnsemblePosterior, sample_many
+from fullfield.inference.explicit import Chains, MCLMC, sample_field, ScoreAtEstimate
+from fullfield.inference.implicit import train_npe
+from fullfield.inference.posterior import unwatched
+from fullfield.networks import apply_many, real_nvp
+from fullfield.recipes.artefacts import read_arrays, write_arrays
+from fullfield.recipes.lensing import LENSING
+from fullfield.recipes.lensing_summaries import summaries
+from fullfield.recipes.neural_summaries import NeuralSummariesConfiguration, PAIRS
+from fullfield.recipes.problem import Problem
+from fullfield.recipes.study import Cell, Measured, Study
+from fullfield.recipes.summaries_features import augmentation, behind_estimate, blank, estimator, network, tangent_rows
+from fullfield.recipes.summaries_judge import judge
+from fullfield.recipes.summaries_pictures import pictures
+from fullfield.simulators import LensingModel, SpectrumModel
+from fullfield.training import cosine_adam
+
+
+OBJECTIVES = {
+    "vmim": VMIM(), "info_nce": InfoNCE(), "gnll": GaussianLikelihood(), "moments": MomentNetwork(),
+    "mae": MeanAbsoluteError(), "mse": MeanSquaredError(),
+}  # fmt: skip
+FIXED = ("spectra", "statistics")
+UNITS = 60  # of the classifier, as in the published benchmark of these maps
+AVERAGE = 0.999  # decay of the running average of all weights
+ESTIMATE_EPOCHS = 15
+MEDIANS = 500  # simulations
+CALIBRATION_DRAWS = 200
+PARTS = ("training", "inference", "validation", "calibration")
+
+
+def summaries_study(configuration: NeuralSummariesConfiguration) -> Study:
+    """Chains of every observation, features of all simulations, and every objective as often as there are seeds."""
+    published = configuration.observation == "published-mock"
+    settings = {"model": {"pixels": configuration.pixels, "physics": "sbi_lens" if published else "lsst_y10"}}
+    problem = LENSING.build(LENSING.configure(settings | ({"observation": "published-mock"} if published else {})))
+    bench = Bench(configuration, problem)
+    common = configuration.model_dump(include={"seed", "pixels", "observation"})
+    chains, spectra = ((common, configuration.reference.model_dump(exclude={other})) for other in ("spectrum_draws", "draws"))
+    counts = configuration.simulations.model_dump()
+    rows = (common, {name: counts[name] for name in (*PARTS, "estimate")})
+    trained = (rows, configuration.model_dump(include={"training", "posterior", "distance_draws", "reference", "observations"}))
+    cells = []
+    for i in range(configuration.observations):
+        cells += [
+            Cell(f"likelihood/{i}", (spectra, i), functools.partial(_likelihood, bench, i), effort=3),
+            Cell(f"reference/{i}", (spectra, chains, i), functools.partial(_reference, bench, i), effort=10),
+        ]
+    if bench.looked_at(configuration.network) == "reconstruction":
+        cells.append(
+            Cell("estimate/reconstruction", (common, counts["estimate"]), functools.partial(_estimate, bench), effort=3)
+        )
+    cells += [
+        Cell(f"features/{name}", (rows, name), functools.partial(_features, bench, name), effort=20)
+        for name in dict.fromkeys(map(bench.looked_at, configuration.objectives))
+    ]
+    if "imnn" in configuration.objectives:
+        cells.append(
+            Cell(
+                "features/tangents",
+                (rows, configuration.network, counts["fiducial"]),
+                functools.partial(_tangents, bench),
+                effort=5,
+            )
+        )
+    cells += [
+        Cell(
+            f"{objective}/{seed}",
+            (trained, bench.looked_at(objective), objective, seed, counts["fiducial"] if objective == "imnn" else 0),
+            functools.partial(_objective, bench, objective, seed),
+            effort=4,
+        )
+        for objective in configuration.objectives
+        for seed in range(configuration.seeds)
+    ]
+    return Study(cells, functools.partial(judge, configuration), functools.partial(pictures, configuration, bench.model))
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all cells share, and where they find what earlier ones left beside their own folder."""
+
+    configuration: NeuralSummariesConfiguration
+    problem: Problem
+
+    @property
+    def model(self) -> LensingModel:
+        """Forward model of the maps."""
+        assert isinstance(self.problem.model, LensingModel)
+        return self.problem.model
+
+    def key(self, name: str) -> Key[Array, ""]:
+        """Key of the stream called `name`."""
+        return stream(jax.random.key(self.configuration.seed), name)
+
+    def looked_at(self, objective: str) -> str:
+        """What an objective's compressor is given of a map."""
+        return objective if objective in FIXED else self.configuration.network
+
+    def observe(self, i: int) -> Float[Array, "n n bins"]:
+        """Observation i: the published maps, or ones simulated at the fiducial parameters."""
+        if self.problem.observation is not None:
+            return jnp.asarray(self.problem.observation)
+        return eqx.filter_jit(self.model.simulate_at)(
+            jax.random.fold_in(self.key("observations"), i), self.model.parameters.fiducial
+        )
+
+    def observations(self) -> Float[np.ndarray, "m n n bins"]:
+        """All of them."""
+        return np.stack([np.asarray(self.observe(i)) for i in range(self.configuration.observations)])
+
+    def features(self, name: str, folder: pathlib.Path) -> Callable:
+        """What compressors are given of a map; `folder` is that of any cell."""
+        function = blank(self.model, name)
+        if name != "reconstruction":
+            return function
+        return load_module(folder.parent / "estimate.reconstruction" / "features.eqx", function)
+
+
+def _likelihood(bench: Bench, i: int, folder: pathlib.Path, progress: Progress) -> Measured:
+    """The classical analysis: a Gaussian likelihood of all auto- and cross-spectra of one observation."""
+    settings = bench.configuration.reference
+    model = SpectrumModel(bench.model, fixed_at=bench.model.parameters.fiducial)
+    chains = sample_field(
+        model, eqx.filter_jit(model.measure)(bench.observe(i)),
+        key=jax.random.fold_in(bench.key("likelihood"), i), draws=settings.spectrum_draws, chains=settings.chains,
+        warmup=settings.warmup // 4, directory=folder, progress=progress,
+    )  # fmt: skip
+    return _measured(chains, folder)
+
+
+def _reference(bench: Bench, i: int, folder: pathlib.Path, progress: Progress) -> Measured:
+    """Parameters and field of one observation, sampled together.
+
+    Chains start where those of the spectra have ended: wider than the posterior, and not in the corners of the prior, some of
+    which a chain of thousands of latents does not leave.
+    """
+    settings = bench.configuration.reference
+    start = read_arrays(folder.parent / f"likelihood.{i}" / "chains.npz")["theta"][:, -1]
+    chains = sample_field(
+        bench.model, bench.observe(i),
+        # The energy variance that its authors recommend: a bias too small for figures of merit to show.
+        key=jax.random.fold_in(bench.key("reference"), i), sampler=MCLMC(energy_variance=5e-4, steps_per_draw=2),
+        draws=settings.draws, chains=settings.chains, start=start, warmup=settings.warmup, block=100, directory=folder,
+        progress=progress,
+    )  # fmt: skip
+    return _measured(chains, folder)
+
+
+def _measured(chains: Chains, folder: pathlib.Path) -> Measured:
+    write_arrays(folder / "chains.npz", theta=chains.theta)
+    worst = {"rhat": max, "ess_bulk": min, "divergences": max}
+    numbers = convergence(**chains.evidence).numbers
+    values = {
+        kind: float(choose(number.value for number in numbers if number.name.endswith(f"/{kind}")))
+        for kind, choose in worst.items()
+    }
+    return Measured(values | _merits(chains.draws, chains.names), gradients=chains.gradients)
+
+
+def _merits(draws: Float[np.ndarray, "n p"], names: tuple[str, ...]) -> dict[str, float]:
+    return {number.name: number.value for number in figure_of_merit(draws, names=names, pairs=PAIRS).numbers}
+
+
+def _estimate(bench: Bench, folder: pathlib.Path, progress: Progress) -> Measured:
+    """Posterior means from band powers and moments, and what reconstructed fields say about them."""
+    n, model, training = bench.configuration.simulations.estimate, bench.model, bench.configuration.training
+    theta = np.asarray(model.parameters.sample(bench.key("estimate prior"), (n,)))
+    see, untrained = estimator(model)
+    rows, few = summaries(model, see, bench.key("estimate simulations"), theta, progress), n // 10
+    source, held_out = (_stored(theta[part], rows[part], training.batch) for part in (slice(few, None), slice(few)))
+    trained, history = train_compressor(
+        MeanSquaredError(), untrained.network, model.parameters, source, held_out,
+        key=bench.key("estimate training"), optimiser=cosine_adam(1e-3, ESTIMATE_EPOCHS * source.steps_per_epoch),
+        max_epochs=ESTIMATE_EPOCHS, average=AVERAGE, checkpoint=folder / "training", progress=progress, stage="first estimate",
+    )  # fmt: skip
+    score = ScoreAtEstimate.fitted(model, Composed((see, trained)), key=bench.key("score"), simulations=MEDIANS)
+    save_module(folder / "features.eqx", behind_estimate(model, score))
+    return Measured({"held_out": history.best}, simulations=n + MEDIANS, gradients=score.gradients * MEDIANS)
+
+
+def _features(bench: Bench, name: str, folder: pathlib.Path, progress: Progress) -> Measured:
+    """What compressors are given of every simulation, for all purposes one behind the other."""
+    counts, model, function = bench.configuration.simulations, bench.model, bench.features(name, folder)
+    for part in PARTS:
+        n = getattr(counts, part)
+        theta = model.parameters.sample(bench.key(f"{part} prior"), (n,))
+        rows = summaries(model, function, bench.key(f"{part} simulations"), theta, progress)
+        write_arrays(folder / f"{part}.npz", theta=np.asarray(theta), rows=rows)
+    observed = apply_many(function, bench.observations(), batch_size=8)
+    write_arrays(folder / "observed.npz", rows=observed)
+    # The same simulations are looked at in every way, and counted once.
+    return Measured({}, simulations=0 if name in FIXED else sum(getattr(counts, part) for part in PARTS))
+
+
+def _tangents(bench: Bench, folder: pathlib.Path, progress: Progress) -> Measured:
+    """What compressors are given of simulations at the fiducial parameters, with derivatives."""
+    n = bench.configuration.simulations.fiducial
+    rows = tangent_rows(bench.model, bench.features(bench.configuration.network, folder), bench.key("tangents"), n, progress)
+    write_arrays(folder / "rows.npz", rows=rows)
+    return Measured({}, simulations=n, gradients=n * bench.model.parameters.size)
+
+
+def _stored(
+    theta: Float[np.ndarray, "n p"], rows: Float[np.ndarray, "n ..."], batch: int, augment: Any = None
+) -> StoredSimulations:
+    return StoredSimulations(theta, rows, batch_size=batch, augment=augment)
+
+
+def _compressor(bench: Bench, objective: str, key: Key[Array, ""], folder: pathlib.Path, progress: Progress) -> Compressor:
+    """Train, or fit, what an objective makes of features."""
+    settings, parameters, looked = bench.configuration.training, bench.model.parameters, bench.looked_at(objective)
+    read = lambda part: read_arrays(folder.parent / f"features.{looked}" / f"{part}.npz")  # noqa: E731
+    train = read("training")
+    if objective in FIXED:
+        few = slice(bench.configuration.simulations.inference)
+        return canonical(parameters, train["theta"][few], train["rows"][few], size=2 * parameters.size)
+    outputs = parameters.size * (2 if objective == "moments" else 1)
+    net = network(bench.model, looked, train["rows"].shape[1:], outputs, settings.width, key=stream(key, "network"))
+    often = {"key": stream(key, "training"), "checkpoint": folder / "training", "progress": progress, "stage": objective}
+    if objective == "imnn":
+        rows = read_arrays(folder.parent / "features.tangents" / "rows.npz")["rows"]
+        n, epochs = len(rows) // 5, 4 * settings.epochs
+        at = np.broadcast_to(np.asarray(parameters.fiducial), (len(rows), parameters.size))
+        source, held_out = (_stored(at[part], rows[part], settings.batch) for part in (slice(n, None), slice(n)))
+        optimiser = cosine_adam(settings.learning_rate, epochs * source.steps_per_epoch)
+        return train_imnn(net, source, held_out, optimiser=optimiser, max_epochs=epochs, patience=epochs, **often)[0]
+    source, held_out = (
+        _stored(part["theta"], part["rows"], settings.batch, augmentation(looked)) for part in (train, read("validation"))
+    )
+    return train_compressor(
+        OBJECTIVES[objective], net, parameters, source, held_out,
+        optimiser=cosine_adam(settings.learning_rate, settings.epochs * source.steps_per_epoch),
+        max_epochs=settings.epochs, average=AVERAGE, **often,
+    )[0]  # fmt: skip
+
+
+def _objective(bench: Bench, objective: str, seed: int, folder: pathlib.Path, progress: Progress) -> Measured:
+    """Compressor, posterior, and what that says of every observation beside the chains."""
+    settings, parameters = bench.configuration.posterior, bench.model.parameters
+    key = jax.random.fold_in(bench.key(objective), seed)
+    start = time.perf_counter()
+    compressor = _compressor(bench, objective, key, folder, progress)
+    seconds = time.perf_counter() - start
+    looked = folder.parent / f"features.{bench.looked_at(objective)}"
+    parts = {part: read_arrays(looked / f"{part}.npz") for part in ("inference", "validation", "calibration")}
+    compressor = whitened(compressor, parts["inference"]["rows"])  # names summaries that have collapsed
+    save_module(folder / "compressor.eqx", compressor)
+    theta = {part: arrays["theta"] for part, arrays in parts.items()}
+    t = {part: compress(compressor, arrays["rows"]) for part, arrays in parts.items()}
+    source, held_out = (
+        _stored(theta[part], t[part], bench.configuration.training.batch) for part in ("inference", "validation")
+    )
+    members = []
+    for member in range(settings.members):
+        posterior, _ = train_npe(
+            parameters, source, held_out,
+            key=jax.random.fold_in(stream(key, "posterior"), member), density=functools.partial(real_nvp, width=settings.width),
+            optimiser=cosine_adam(2e-3, settings.epochs * source.steps_per_epoch), max_epochs=settings.epochs,
+            patience=settings.epochs, average=AVERAGE, checkpoint=folder / f"posterior.{member}", progress=progress,
+            stage=f"{objective}: posterior",
+        )  # fmt: skip
+        members.append(unwatched(posterior))
+    posterior = EnsemblePosterior(tuple(members))
+    kept = mutual_information(
+        apply_many(posterior.log_prob, theta["calibration"], t["calibration"], batch_size=250),
+        np.asarray(jax.vmap(parameters.log_prob)(jnp.asarray(theta["calibration"]))),
+    )
+    draws = sample_many(posterior, stream(key, "calibration"), t["calibration"], CALIBRATION_DRAWS)
+    estimates = regress(theta["inference"], t["inference"], t["calibration"])
+    tested = calibrate(
+        theta["calibration"], draws, names=parameters.names, estimates=estimates,
+        budget=Budget().shared(len(bench.configuration.objectives) * bench.configuration.seeds), key=stream(key, "tests"),
+    )  # fmt: skip
+    found = sample_many(
+        posterior, stream(key, "draws"), compress(compressor, read_arrays(looked / "observed.npz")["rows"]), settings.draws
+    )
+    write_arrays(folder / "draws.npz", theta=found)
+    whole = Composed((bench.features(bench.looked_at(objective), folder), compressor))
+    _look_through(bench, whole, theta["inference"], t["inference"], folder)
+    values = {"seconds": seconds, "information": kept.value, "information_error": kept.uncertainty or 0.0}
+    values["miscalibrated"] = sum(number.verdict == "fail" for number in tested.report.numbers)
+    for i, one in enumerate(found):
+        progress("comparing", i, len(found))
+        values |= {f"{name}/{i}": value for name, value in _merits(one, parameters.names).items()}
+        values[f"c2st/{i}"] = _distance(bench, one, folder.parent / f"reference.{i}", stream(key, "c2st"))
+    return Measured(values)
+
+
+def _look_through(
+    bench: Bench, function: Callable, theta: Float[np.ndarray, "n p"], t: Float[np.ndarray, "n s"], folder
+) -> None:
+    """How pixels of the first observation move the best linear estimate of σ8 from the summary."""
+    column = theta[:, bench.model.parameters.index("sigma_8")]
+    weights = np.linalg.lstsq(t - t.mean(axis=0), column - column.mean(), rcond=None)[0]
+    observed = bench.observe(0)
+    sensitivity = eqx.filter_jit(jax.grad(lambda data, w: function(data) @ w))(observed, jnp.asarray(weights, jnp.float32))
+    write_arrays(folder / "sensitivity.npz", observed=np.asarray(observed), sensitivity=np.asarray(sensitivity))
+
+
+def _distance(bench: Bench, draws: Float[np.ndarray, "n p"], reference: pathlib.Path, key: Key[Array, ""]) -> float:
+    """C2ST of draws of a posterior against draws of the chains of the same observation."""
+    theta = read_arrays(reference / "chains.npz")["theta"].reshape(-1, draws.shape[1])
+    n = min(bench.configuration.distance_draws, len(draws), len(theta))
+    thinned = theta[np.linspace(0, len(theta) - 1, n).astype(int)]
+    return float(c2st(draws[:n], thinned, units=UNITS, key=key).numbers[0].value)
