@@ -100,13 +100,13 @@ NEURAL_SUMMARIES = Recipe(
     configuration=NeuralSummariesConfiguration,
     scales={
         "smoke": Scale({
-            "pixels": 16, "observations": 1, "objectives": ("vmim", "mse", "spectra"), "seeds": 1, "distance_draws": 1000,
+            "pixels": 32, "observations": 1, "objectives": ("vmim", "mse", "spectra"), "seeds": 1, "distance_draws": 1000,
             "simulations": {
-                "estimate": 2000, "training": 4000, "inference": 2000, "validation": 500, "calibration": 150, "fiducial": 500,
+                "estimate": 2000, "training": 4000, "inference": 2000, "validation": 500, "calibration": 200, "fiducial": 500,
             },
             "training": {"epochs": 8}, "posterior": {"epochs": 10, "members": 1, "draws": 2000},
-            "reference": {"draws": 400, "spectrum_draws": 200, "warmup": 400},
-        }, "~5 min"),
+            "reference": {"draws": 1000, "spectrum_draws": 300, "warmup": 400},
+        }, "~8 min"),
         "laptop": Scale({}, "~2 h"),
         "paper": Scale({
             "pixels": 256, "observation": "published-mock", "observations": 1, "seeds": 5,

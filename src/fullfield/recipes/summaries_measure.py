@@ -45,7 +45,7 @@ from fullfield.recipes.problem import Problem
 from fullfield.recipes.study import Cell, Measured, Study
 from fullfield.recipes.summaries_features import augmentation, behind_estimate, blank, estimator, network, tangent_rows
 from fullfield.recipes.summaries_judge import judge
-from fullfield.recipes.summaries_pictures import pictures
+from fullfield.recipes.summaries_pictures import LOOKED_THROUGH, pictures
 from fullfield.simulators import LensingModel, SpectrumModel
 from fullfield.training import cosine_adam
 
@@ -217,7 +217,7 @@ def _features(bench: Bench, name: str, folder: pathlib.Path, progress: Progress)
     """What compressors are given of every simulation, for all purposes one behind the other."""
     counts, model, function = bench.configuration.simulations, bench.model, bench.features(name, folder)
     for part in PARTS:
-        n = getattr(counts, part)
+        n = counts.inference if name in FIXED and part == "training" else getattr(counts, part)  # nothing is trained on them
         theta = model.parameters.sample(bench.key(f"{part} prior"), (n,))
         rows = summaries(model, function, bench.key(f"{part} simulations"), theta, progress)
         write_arrays(folder / f"{part}.npz", theta=np.asarray(theta), rows=rows)
@@ -247,8 +247,7 @@ def _compressor(bench: Bench, objective: str, key: Key[Array, ""], folder: pathl
     read = lambda part: read_arrays(folder.parent / f"features.{looked}" / f"{part}.npz")  # noqa: E731
     train = read("training")
     if objective in FIXED:
-        few = slice(bench.configuration.simulations.inference)
-        return canonical(parameters, train["theta"][few], train["rows"][few], size=2 * parameters.size)
+        return canonical(parameters, train["theta"], train["rows"], size=2 * parameters.size)
     outputs = parameters.size * (2 if objective == "moments" else 1)
     net = network(bench.model, looked, train["rows"].shape[1:], outputs, settings.width, key=stream(key, "network"))
     often = {"key": stream(key, "training"), "checkpoint": folder / "training", "progress": progress, "stage": objective}
@@ -271,6 +270,7 @@ def _compressor(bench: Bench, objective: str, key: Key[Array, ""], folder: pathl
 
 def _objective(bench: Bench, objective: str, seed: int, folder: pathlib.Path, progress: Progress) -> Measured:
     """Compressor, posterior, and what that says of every observation beside the chains."""
+    folder.mkdir(parents=True, exist_ok=True)
     settings, parameters = bench.configuration.posterior, bench.model.parameters
     key = jax.random.fold_in(bench.key(objective), seed)
     start = time.perf_counter()
@@ -310,8 +310,9 @@ def _objective(bench: Bench, objective: str, seed: int, folder: pathlib.Path, pr
         posterior, stream(key, "draws"), compress(compressor, read_arrays(looked / "observed.npz")["rows"]), settings.draws
     )
     write_arrays(folder / "draws.npz", theta=found)
-    whole = Composed((bench.features(bench.looked_at(objective), folder), compressor))
-    _look_through(bench, whole, theta["inference"], t["inference"], folder)
+    if seed == 0 and objective in LOOKED_THROUGH:
+        whole = Composed((bench.features(bench.looked_at(objective), folder), compressor))
+        _look_through(bench, whole, theta["inference"], t["inference"], folder)
     values = {"seconds": seconds, "information": kept.value, "information_error": kept.uncertainty or 0.0}
     values["miscalibrated"] = sum(number.verdict == "fail" for number in tested.report.numbers)
     for i, one in enumerate(found):

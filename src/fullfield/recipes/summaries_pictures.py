@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from fullfield import plots
 from fullfield.recipes.artefacts import read_arrays
-from fullfield.recipes.neural_summaries import NeuralSummariesConfiguration
+from fullfield.recipes.neural_summaries import NeuralSummariesConfiguration, PAIRS
 from fullfield.recipes.problem import Illustration
 from fullfield.recipes.rundir import RunDirectory
 from fullfield.recipes.study import Measured
@@ -49,8 +49,10 @@ def pictures(
         return arrays(f"{name}.0", "draws.npz")["theta"][0][:, columns]
 
     of = {name: NAMES[name] for name in (*configuration.objectives, LIKELIHOOD)}
+    planes = rows_of_planes(configuration, found, of)
+    titles = [", ".join(f"${space.labels[space.index(name)]}$" for name in pair) for pair in PAIRS]
     kept = plots.accuracy_rows(
-        rows_of_planes(configuration, found, of), label="figure of merit, full field = 1", exact=1.0, better="higher"
+        dict(zip(titles, planes.values(), strict=True)), label="figure of merit, full field = 1", exact=1.0, better="higher"
     )
     shown = [
         Illustration(
