@@ -14,6 +14,7 @@ from fullfield.compression.base import (
 )
 from fullfield.compression.canonical import canonical, projecting
 from fullfield.compression.contrastive import InfoNCE
+from fullfield.compression.files import load_compressor, read_provenance, save_compressor
 from fullfield.compression.gaussian import GaussianLikelihood
 from fullfield.compression.imnn import FisherLoss, summary_moments, Tangents, train_imnn
 from fullfield.compression.moments import MomentNetwork
@@ -54,8 +55,11 @@ __all__ = [
     "check_alive",
     "compress",
     "fixed",
+    "load_compressor",
     "moped",
     "projecting",
+    "read_provenance",
+    "save_compressor",
     "sensitivity",
     "standardising",
     "summary_moments",

@@ -104,8 +104,8 @@ def summaries_study(configuration: NeuralSummariesConfiguration) -> Study:
             functools.partial(_objective, bench, objective, seed),
             effort=4,
         )
-        for objective in configuration.objectives
         for seed in range(configuration.seeds)
+        for objective in configuration.objectives
     ]
     return Study(cells, functools.partial(judge, configuration), functools.partial(pictures, configuration, bench.model))
 
