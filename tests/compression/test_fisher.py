@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 
 from fullfield._core import ConfigurationError, DataError, ParameterError
-from fullfield.compression import Composed, compress, moped, summary_moments, Tangents, train_imnn
+from fullfield.compression import (
+    Composed,
+    compress,
+    fisher_of_summaries,
+    information_kept,
+    moped,
+    summary_moments,
+    Tangents,
+    train_imnn,
+)
 from fullfield.datasets import StoredSimulations
 from fullfield.networks import MLP
 from fullfield.simulators import LinearGaussian
@@ -25,14 +34,9 @@ def tangents():
     return Tangents(WORLD, POINTS).simulate(jax.random.key(0), N)
 
 
-def fishers(compressor, data):
-    means, covariances = eqx.filter_jit(summary_moments)(compressor, data)
-    return [np.asarray(m @ np.linalg.solve(c, np.asarray(m).T)) for m, c in zip(means, covariances, strict=True)]
-
-
 def kept(fisher, exact):
     """Volume of confidence regions, in the sense that 1 is lossless: √(det F / det exact)."""
-    return np.sqrt(np.linalg.det(fisher) / np.linalg.det(exact))
+    return information_kept(fisher, exact) ** (len(exact) / 2)
 
 
 def test_tangents_are_data_and_their_derivatives(tangents):
@@ -50,7 +54,7 @@ def test_summaries_of_an_imnn_keep_the_fisher_information(tangents):
     linear = MLP((8,), 3, key=jax.random.key(1), depth=0)
     optimiser = cosine_adam(2e-2, 400)
     compressor, _ = train_imnn(linear, source, held_out, key=jax.random.key(2), optimiser=optimiser, max_epochs=50)
-    for fisher in fishers(compressor, tangents.data[2000:]):
+    for fisher in fisher_of_summaries(compressor, tangents.data[2000:]):
         # Of three summaries the covariance of 2000 is known to √(3 / 2 / 2000) = 3 % in volume, and not better than the truth.
         assert 0.98 < kept(fisher, FISHER) < 1.08
     covariance = summary_moments(compressor, tangents.data[2000:])[1][0]
@@ -59,7 +63,7 @@ def test_summaries_of_an_imnn_keep_the_fisher_information(tangents):
 
 def test_a_blind_network_keeps_far_less(tangents):
     blind = Composed((lambda x: x[:3],))
-    assert kept(fishers(blind, tangents.data)[0], FISHER) < 0.6
+    assert kept(fisher_of_summaries(blind, tangents.data)[0], FISHER) < 0.6
 
 
 def test_too_few_outputs_or_simulations_are_refused(tangents):
@@ -103,3 +107,10 @@ def test_impossible_statistics_and_nuisances_are_refused():
         moped(WORLD, eqx.nn.Identity(), key=key, nuisance=["theta_4"])
     with pytest.raises(ConfigurationError, match="at least one parameter that is none"):
         moped(WORLD, eqx.nn.Identity(), key=key, nuisance=WORLD.parameters.names)
+
+
+def test_information_of_dead_or_too_many_summaries_is_refused(tangents):
+    with pytest.raises(DataError, match=r"others: \[0, 1\]"):
+        fisher_of_summaries(lambda x: jnp.zeros(2), tangents.data[:100])
+    with pytest.raises(DataError, match="at least 16"):
+        fisher_of_summaries(lambda x: x, tangents.data[:10])

@@ -1,10 +1,11 @@
 """Every objective against closed forms of the linear-Gaussian world, whose posterior has one known mean and covariance."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fullfield._core import ConfigurationError
+from fullfield._core import ConfigurationError, DataError, ShapeError
 from fullfield.compression import (
     compress,
     GaussianLikelihood,
@@ -79,3 +80,36 @@ def test_a_summary_too_short_for_the_objective_is_refused(simulations):
     with pytest.raises(ConfigurationError, match="at least 4 outputs for MomentNetwork of 2 parameters"):
         train(MomentNetwork(), simulations)
     assert InfoNCE().least_summaries(2) == 1
+
+
+def constant(maps, bins):
+    return maps.at[..., jnp.asarray(bins)].set(2.0)
+
+
+def test_constant_and_infinite_data_are_refused():
+    space, key = SPACE, jax.random.key(5)
+    theta, maps = SPACE.sample(key, (40,)), jax.random.normal(key, (40, 4, 4, 3))
+    network = MLP((4, 4, 3), 2, key=key, width=4, depth=1)
+
+    def train_on(data):
+        source = StoredSimulations(theta, data, batch_size=20)
+        return train_compressor(MeanSquaredError(), network, space, source, source, key=key, max_epochs=1)
+
+    with pytest.raises(DataError, match=r"constant ones in bins \[0, 2\]"):
+        train_on(constant(maps, [0, 2]))
+    with pytest.raises(DataError, match=r"data.*finite"):
+        train_on(maps.at[3, 0, 0, 0].set(jnp.nan))
+    vectors = StoredSimulations(theta, jnp.ones((40, 5)), batch_size=20)
+    with pytest.raises(DataError, match="equal ones"):
+        train_compressor(MeanSquaredError(), MLP(5, 2, key=key), space, vectors, vectors, key=key, max_epochs=1)
+
+
+def test_other_pixels_or_bins_than_those_of_training_are_refused():
+    key = jax.random.key(6)
+    maps = jax.random.normal(key, (40, 4, 4, 3))
+    source = StoredSimulations(SPACE.sample(key, (40,)), maps, batch_size=20)
+    network = MLP((4, 4, 3), 2, key=key, width=4, depth=1)
+    compressor, _ = train_compressor(MeanSquaredError(), network, SPACE, source, source, key=key, max_epochs=1)
+    for wrong in (maps[0, ..., :2], maps[0, :2]):
+        with pytest.raises(ShapeError, match=r"\(4, 4, 3\)"):
+            compressor(wrong)

@@ -17,6 +17,7 @@ from fullfield.compression.contrastive import InfoNCE
 from fullfield.compression.files import load_compressor, read_provenance, save_compressor
 from fullfield.compression.gaussian import GaussianLikelihood
 from fullfield.compression.imnn import FisherLoss, summary_moments, Tangents, train_imnn
+from fullfield.compression.information import fisher_of_summaries, information_kept
 from fullfield.compression.moments import MomentNetwork
 from fullfield.compression.moped import moped
 from fullfield.compression.objective import AbstractObjective, CompressionLoss, train_compressor, untrained
@@ -54,7 +55,9 @@ __all__ = [
     "canonical",
     "check_alive",
     "compress",
+    "fisher_of_summaries",
     "fixed",
+    "information_kept",
     "load_compressor",
     "moped",
     "projecting",

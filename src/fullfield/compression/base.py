@@ -35,7 +35,13 @@ class Compressor(eqx.Module):
         (self.summary_size,) = eqx.filter_eval_shape(lambda x: network(standardise(x)), blank).shape
 
     def __call__(self, data: Float[Array, "..."]) -> Float[Array, " s"]:
-        """Summarise one data set."""
+        """Summarise one data set.
+
+        Raises:
+            ShapeError: it has other pixels or bins than those the compressor was made for.
+        """
+        if tuple(data.shape) != self.data_shape:
+            raise ShapeError("data", expected=f"shape {self.data_shape}", got=tuple(data.shape))
         return self.network(self.standardise(data))
 
 
@@ -165,8 +171,6 @@ def sensitivity(compressor: Compressor, data: Float[Array, "..."]) -> Float[Arra
     Raises:
         ShapeError: the data set has another shape than those the compressor was made for.
     """
-    if tuple(data.shape) != compressor.data_shape:
-        raise ShapeError("data", expected=f"shape {compressor.data_shape}", got=tuple(data.shape))
     return _jacobian(compressor, data)
 
 

@@ -13,10 +13,11 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, Key
 
-from fullfield._core import ConfigurationError, stream
+from fullfield._core import ConfigurationError, DataError, stream
 from fullfield._core.progress import Progress, silent
 from fullfield.compression.base import Compressor, standardising
 from fullfield.datasets import AbstractShard, AbstractSimulations
@@ -125,10 +126,12 @@ def train_compressor(
 
     Raises:
         ConfigurationError: the network has too few outputs for the objective, or a setting is impossible.
-        DataError: data do not vary or are not finite.
+        DataError: data, or all pixels of a bin, never vary, or are not finite.
         DivergenceError: a loss is not finite.
     """
-    compressor = standardising(network, first_batch(simulations, stream(key, "examples")))
+    examples = first_batch(simulations, stream(key, "examples"))
+    check_varying(examples)
+    compressor = standardising(network, examples)
     start = eqx.filter_jit(untrained)(objective, compressor, parameters, key=stream(key, "companion"))
     trained, history = fit(
         start,
@@ -145,6 +148,26 @@ def train_compressor(
         stage=stage,
     )
     return trained.compressor, history
+
+
+def check_varying(examples: Float[Array, "n ..."]) -> None:
+    """Refuse data that teach nothing.
+
+    Raises:
+        DataError: examples are not finite, all alike, or the maps of a bin all have one value; says which.
+    """
+    values = np.asarray(examples)
+    bad = int(np.sum(~np.isfinite(values).reshape(len(values), -1).all(axis=1)))
+    if bad:
+        raise DataError("data", expected="finite numbers", got=f"others in {bad} of {len(values)} simulations")
+    if values.ndim == 4:  # maps (y, x, bins)
+        dead = np.flatnonzero(np.ptp(values, axis=(0, 1, 2)) == 0)
+        if dead.size:
+            raise DataError(
+                "data", expected="maps that vary", got=f"constant ones in bins {dead.tolist()}", remedy="Leave them out."
+            )
+    elif not np.ptp(values, axis=0).any():
+        raise DataError("data", expected="simulations that differ", got="equal ones", remedy="Look at the simulator.")
 
 
 def first_batch(simulations: AbstractSimulations, key: Key[Array, ""]) -> Float[Array, "b ..."]:
