@@ -5,7 +5,7 @@ import pathlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import equinox as eqx
 import jax
@@ -40,7 +40,7 @@ from fullfield.networks import apply_many, real_nvp
 from fullfield.recipes.artefacts import read_arrays, write_arrays
 from fullfield.recipes.lensing import LENSING
 from fullfield.recipes.lensing_summaries import summaries
-from fullfield.recipes.neural_summaries import NeuralSummariesConfiguration, PAIRS
+from fullfield.recipes.neural_summaries import NeuralSummariesConfiguration, Objective, PAIRS
 from fullfield.recipes.problem import Problem
 from fullfield.recipes.study import Cell, Measured, Study
 from fullfield.recipes.summaries_features import augmentation, behind_estimate, blank, estimator, network, tangent_rows
@@ -304,7 +304,7 @@ def _objective(bench: Bench, objective: str, seed: int, folder: pathlib.Path, pr
     estimates = regress(theta["inference"], t["inference"], t["calibration"])
     tested = calibrate(
         theta["calibration"], draws, names=parameters.names, estimates=estimates,
-        budget=Budget().shared(len(bench.configuration.objectives) * bench.configuration.seeds), key=stream(key, "tests"),
+        budget=Budget().shared(len(get_args(Objective))), key=stream(key, "tests"),
     )  # fmt: skip
     found = sample_many(
         posterior, stream(key, "draws"), compress(compressor, read_arrays(looked / "observed.npz")["rows"]), settings.draws
