@@ -2,7 +2,6 @@
 
 import functools
 import pathlib
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -241,13 +240,15 @@ def _stored(
     return StoredSimulations(theta, rows, batch_size=batch, augment=augment)
 
 
-def _compressor(bench: Bench, objective: str, key: Key[Array, ""], folder: pathlib.Path, progress: Progress) -> Compressor:
-    """Train, or fit, what an objective makes of features."""
+def _compressor(
+    bench: Bench, objective: str, key: Key[Array, ""], folder: pathlib.Path, progress: Progress
+) -> tuple[Compressor, float]:
+    """Train, or fit, what an objective makes of features; the seconds of training, interrupted or not."""
     settings, parameters, looked = bench.configuration.training, bench.model.parameters, bench.looked_at(objective)
     read = lambda part: read_arrays(folder.parent / f"features.{looked}" / f"{part}.npz")  # noqa: E731
     train = read("training")
     if objective in FIXED:
-        return canonical(parameters, train["theta"], train["rows"], size=2 * parameters.size)
+        return canonical(parameters, train["theta"], train["rows"], size=2 * parameters.size), 0.0
     outputs = parameters.size * (2 if objective == "moments" else 1)
     net = network(bench.model, looked, train["rows"].shape[1:], outputs, settings.width, key=stream(key, "network"))
     often = {"key": stream(key, "training"), "checkpoint": folder / "training", "progress": progress, "stage": objective}
@@ -257,15 +258,17 @@ def _compressor(bench: Bench, objective: str, key: Key[Array, ""], folder: pathl
         at = np.broadcast_to(np.asarray(parameters.fiducial), (len(rows), parameters.size))
         source, held_out = (_stored(at[part], rows[part], settings.batch) for part in (slice(n, None), slice(n)))
         optimiser = cosine_adam(settings.learning_rate, epochs * source.steps_per_epoch)
-        return train_imnn(net, source, held_out, optimiser=optimiser, max_epochs=epochs, patience=epochs, **often)[0]
+        found, history = train_imnn(net, source, held_out, optimiser=optimiser, max_epochs=epochs, patience=epochs, **often)
+        return found, sum(history.seconds)
     source, held_out = (
         _stored(part["theta"], part["rows"], settings.batch, augmentation(looked)) for part in (train, read("validation"))
     )
-    return train_compressor(
+    found, history = train_compressor(
         OBJECTIVES[objective], net, parameters, source, held_out,
         optimiser=cosine_adam(settings.learning_rate, settings.epochs * source.steps_per_epoch),
         max_epochs=settings.epochs, average=AVERAGE, **often,
-    )[0]  # fmt: skip
+    )  # fmt: skip
+    return found, sum(history.seconds)
 
 
 def _objective(bench: Bench, objective: str, seed: int, folder: pathlib.Path, progress: Progress) -> Measured:
@@ -273,9 +276,7 @@ def _objective(bench: Bench, objective: str, seed: int, folder: pathlib.Path, pr
     folder.mkdir(parents=True, exist_ok=True)
     settings, parameters = bench.configuration.posterior, bench.model.parameters
     key = jax.random.fold_in(bench.key(objective), seed)
-    start = time.perf_counter()
-    compressor = _compressor(bench, objective, key, folder, progress)
-    seconds = time.perf_counter() - start
+    compressor, seconds = _compressor(bench, objective, key, folder, progress)
     looked = folder.parent / f"features.{bench.looked_at(objective)}"
     parts = {part: read_arrays(looked / f"{part}.npz") for part in ("inference", "validation", "calibration")}
     compressor = whitened(compressor, parts["inference"]["rows"])  # names summaries that have collapsed
