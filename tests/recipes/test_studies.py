@@ -192,7 +192,7 @@ def test_summaries_are_judged_by_what_they_keep_of_each_observation():
     assert numbers["kept/likelihood/sigma_8-w_0"].value == pytest.approx(0.5)
     assert numbers["kept/imnn/omega_c-w_0"].simulations == 20_000 + 20_000 + 4000 + 4000
     assert numbers["kept/spectra/omega_c-w_0"].simulations == 44_000
-    assert numbers["best: vmim over vmim"].verdict == "pass"
+    assert numbers["best: vmim over vmim"].bar is None, "the best of several is never below one of them"
     assert numbers["order/mse over likelihood/omega_c-w_0"].value == pytest.approx(1.6 * 1.001)
     assert numbers["order/vmim over mae/omega_c-w_0"].verdict == "pass"
     assert numbers["reference/largest rhat"].verdict == "fail", "one observation in ten is enough"

@@ -56,7 +56,7 @@ OBJECTIVES = {
 FIXED = ("spectra", "statistics")
 UNITS = 60  # of the classifier, as in the published benchmark of these maps
 AVERAGE = 0.999  # decay of the running average of all weights
-ESTIMATE_EPOCHS = 15
+ESTIMATE_EPOCHS, ESTIMATE_BATCH = 15, 250
 MEDIANS = 500  # simulations
 CALIBRATION_DRAWS = 200
 PARTS = ("training", "inference", "validation", "calibration")
@@ -71,7 +71,7 @@ def summaries_study(configuration: NeuralSummariesConfiguration) -> Study:
     common = configuration.model_dump(include={"seed", "pixels", "observation"})
     chains, spectra = ((common, configuration.reference.model_dump(exclude={other})) for other in ("spectrum_draws", "draws"))
     counts = configuration.simulations.model_dump()
-    rows = (common, {name: counts[name] for name in (*PARTS, "estimate")})
+    rows = (common, configuration.observations, {name: counts[name] for name in (*PARTS, "estimate")})
     trained = (rows, configuration.model_dump(include={"training", "posterior", "distance_draws", "reference", "observations"}))
     cells = []
     for i in range(configuration.observations):
@@ -197,11 +197,11 @@ def _merits(draws: Float[np.ndarray, "n p"], names: tuple[str, ...]) -> dict[str
 
 def _estimate(bench: Bench, folder: pathlib.Path, progress: Progress) -> Measured:
     """Posterior means from band powers and moments, and what reconstructed fields say about them."""
-    n, model, training = bench.configuration.simulations.estimate, bench.model, bench.configuration.training
+    n, model = bench.configuration.simulations.estimate, bench.model
     theta = np.asarray(model.parameters.sample(bench.key("estimate prior"), (n,)))
     see, untrained = estimator(model)
     rows, few = summaries(model, see, bench.key("estimate simulations"), theta, progress), n // 10
-    source, held_out = (_stored(theta[part], rows[part], training.batch) for part in (slice(few, None), slice(few)))
+    source, held_out = (_stored(theta[part], rows[part], ESTIMATE_BATCH) for part in (slice(few, None), slice(few)))
     trained, history = train_compressor(
         MeanSquaredError(), untrained.network, model.parameters, source, held_out,
         key=bench.key("estimate training"), optimiser=cosine_adam(1e-3, ESTIMATE_EPOCHS * source.steps_per_epoch),
