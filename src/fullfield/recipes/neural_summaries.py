@@ -26,9 +26,9 @@ PUBLISHED = {
 class SimulationSettings(Section):
     """How many simulations, from the prior, each purpose gets."""
 
-    estimate: int = Field(default=20_000, ge=500, description="for the first estimate, about which fields are reconstructed")
-    training: int = Field(default=180_000, ge=500, description="for every compressor")
-    inference: int = Field(default=20_000, ge=500, description="for every posterior")
+    estimate: int = Field(default=30_000, ge=500, description="for each of two estimates, about which fields are reconstructed")
+    training: int = Field(default=100_000, ge=500, description="for every compressor")
+    inference: int = Field(default=80_000, ge=500, description="for every posterior")
     validation: int = Field(default=4000, ge=100, description="to stop both")
     calibration: int = Field(default=1000, ge=100, description="for tests of every posterior")
     fiducial: int = Field(default=4000, ge=200, description="at the fiducial parameters, with derivatives, for IMNN")
@@ -37,7 +37,7 @@ class SimulationSettings(Section):
 class TrainingSettings(Section):
     """The same for all objectives."""
 
-    epochs: PositiveInt = 25
+    epochs: PositiveInt = 40
     batch: PositiveInt = 250
     learning_rate: PositiveFloat = 1e-3
     width: PositiveInt = 128
@@ -46,8 +46,8 @@ class TrainingSettings(Section):
 class PosteriorSettings(Section):
     """The same for all summaries."""
 
-    epochs: PositiveInt = 20
-    width: PositiveInt = 64
+    epochs: PositiveInt = 40
+    width: PositiveInt = 128
     members: PositiveInt = Field(default=2, description="networks of which the posterior is the mean")
     draws: int = Field(default=10_000, ge=1000)
 
@@ -102,7 +102,7 @@ NEURAL_SUMMARIES = Recipe(
         "smoke": Scale({
             "pixels": 32, "observations": 1, "objectives": ("vmim", "mse", "spectra"), "seeds": 1, "distance_draws": 1000,
             "simulations": {
-                "estimate": 2000, "training": 4000, "inference": 2000, "validation": 500, "calibration": 200, "fiducial": 500,
+                "estimate": 2000, "training": 4000, "inference": 4000, "validation": 500, "calibration": 200, "fiducial": 500,
             },
             "training": {"epochs": 8}, "posterior": {"epochs": 10, "members": 1, "draws": 2000},
             "reference": {"draws": 1000, "spectrum_draws": 300, "warmup": 400},

@@ -29,6 +29,7 @@ from fullfield.simulators import even_batch, LensingModel
 
 
 ON_MAPS = ("convolution", "resnet18")
+STEPS = (12, 20)  # of the climbs about a first estimate and about the one that is made of it
 
 
 def bands_of(model: LensingModel) -> Bands:
@@ -62,20 +63,18 @@ def blank(model: LensingModel, name: str) -> Callable:
         name: entry of the recipe's `network`, or a fixed statistic.
     """
     if name == "reconstruction":
-        return behind_estimate(model, ScoreAtEstimate.unit(model, Composed(estimator(model))))
+        first, second = STEPS
+        see = statistic(model, "moments")
+        rough = ScoreAtEstimate.unit(model, Composed((see, untrained(model, see))), steps=first)
+        both = Joined((see, rough))
+        return ScoreAtEstimate.unit(model, Composed((both, untrained(model, both))), steps=second)
     return eqx.nn.Identity() if name in ON_MAPS else statistic(model, name)
 
 
-def behind_estimate(model: LensingModel, score: ScoreAtEstimate) -> Joined:
-    """Band powers and moments of a map, and the score at the estimate."""
-    return Joined((statistic(model, "moments"), score))
-
-
-def estimator(model: LensingModel) -> tuple[Callable, Compressor]:
-    """An untrained first estimate of the parameters: band powers and moments, and what is trained on them."""
-    see = statistic(model, "moments")
+def untrained(model: LensingModel, see: Callable) -> Compressor:
+    """What is trained to estimate the parameters from a function of maps."""
     (size,) = eqx.filter_eval_shape(see, jax.ShapeDtypeStruct(model.data_shape, jnp.float32)).shape
-    return see, standardising(MLP(size, model.parameters.size, key=jax.random.key(0)), jnp.zeros((1, size)))
+    return standardising(MLP(size, model.parameters.size, key=jax.random.key(0)), jnp.zeros((1, size)))
 
 
 def network(
@@ -96,7 +95,7 @@ def network(
     if name == "convolution":
         patch = 4 if model.survey.sky.pixels >= 64 else 2
         return ConvNet(shape, outputs, key=key, patch=patch, widths=(24, 48), blocks=(1, 1))
-    return MLP(shape, outputs, key=key, width=width)
+    return MLP(shape, outputs, key=key, width=width, depth=3)
 
 
 def augmentation(name: str) -> Callable | None:

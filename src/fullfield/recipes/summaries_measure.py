@@ -21,6 +21,7 @@ from fullfield.compression import (
     Compressor,
     GaussianLikelihood,
     InfoNCE,
+    Joined,
     MeanAbsoluteError,
     MeanSquaredError,
     MomentNetwork,
@@ -42,7 +43,7 @@ from fullfield.recipes.lensing_summaries import summaries
 from fullfield.recipes.neural_summaries import NeuralSummariesConfiguration, Objective, PAIRS
 from fullfield.recipes.problem import Problem
 from fullfield.recipes.study import Cell, Measured, Study
-from fullfield.recipes.summaries_features import augmentation, behind_estimate, blank, estimator, network, tangent_rows
+from fullfield.recipes.summaries_features import augmentation, blank, network, statistic, STEPS, tangent_rows, untrained
 from fullfield.recipes.summaries_judge import judge
 from fullfield.recipes.summaries_pictures import LOOKED_THROUGH, pictures
 from fullfield.simulators import LensingModel, SpectrumModel
@@ -196,34 +197,42 @@ def _merits(draws: Float[np.ndarray, "n p"], names: tuple[str, ...]) -> dict[str
 
 
 def _estimate(bench: Bench, folder: pathlib.Path, progress: Progress) -> Measured:
-    """Posterior means from band powers and moments, and what reconstructed fields say about them."""
+    """Scores at an estimate of the parameters from band powers and moments, and at the better one from both together."""
     n, model = bench.configuration.simulations.estimate, bench.model
-    theta = np.asarray(model.parameters.sample(bench.key("estimate prior"), (n,)))
-    see, untrained = estimator(model)
-    rows, few = summaries(model, see, bench.key("estimate simulations"), theta, progress), n // 10
-    source, held_out = (_stored(theta[part], rows[part], ESTIMATE_BATCH) for part in (slice(few, None), slice(few)))
-    trained, history = train_compressor(
-        MeanSquaredError(), untrained.network, model.parameters, source, held_out,
-        key=bench.key("estimate training"), optimiser=cosine_adam(1e-3, ESTIMATE_EPOCHS * source.steps_per_epoch),
-        max_epochs=ESTIMATE_EPOCHS, average=AVERAGE, checkpoint=folder / "training", progress=progress, stage="first estimate",
-    )  # fmt: skip
-    score = ScoreAtEstimate.fitted(model, Composed((see, trained)), key=bench.key("score"), simulations=MEDIANS)
-    save_module(folder / "features.eqx", behind_estimate(model, score))
-    return Measured({"held_out": history.best}, simulations=n + MEDIANS, gradients=score.gradients * MEDIANS)
+    see, score, gradients = statistic(model, "moments"), None, 0
+    for number, steps in enumerate(STEPS):
+        name = f"estimate {number + 1}"
+        theta = np.asarray(model.parameters.sample(bench.key(f"{name} prior"), (n,)))
+        rows, few = summaries(model, see, bench.key(f"{name} simulations"), theta, progress), n // 10
+        source, held_out = (_stored(theta[part], rows[part], ESTIMATE_BATCH) for part in (slice(few, None), slice(few)))
+        trained, _ = train_compressor(
+            MeanSquaredError(), untrained(model, see).network, model.parameters, source, held_out,
+            key=bench.key(f"{name} training"), optimiser=cosine_adam(1e-3, ESTIMATE_EPOCHS * source.steps_per_epoch),
+            max_epochs=ESTIMATE_EPOCHS, average=AVERAGE, checkpoint=folder / name, progress=progress, stage=name,
+        )  # fmt: skip
+        gradients += n * (score.gradients if score else 0)
+        score = ScoreAtEstimate.fitted(
+            model, Composed((see, trained)), key=bench.key(f"{name} score"), simulations=MEDIANS, steps=steps
+        )
+        see = Joined((see, score))
+    save_module(folder / "features.eqx", score)
+    return Measured({}, simulations=len(STEPS) * (n + MEDIANS), gradients=gradients)
 
 
 def _features(bench: Bench, name: str, folder: pathlib.Path, progress: Progress) -> Measured:
     """What compressors are given of every simulation, for all purposes one behind the other."""
     counts, model, function = bench.configuration.simulations, bench.model, bench.features(name, folder)
     for part in PARTS:
-        n = counts.inference if name in FIXED and part == "training" else getattr(counts, part)  # nothing is trained on them
+        n = counts.estimate if name in FIXED and part == "training" else getattr(counts, part)  # no network is trained on them
         theta = model.parameters.sample(bench.key(f"{part} prior"), (n,))
         rows = summaries(model, function, bench.key(f"{part} simulations"), theta, progress)
         write_arrays(folder / f"{part}.npz", theta=np.asarray(theta), rows=rows)
     observed = apply_many(function, bench.observations(), batch_size=8)
     write_arrays(folder / "observed.npz", rows=observed)
     # The same simulations are looked at in every way, and counted once.
-    return Measured({}, simulations=0 if name in FIXED else sum(getattr(counts, part) for part in PARTS))
+    total = sum(getattr(counts, part) for part in PARTS)
+    each = sum(steps + 2 for steps in STEPS) if name == "reconstruction" else 0
+    return Measured({}, simulations=0 if name in FIXED else total, gradients=total * each)
 
 
 def _tangents(bench: Bench, folder: pathlib.Path, progress: Progress) -> Measured:
@@ -266,7 +275,7 @@ def _compressor(
     found, history = train_compressor(
         OBJECTIVES[objective], net, parameters, source, held_out,
         optimiser=cosine_adam(settings.learning_rate, settings.epochs * source.steps_per_epoch),
-        max_epochs=settings.epochs, average=AVERAGE, **often,
+        max_epochs=settings.epochs, patience=settings.epochs, average=AVERAGE, **often,
     )  # fmt: skip
     return found, sum(history.seconds)
 

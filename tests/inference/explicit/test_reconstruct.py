@@ -1,5 +1,6 @@
 """The score at the most probable latents, where the marginal score is known."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,8 +10,10 @@ import pytest
 
 from fullfield._core import ConfigurationError, DataError, load_module, save_module
 from fullfield.inference.explicit import ReconstructedScore
-from fullfield.inference.explicit.reconstruct import LINEAR
-from fullfield.simulators import BlackBoxModel, LinearGaussian, NumPyroModel
+from fullfield.inference.explicit.precondition import expected
+from fullfield.inference.explicit.reconstruct import LINEAR, most_probable
+from fullfield.inference.explicit.target import Target
+from fullfield.simulators import BlackBoxModel, LinearGaussian, lsst_y10_model, NumPyroModel
 
 
 WORLD = LinearGaussian(n_data=6, n_parameters=2, latent_scale=0.7, noise_scale=0.4)
@@ -73,3 +76,22 @@ def test_a_model_without_a_density_is_refused():
     model = BlackBoxModel(lambda key, theta: theta + jax.random.normal(key, (2,)), WORLD.parameters)
     with pytest.raises(ConfigurationError, match="NPE"):
         ReconstructedScore.about(model, key=jax.random.key(0))
+
+
+def test_twenty_steps_reach_the_most_probable_latents_all_over_the_prior():
+    """As a fraction of its median deviation over the prior, what the score still lacks against that after ten times as many."""
+    model = lsst_y10_model(16)
+    target = Target(model, jnp.zeros(model.data_shape))
+    preconditioner, _ = expected(target, key=jax.random.key(0))
+
+    @eqx.filter_jit
+    def score(key, theta, steps):
+        data, u = model.simulate_at(key, theta), model.parameters.to_unconstrained(theta)
+        latents = most_probable(target, preconditioner, u, data, steps=steps)
+        return jax.grad(model.potential)(u, target.split(jnp.concatenate([u, latents]))[1], data)
+
+    theta, keys = model.parameters.sample(jax.random.key(1), (60,)), jax.random.split(jax.random.key(2), 60)
+    few, many = (np.stack([score(*pair, steps) for pair in zip(keys, theta, strict=True)]) for steps in (20, 200))
+    deviation = np.median(np.abs(many - np.median(many, axis=0)), axis=0)
+    lacking = np.quantile(np.abs(few - many), 0.9, axis=0) / deviation
+    assert (lacking < 0.5).all(), lacking

@@ -15,11 +15,10 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from fullfield._core import DataError, full_precision, stream
-from fullfield.fields import pair_indices
 from fullfield.inference.explicit.precondition import expected, Preconditioner
 from fullfield.inference.explicit.reconstruct import most_probable
 from fullfield.inference.explicit.target import Target
-from fullfield.simulators import AbstractForwardModel, even_batch, LensingModel
+from fullfield.simulators import AbstractForwardModel, even_batch
 
 
 REACH = 4.0  # unconstrained parameters have about unit scatter; no estimate is further out
@@ -27,12 +26,12 @@ LEAST = 100  # simulations for a median
 
 
 class ScoreAtEstimate(eqx.Module):
-    """A first estimate of the parameters, the score there given the most probable latents, and the power of these.
+    """An estimate of the parameters, and the score there given the most probable latents.
 
-    The numbers are the unconstrained estimate û; the derivatives of the log posterior of parameters and latents by û; and, for
-    lensing maps, the power of the latents in rings of |k| for every pair of bins, as far as the data determine it. All are
-    seen as arcsinh((x - m) / d) with m and d median and median deviation over simulations of the prior, since scores differ by
-    orders of magnitude from one end of the prior to the other. `fitted` makes one.
+    The numbers are the unconstrained estimate û and the derivatives by û of the log posterior of parameters and latents, seen
+    as arcsinh((x - m) / d) with m and d median and median deviation over simulations of the prior, since scores differ by
+    orders of magnitude from one end of the prior to the other. `fitted` makes one. What is trained on one of them to estimate
+    the parameters is the better estimate for the next.
 
     Args:
         estimate: data to û (p,), such as a compressor trained by `MeanSquaredError`.
@@ -40,7 +39,6 @@ class ScoreAtEstimate(eqx.Module):
         preconditioner: of the climb to the most probable latents.
         centre: m (s,).
         scale: d (s,).
-        rings: number of rings, evenly spaced in log |k|.
         steps: of the climb, each a gradient.
     """
 
@@ -49,14 +47,13 @@ class ScoreAtEstimate(eqx.Module):
     preconditioner: Preconditioner
     centre: Float[Array, " s"]
     scale: Float[Array, " s"]
-    rings: int = eqx.field(static=True)
     steps: int = eqx.field(static=True)
 
     @classmethod
-    def unit(cls, model: AbstractForwardModel, estimate: Callable, *, rings: int = 10, steps: int = 12) -> "ScoreAtEstimate":
+    def unit(cls, model: AbstractForwardModel, estimate: Callable, *, steps: int = 20) -> "ScoreAtEstimate":
         """The same with nothing measured yet: m = 0 and d = 1."""
         target = Target(model, jnp.zeros(model.data_shape))
-        blank = cls(estimate, target, Preconditioner.unit(target), jnp.zeros(0), jnp.ones(0), rings, steps)
+        blank = cls(estimate, target, Preconditioner.unit(target), jnp.zeros(0), jnp.ones(0), steps)
         (size,) = eqx.filter_eval_shape(blank.raw, target.data).shape
         return eqx.tree_at(lambda self: (self.centre, self.scale), blank, (jnp.zeros(size), jnp.ones(size)))
 
@@ -68,8 +65,7 @@ class ScoreAtEstimate(eqx.Module):
         *,
         key: Key[Array, ""],
         simulations: int = 500,
-        rings: int = 10,
-        steps: int = 12,
+        steps: int = 20,
     ) -> "ScoreAtEstimate":
         """The summary with its medians and deviations over simulations of the prior.
 
@@ -78,7 +74,6 @@ class ScoreAtEstimate(eqx.Module):
             estimate: data to unconstrained parameters (p,).
             key: scalar key.
             simulations: for medians and deviations.
-            rings: number of rings.
             steps: of the climb.
 
         Raises:
@@ -87,7 +82,7 @@ class ScoreAtEstimate(eqx.Module):
         """
         if simulations < LEAST:
             raise DataError("simulations", expected=f"at least {LEAST} for medians", got=simulations)
-        blank = cls.unit(model, estimate, rings=rings, steps=steps)
+        blank = cls.unit(model, estimate, steps=steps)
         preconditioner, _ = expected(blank.target, key=stream(key, "preconditioner"), theta=model.parameters.fiducial)
         blank = eqx.tree_at(lambda self: self.preconditioner, blank, preconditioner)
         theta = model.parameters.sample(stream(key, "prior"), (simulations,))
@@ -118,24 +113,7 @@ class ScoreAtEstimate(eqx.Module):
         latents = most_probable(target, self.preconditioner, unconstrained, data, steps=self.steps)
         _, sites = target.split(jnp.concatenate([unconstrained, latents]))
         score = -jax.grad(target.model.potential)(unconstrained, sites, data)
-        return jnp.concatenate([unconstrained, score, *self._powers(sites)])
-
-    def _powers(self, sites):
-        if not isinstance(self.target.model, LensingModel):
-            return []
-        white = sites["white"]
-        first, second = pair_indices(len(white))
-        weights = jnp.asarray(_rings(white.shape[-1], self.rings), white.dtype)
-        return [jnp.einsum("pyx,ryx->pr", white[first] * white[second], weights).ravel()]
-
-
-def _rings(pixels: int, count: int) -> Float[np.ndarray, "rings n n"]:
-    """Weights of the mean over each ring of Hartley coefficients up to the Nyquist mode; rings without one are left out."""
-    wavenumber = np.fft.fftfreq(pixels, 1 / pixels)
-    ring = np.digitize(np.hypot(wavenumber[:, None], wavenumber), np.geomspace(1, pixels / 2 + 1, count + 1)) - 1
-    members = np.stack([ring == number for number in range(count)])
-    counts = members.sum(axis=(1, 2))
-    return (members / np.maximum(counts, 1)[:, None, None])[counts > 0]
+        return jnp.concatenate([unconstrained, score])
 
 
 @eqx.filter_jit

@@ -22,6 +22,7 @@ from fullfield.simulators import AbstractForwardModel
 
 
 LINEAR = 5.0  # standard deviations up to which the numbers grow in proportion
+SLACK = 5.0  # of the log density that a step may lose
 
 
 class ReconstructedScore(eqx.Module):
@@ -129,6 +130,9 @@ def most_probable(
 ) -> Float[Array, " m"]:
     """Climb to the most probable latents at fixed parameters, each step a gradient.
 
+    Steps are as long as the curvature along the last one allows (Barzilai & Borwein 1988, IMA J. Numer. Anal. 8, 141, eq. 5),
+    and may lose a little height, without which they lose their speed (Raydan 1997, SIAM J. Optim. 7, 26).
+
     Args:
         target: the posterior of parameters and latents; its own data are not looked at.
         preconditioner: of the climb.
@@ -143,15 +147,19 @@ def most_probable(
 
     def step(state, _):
         latents, value, gradient, rate = state
-        new = latents + rate * preconditioner.each("solve", gradient)
-        found = (new, *climb(new))
-        better = found[1] > value  # and a number
+        new = latents - rate * preconditioner.each("solve", gradient)
+        found = (new, *descend(new))
+        better = found[1] < value + SLACK  # and a number
+        change = found[2] - gradient
+        scaled = preconditioner.each("solve", change)
+        bent, square = jnp.vdot(new - latents, change), jnp.vdot(change, scaled)
+        next_rate = jnp.clip(bent / jnp.where(square > 0, square, 1.0), 0.05, 3.0)
         kept = (jnp.where(better, after, before) for after, before in zip(found, state[:3], strict=True))
-        return (*kept, jnp.where(better, jnp.minimum(1.0, 1.25 * rate), 0.4 * rate)), None
+        return (*kept, jnp.where(better, next_rate, 0.3 * rate)), None
 
-    climb = jax.value_and_grad(lambda latents: -target.model.potential(unconstrained, sites(latents), data))
+    descend = jax.value_and_grad(lambda latents: target.model.potential(unconstrained, sites(latents), data))
     first = jnp.zeros(target.size - target.parameters) if start is None else start
-    (latents, *_), _ = jax.lax.scan(step, (first, *climb(first), jnp.asarray(0.7)), length=steps)
+    (latents, *_), _ = jax.lax.scan(step, (first, *descend(first), jnp.asarray(0.5)), length=steps)
     return latents
 
 
