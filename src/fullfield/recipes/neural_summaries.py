@@ -31,22 +31,23 @@ class SimulationSettings(Section):
     inference: int = Field(default=80_000, ge=500, description="for every posterior")
     validation: int = Field(default=4000, ge=100, description="to stop both")
     calibration: int = Field(default=1000, ge=100, description="for tests of every posterior")
-    fiducial: int = Field(default=4000, ge=200, description="at the fiducial parameters, with derivatives, for IMNN")
+    fiducial: int = Field(default=2000, ge=200, description="at the fiducial parameters, with derivatives, for IMNN")
 
 
 class TrainingSettings(Section):
     """The same for all objectives."""
 
-    epochs: PositiveInt = 40
+    epochs: PositiveInt = 25
     batch: PositiveInt = 250
-    learning_rate: PositiveFloat = 1e-3
+    learning_rate: PositiveFloat = 5e-3
     width: PositiveInt = 128
 
 
 class PosteriorSettings(Section):
     """The same for all summaries."""
 
-    epochs: PositiveInt = 40
+    epochs: PositiveInt = 25
+    learning_rate: PositiveFloat = 5e-3
     width: PositiveInt = 128
     members: PositiveInt = Field(default=2, description="networks of which the posterior is the mean")
     draws: int = Field(default=10_000, ge=1000)
@@ -104,7 +105,7 @@ NEURAL_SUMMARIES = Recipe(
             "simulations": {
                 "estimate": 2000, "training": 4000, "inference": 4000, "validation": 500, "calibration": 200, "fiducial": 500,
             },
-            "training": {"epochs": 8}, "posterior": {"epochs": 10, "members": 1, "draws": 2000},
+            "training": {"epochs": 20}, "posterior": {"epochs": 20, "members": 1, "draws": 2000},
             "reference": {"draws": 1000, "spectrum_draws": 300, "warmup": 400},
         }, "~8 min"),
         "laptop": Scale({}, "~2 h"),

@@ -223,7 +223,7 @@ def _features(bench: Bench, name: str, folder: pathlib.Path, progress: Progress)
     """What compressors are given of every simulation, for all purposes one behind the other."""
     counts, model, function = bench.configuration.simulations, bench.model, bench.features(name, folder)
     for part in PARTS:
-        n = counts.estimate if name in FIXED and part == "training" else getattr(counts, part)  # no network is trained on them
+        n = counts.estimate if name in FIXED and part == "training" else getattr(counts, part)  # no network is trained on it
         theta = model.parameters.sample(bench.key(f"{part} prior"), (n,))
         rows = summaries(model, function, bench.key(f"{part} simulations"), theta, progress)
         write_arrays(folder / f"{part}.npz", theta=np.asarray(theta), rows=rows)
@@ -300,7 +300,7 @@ def _objective(bench: Bench, objective: str, seed: int, folder: pathlib.Path, pr
         posterior, _ = train_npe(
             parameters, source, held_out,
             key=jax.random.fold_in(stream(key, "posterior"), member), density=functools.partial(real_nvp, width=settings.width),
-            optimiser=cosine_adam(2e-3, settings.epochs * source.steps_per_epoch), max_epochs=settings.epochs,
+            optimiser=cosine_adam(settings.learning_rate, settings.epochs * source.steps_per_epoch), max_epochs=settings.epochs,
             patience=settings.epochs, average=AVERAGE, checkpoint=folder / f"posterior.{member}", progress=progress,
             stage=f"{objective}: posterior",
         )  # fmt: skip
