@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from fullfield._core import on_every_core
 from fullfield._core.progress import Progress
 from fullfield.compression import (
     Composed,
@@ -23,7 +24,7 @@ from fullfield.compression import (
 )
 from fullfield.fields import Bands, logarithmic_bands
 from fullfield.inference.explicit import ScoreAtEstimate
-from fullfield.networks import apply_many, ConvNet, MLP, ResNet18
+from fullfield.networks import ConvNet, MLP, ResNet18
 from fullfield.recipes.lensing import turn_and_roll
 from fullfield.simulators import even_batch, LensingModel
 
@@ -117,8 +118,17 @@ def tangent_rows(
     """
     tangents = Tangents(model, model.parameters.fiducial[None])
     carried = Carried(tangents, function)
-    keys = jax.random.split(key, n)
-    return apply_many(carried, keys, batch_size=even_batch(n, 20), progress=progress, stage="differentiating")
+    keys, size, rows = jax.random.split(key, n), even_batch(n, 20), []
+    parts = [slice(start, start + size) for start in range(0, n, size)]
+    for part in on_every_core(lambda part: _carry(carried, keys[part]), parts):
+        rows.append(np.asarray(part))
+        progress("differentiating", len(rows) * size, n)
+    return np.concatenate(rows)
+
+
+@eqx.filter_jit
+def _carry(carried, keys):
+    return jax.vmap(carried)(keys)
 
 
 class Carried(eqx.Module):

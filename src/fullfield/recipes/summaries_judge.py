@@ -123,8 +123,8 @@ def simulations(configuration: NeuralSummariesConfiguration, of: str) -> int:
         return 0
     posterior = counts.inference + counts.validation
     if of in ("spectra", "statistics"):
-        return posterior + counts.inference
-    known = counts.estimate if configuration.network == "reconstruction" else 0
+        return posterior + counts.estimate
+    known = 2 * counts.estimate if configuration.network == "reconstruction" else 0
     return posterior + known + (counts.fiducial if of == "imnn" else counts.training)
 
 
