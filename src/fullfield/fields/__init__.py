@@ -13,6 +13,7 @@ from fullfield.fields.lognormal import (
 from fullfield.fields.pixels import AbstractPixelWindow, Lattice, PixelAveraged, PointSampled
 from fullfield.fields.random import normal
 from fullfield.fields.scattering import morlet, scattering
+from fullfield.fields.shear import kaiser_squires, shear_of
 from fullfield.fields.spectra import band_powers, banded, Bands, logarithmic_bands
 from fullfield.fields.starlet import starlet, starlet_l1
 
@@ -32,6 +33,7 @@ __all__ = [
     "gaussian_correlation",
     "gaussian_field",
     "histogram",
+    "kaiser_squires",
     "logarithmic_bands",
     "lognormal_field",
     "lognormal_skewness",
@@ -43,6 +45,7 @@ __all__ = [
     "pixel_distribution",
     "power_root",
     "scattering",
+    "shear_of",
     "shift_of_skewness",
     "starlet",
     "starlet_l1",
