@@ -57,9 +57,9 @@ class ReferenceSettings(Section):
     """Chains of parameters and field, and of the spectra's Gaussian likelihood."""
 
     chains: int = Field(default=4, ge=2)
-    draws: int = Field(default=3000, ge=100, description="kept by each chain of the full field")
+    draws: int = Field(default=1500, ge=100, description="kept by each chain of the full field")
     spectrum_draws: int = Field(default=1000, ge=100, description="kept by each chain of the spectra")
-    warmup: PositiveInt = 800
+    warmup: PositiveInt = 400
 
 
 class NeuralSummariesConfiguration(Configuration):
@@ -106,7 +106,7 @@ NEURAL_SUMMARIES = Recipe(
                 "estimate": 2000, "training": 4000, "inference": 4000, "validation": 500, "calibration": 200, "fiducial": 500,
             },
             "training": {"epochs": 20}, "posterior": {"epochs": 20, "members": 1, "draws": 2000},
-            "reference": {"draws": 1000, "spectrum_draws": 300, "warmup": 400},
+            "reference": {"draws": 500, "spectrum_draws": 300, "warmup": 200},
         }, "~8 min"),
         "laptop": Scale({}, "~2 h"),
         "paper": Scale({
