@@ -2,6 +2,7 @@
 
 from fullfield._core import Registry
 from fullfield.networks.apply import apply_many
+from fullfield.networks.branches import AbstractBranch, TransformerBranch, UNetBranch
 from fullfield.networks.convolution import ConvNet
 from fullfield.networks.density import (
     AbstractDensity,
@@ -30,6 +31,7 @@ __all__ = [
     "DENSITIES",
     "MLP",
     "NETWORKS",
+    "AbstractBranch",
     "AbstractDensity",
     "ConditionalFlow",
     "ConvNet",
@@ -38,6 +40,8 @@ __all__ = [
     "ResNet18",
     "ResidualMLP",
     "Standardise",
+    "TransformerBranch",
+    "UNetBranch",
     "VelocityFlow",
     "apply_many",
     "gaussian",

@@ -18,13 +18,14 @@ from fullfield._core import ConfigurationError, stream
 
 
 class Convolution(eqx.Module):
-    """Square two-dimensional convolution with standardised filters and zero padding, channels last.
+    """Square two-dimensional convolution with standardised filters, channels last.
 
     Args:
         inputs: channels that come in.
         outputs: channels that go out.
         size: side of the filter in pixels.
         stride: step in pixels; the output has 1/stride of the pixels per side.
+        periodic: whether opposite edges of the map are neighbours; else zeros lie beyond them.
         key: key of the initial weights.
     """
 
@@ -32,11 +33,12 @@ class Convolution(eqx.Module):
     gain: Float[Array, " outputs"]
     bias: Float[Array, " outputs"]
     stride: int = eqx.field(static=True)
+    periodic: bool = eqx.field(static=True)
 
-    def __init__(self, inputs: int, outputs: int, size: int, *, stride: int = 1, key: Key[Array, ""]):
+    def __init__(self, inputs: int, outputs: int, size: int, *, stride: int = 1, periodic: bool = False, key: Key[Array, ""]):
         self.weight = jax.random.normal(key, (size, size, inputs, outputs))
         self.gain, self.bias = jnp.ones(outputs), jnp.zeros(outputs)
-        self.stride = stride
+        self.stride, self.periodic = stride, periodic
 
     def __call__(self, x: Float[Array, "y x inputs"]) -> Float[Array, "v u outputs"]:
         """Convolve a map (y, x, inputs)."""
@@ -45,11 +47,14 @@ class Convolution(eqx.Module):
         # Unit-variance white input gives unit-variance output.
         scale = self.gain / jnp.sqrt(variance * math.prod(self.weight.shape[:3]) + 1e-8)
         pad = (self.weight.shape[0] - self.stride + 1) // 2
+        edges = [(pad, self.weight.shape[0] - self.stride - pad)] * 2
+        if self.periodic:
+            x, edges = jnp.pad(x, [*edges, (0, 0)], mode="wrap"), [(0, 0)] * 2
         y = jax.lax.conv_general_dilated(
             x.astype(self.weight.dtype)[None],
             centred * scale,
             (self.stride, self.stride),
-            [(pad, self.weight.shape[0] - self.stride - pad)] * 2,
+            edges,
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
         )
         return y[0] + self.bias

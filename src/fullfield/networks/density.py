@@ -94,9 +94,14 @@ class ConditionalFlow(AbstractDensity):
     @full_precision
     def sample(self, key: Key[Array, ""], condition: Float[Array, " s"], n: int) -> Float[Array, "n p"]:
         """Draw `n` vectors from q(. | condition)."""
-        standardised, mean, root = self._regression(condition)
-        z = self.flow.sample(key, (n,), standardised)
-        return mean + jax.scipy.linalg.solve_triangular(root, z.T, lower=True).T
+        return self.unwhitened(self.flow.sample(key, (n,), self.standardise(condition)), condition)
+
+    @full_precision
+    def unwhitened(self, z: Float[Array, "*n p"], condition: Float[Array, " s"]) -> Float[Array, "*n p"]:
+        """x of what the flow sees."""
+        _, mean, root = self._regression(condition)
+        flat = jax.scipy.linalg.solve_triangular(root, z.reshape(-1, self.size).T, lower=True).T
+        return mean + flat.reshape(z.shape)
 
     @full_precision
     def fitted_to(self, x: Float[Array, "n p"], condition: Float[Array, "n s"]) -> "ConditionalFlow":

@@ -1,0 +1,6 @@
+"""Generative models of maps and parameters."""
+
+from fullfield.generative.solvers import AbstractSolver, Adams, DPMSolver, Heun
+
+
+__all__ = ["AbstractSolver", "Adams", "DPMSolver", "Heun"]

@@ -1,0 +1,110 @@
+"""White coordinates of parameters and field given an observation, in which a joint diffusion has little left to learn.
+
+    u = R (z - W s - m),    v(ℓ) = Λ^-½ Uᵀ [κ(ℓ) - κ_y(ℓ)],
+
+with z the unconstrained parameters, s a summary of the observation and R, W, m of their regression on it; κ_y the field that a
+Gaussian would expect of the observation, and U Λ Uᵀ the covariance between the bins, ring by ring in ℓ, of what it misses,
+measured on simulations. Were all Gaussian and the observation of the same depth everywhere, u and v would be white noise, which
+every mode of a diffusion sees alike. Without an observation κ_y = 0, and Λ is the power of the field itself.
+"""
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+import paramax
+from jaxtyping import Array, Float, Int
+
+from fullfield._core import full_precision
+from fullfield.networks import ConditionalFlow, regression
+
+
+FLOOR = 1e-6  # of the largest eigenvalue
+
+
+class Rings(eqx.Module):
+    """Covariance of maps between bins, ring by ring of the Fourier plane: one for each multiple of the fundamental multipole.
+
+    Args:
+        basis: U (r, b, b).
+        scale: Λ^½ (r, b).
+        pixels: n on a side of the maps.
+    """
+
+    basis: paramax.NonTrainable | Float[Array, "r b b"]
+    scale: paramax.NonTrainable | Float[Array, "r b"]
+    pixels: int = eqx.field(static=True)
+
+    def __init__(self, basis: Float[Array, "r b b"], scale: Float[Array, "r b"], pixels: int):
+        self.basis, self.scale, self.pixels = paramax.NonTrainable(basis), paramax.NonTrainable(scale), pixels
+
+    @classmethod
+    def blank(cls, pixels: int, bins: int) -> "Rings":
+        """Nothing measured yet."""
+        rings = int(ring_numbers(pixels).max()) + 1
+        return cls(jnp.broadcast_to(jnp.eye(bins), (rings, bins, bins)), jnp.ones((rings, bins)), pixels)
+
+    @full_precision
+    def fitted_to(self, maps: Float[Array, "m n n b"]) -> "Rings":
+        """The same, measured on maps."""
+        modes = jnp.fft.fft2(maps, axes=(1, 2), norm="ortho")
+        products = jnp.einsum("myxi,myxj->yxij", modes, jnp.conj(modes)).real / len(maps)
+        n, numbers = self.pixels, ring_numbers(self.pixels)
+        full = np.concatenate([numbers, numbers[:, n // 2 - 1 : 0 : -1]], axis=1)
+        counts = np.bincount(full.ravel())
+        member = jnp.asarray((np.arange(len(counts))[:, None] == full.ravel()) / counts[:, None], jnp.float32)
+        bins = maps.shape[-1]
+        covariance = (member @ products.reshape(n * n, bins * bins)).reshape(-1, bins, bins)
+        values, basis = jnp.linalg.eigh(covariance)
+        return Rings(basis, jnp.sqrt(jnp.maximum(values, FLOOR * jnp.max(values))), n)
+
+    def white(self, maps: Float[Array, "n n b"]) -> Float[Array, "n n b"]:
+        """Λ^-½ Uᵀ, as maps."""
+        basis, scale = paramax.unwrap((self.basis, self.scale))
+        return self._each(maps, jnp.swapaxes(basis / scale[:, None, :], 1, 2))
+
+    def coloured(self, maps: Float[Array, "n n b"]) -> Float[Array, "n n b"]:
+        """U Λ^½, the way back."""
+        basis, scale = paramax.unwrap((self.basis, self.scale))
+        return self._each(maps, basis * scale[:, None, :])
+
+    @full_precision
+    def _each(self, maps, matrices):
+        modes = jnp.fft.rfft2(maps, axes=(0, 1))
+        turned = jnp.einsum("yxij,yxj->yxi", matrices[ring_numbers(self.pixels)], modes)
+        return jnp.fft.irfft2(turned, s=(self.pixels, self.pixels), axes=(0, 1))
+
+
+def ring_numbers(pixels: int) -> Int[np.ndarray, "n m"]:
+    """Number of the ring of each mode of a real transform, the multipole in units of the fundamental one."""
+    return np.rint(np.hypot(np.fft.fftfreq(pixels, 1 / pixels)[:, None], np.arange(pixels // 2 + 1))).astype(int)
+
+
+class Coordinates(eqx.Module):
+    """White coordinates of unconstrained parameters and field, given what an observation says of them.
+
+    Args:
+        regression: of the parameters on the summary.
+        rings: covariance of what the expected field misses.
+    """
+
+    regression: ConditionalFlow
+    rings: Rings
+
+    @classmethod
+    def blank(cls, parameters: int, summary: int, pixels: int, bins: int) -> "Coordinates":
+        """Nothing measured yet."""
+        return cls(regression(parameters, summary, degree=1), Rings.blank(pixels, bins))
+
+    def fitted_to(
+        self,
+        unconstrained: Float[Array, "m p"],
+        field: Float[Array, "m n n b"],
+        expected: Float[Array, "m n n b"],
+        summary: Float[Array, "m s"],
+    ) -> "Coordinates":
+        """The same, measured on simulations.
+
+        Raises:
+            DataError: there are too few of them for the regression.
+        """
+        return Coordinates(self.regression.fitted_to(unconstrained, summary), self.rings.fitted_to(field - expected))

@@ -1,0 +1,304 @@
+"""Training of the joint denoiser, and the posterior of parameters and maps that it draws from.
+
+With û, v̂ from the denoiser and (1 - t)² / (t² + (1 - t)²) what a unit Gaussian's errors would be,
+
+    L = E [ Σ_blocks mean (x̂ - x)² (t² + (1 - t)²) / (1 - t)² ],
+
+so that each block counts alike, however few its numbers and whatever its time. Of every pair, field and parameters are seen on
+one of two paths, at equal times or with the parameters known, and parameters by themselves.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Any, cast
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import paramax
+from jaxtyping import Array, Float, Key
+
+from fullfield._core import ShapeError, stream
+from fullfield._core.progress import Progress, silent
+from fullfield.datasets import AbstractSimulations
+from fullfield.generative.denoiser import Condition, JointDenoiser
+from fullfield.generative.solvers import AbstractSolver, DPMSolver, HIGHEST, LOWEST
+from fullfield.networks import AbstractBranch, UNetBranch
+from fullfield.parameters import ParameterSpace
+from fullfield.training import cosine_adam, fit, History
+
+
+EXAMPLES = 2048  # for coordinates
+KNOWN = 0.5  # of the pairs are seen with their parameters known
+SPREAD = 1.6  # of λ about 0.3, for half of the times; the other half lies evenly over the solvers' grid
+
+
+class Layout(eqx.Module):
+    """How a field, the expected one and a summary lie in one row of simulations.
+
+    Args:
+        shape: (n, n, bins) of both fields.
+        summary: length of the summary.
+    """
+
+    shape: tuple[int, int, int] = eqx.field(static=True)
+    summary: int = eqx.field(static=True)
+
+    @property
+    def size(self) -> int:
+        """Length of a row."""
+        return 2 * int(np.prod(self.shape)) + self.summary
+
+    def pack(self, field: Float[Any, "*m n n b"], condition: Condition) -> Float[np.ndarray, "*m k"]:
+        """Rows (m, k) of fields and what was seen of them."""
+        parts = (field, condition.expected, condition.summary)
+        lead = np.shape(condition.summary)[:-1]
+        return np.concatenate([np.reshape(part, (*lead, -1)) for part in parts], axis=-1, dtype=np.float32)
+
+    def unpack(self, rows: Float[Array, "*m k"]) -> tuple[Float[Array, "*m n n b"], Condition]:
+        """The fields, and what was seen of them.
+
+        Raises:
+            ShapeError: the rows are not of this length.
+        """
+        if rows.shape[-1] != self.size:
+            raise ShapeError("rows", expected=f"{self.size} numbers in each", got=rows.shape[-1])
+        size, lead = int(np.prod(self.shape)), rows.shape[:-1]
+        field, expected = (rows[..., i * size : (i + 1) * size].reshape(*lead, *self.shape) for i in range(2))
+        return field, Condition(expected, rows[..., 2 * size :])
+
+
+class JointLoss(eqx.Module):
+    """Mean squared error of both blocks, each in units of a Gaussian's.
+
+    Args:
+        parameters: the parameters, for their unconstrained coordinates.
+        layout: of the rows.
+    """
+
+    parameters: ParameterSpace
+    layout: Layout
+
+    def __call__(
+        self, module: JointDenoiser, theta: Float[Array, "b p"], data: Float[Array, "b k"], *, key: Key[Array, ""]
+    ) -> Float[Array, ""]:
+        """Loss on parameters (b, p) and rows (b, k), each pair with times and noise of its own."""
+        field, condition = self.layout.unpack(data)
+        u, v = jax.vmap(module.white)(self.parameters.to_unconstrained(theta), field, condition)
+        count = len(u)
+        t, alone = draw_times(stream(key, "times"), count), draw_times(stream(key, "times alone"), count)
+        known = jax.random.bernoulli(stream(key, "known"), KNOWN, (count,))
+        t_theta = jnp.where(known, 1.0, t)
+        noises = jax.random.normal(stream(key, "noise of parameters"), (2, *u.shape))
+        noise = jax.random.normal(stream(key, "noise of field"), v.shape)
+        noisy, other = _mixed(u, noises[0], t_theta), _mixed(u, noises[1], alone)
+        found_u, found_v = jax.vmap(module)(noisy, _mixed(v, noise, t), (t_theta, t), condition)
+        by_itself = jax.vmap(module.parameters)(other, alone, condition)
+        losses = jnp.where(known, 0.0, _scaled(found_u - u, t)) + _scaled(by_itself - u, alone) + _scaled(found_v - v, t)
+        return jnp.mean(losses)
+
+
+def draw_times(key: Key[Array, ""], count: int) -> Float[Array, " count"]:
+    """Times (count,) that cover the whole grid of the solvers, most of them where field and noise are alike."""
+    even = (jnp.arange(count) + jax.random.uniform(stream(key, "even"))) / count
+    middle = 0.3 + SPREAD * jax.scipy.special.ndtri(even)
+    wide = LOWEST + (HIGHEST - LOWEST) * jax.random.permutation(stream(key, "wide"), even)
+    chosen = jnp.where(jax.random.bernoulli(stream(key, "which"), 0.5, (count,)), middle, wide)
+    return jax.nn.sigmoid(jax.random.permutation(stream(key, "order"), jnp.clip(chosen, LOWEST - 2, HIGHEST)))
+
+
+def _mixed(x, noise, t):
+    t = t.reshape(-1, *[1] * (x.ndim - 1))
+    return t * x + (1 - t) * noise
+
+
+def _scaled(error, t):
+    mean = jnp.mean(error**2, axis=tuple(range(1, error.ndim)))
+    return mean * (t**2 + (1 - t) ** 2) / (1 - t) ** 2
+
+
+def train_joint(
+    parameters: ParameterSpace,
+    layout: Layout,
+    simulations: AbstractSimulations,
+    validation: AbstractSimulations,
+    *,
+    key: Key[Array, ""],
+    survey: Float[Array | np.ndarray, "n n c"] | None = None,
+    branch: Callable[..., AbstractBranch] = UNetBranch,
+    width: int = 128,
+    optimiser: optax.GradientTransformation | None = None,
+    max_epochs: int = 40,
+    patience: int = 40,
+    average: float = 0.999,
+    checkpoint: str | os.PathLike | None = None,
+    progress: Progress = silent,
+    stage: str = "denoiser",
+) -> tuple[JointDenoiser, History]:
+    """Train a denoiser of parameters and field, given what was seen of the field or nothing.
+
+    Args:
+        parameters: the parameters, in the order of the simulations' theta.
+        layout: of the rows.
+        simulations: pairs of parameters and rows to train on.
+        validation: held-out pairs.
+        key: scalar key.
+        survey: maps (n, n, c) that are the same for all observations, such as the depth; none if not given.
+        branch: the field's network, `UNetBranch`, `TransformerBranch` or a partial of one.
+        width: of the parameters' network.
+        optimiser: optax transformation; `cosine_adam(2e-3, all steps)` if not given.
+        max_epochs, patience, average, checkpoint, progress, stage: as `fit` has them.
+
+    Returns:
+        The denoiser and the history of its training.
+
+    Raises:
+        DataError: there are too few simulations for the regression that coordinates need.
+        ShapeError: rows do not fit the layout.
+    """
+    theta, rows = _examples(simulations, stream(key, "examples"))
+    field, condition = layout.unpack(rows)
+    n, _, bins = layout.shape
+    survey = jnp.zeros((n, n, 0)) if survey is None else jnp.asarray(survey, jnp.float32)
+    untrained = JointDenoiser.make(
+        parameters.size, layout.summary, bins, survey, key=stream(key, "weights"), branch=branch, width=width
+    )
+    start = untrained.fitted_to(parameters.to_unconstrained(theta), field, condition)
+    return fit(
+        start, JointLoss(parameters, layout), simulations, validation=validation, key=stream(key, "training"),
+        optimiser=optimiser or cosine_adam(2e-3, max_epochs * simulations.steps_per_epoch),
+        max_epochs=max_epochs, patience=patience, average=average, checkpoint=checkpoint, progress=progress, stage=stage,
+    )  # fmt: skip
+
+
+def _examples(simulations: AbstractSimulations, key: Key[Array, ""]) -> tuple[Float[Array, "m p"], Float[Array, "m k"]]:
+    shard, parts, count = next(simulations.shards(key)), [], 0
+    for step in range(int(shard.steps)):
+        if count >= EXAMPLES:
+            break
+        parts.append(shard.draw(jax.random.fold_in(key, step), jnp.asarray(step, jnp.int32)))
+        count += len(parts[-1][0])
+    theta, rows = (jnp.concatenate(part) for part in zip(*parts, strict=True))
+    return theta, cast(Array, rows)
+
+
+class JointPosterior(eqx.Module):
+    """Posterior of parameters and maps given an observation; of a denoiser trained without observations, their prior.
+
+    Args:
+        parameters: the parameters.
+        denoiser: the trained denoiser.
+        see: observation to `Condition`.
+        solver: of the flow from noise to draws.
+        together: whether parameters and field go one way at equal times; else the parameters go first, alone, and the field
+            after them, given each.
+    """
+
+    parameters: ParameterSpace
+    denoiser: JointDenoiser
+    see: Callable[..., Condition]
+    solver: AbstractSolver = DPMSolver(26)
+    together: bool = eqx.field(static=True, default=False)
+
+    def sample(
+        self, key: Key[Array, ""], observation: Float[Array | np.ndarray, "..."], n: int
+    ) -> tuple[Float[Array, "n p"], Float[Array, "n m m bins"]]:
+        """Draw parameters (n, p) with a map (m, m, bins) to each."""
+        condition = self._condition(observation)
+        if self.together:
+            noise = self._noise(stream(key, "parameters"), (n, self.parameters.size)), self._white(key, n)
+            u, v = self._solve(_Together(self.denoiser, condition), noise)
+        else:
+            u = self._solve(_Alone(self.denoiser, condition), self._noise(stream(key, "parameters"), (n, self.parameters.size)))
+            v = self._solve(_Given(self.denoiser, condition, u), self._white(key, n))
+        return _physical(self, u, v, condition)
+
+    def sample_parameters(
+        self, key: Key[Array, ""], observation: Float[Array | np.ndarray, "..."], n: int
+    ) -> Float[Array, "n p"]:
+        """Draw parameters (n, p) alone, which costs no map."""
+        condition = self._condition(observation)
+        u = self._solve(_Alone(self.denoiser, condition), self._noise(stream(key, "parameters"), (n, self.parameters.size)))
+        return _constrained(self, u, condition)
+
+    def sample_maps(
+        self, key: Key[Array, ""], observation: Float[Array | np.ndarray, "..."], theta: Float[Array | np.ndarray, "n p"]
+    ) -> Float[Array, "n m m bins"]:
+        """Draw one map (m, m, bins) for each of some parameters (n, p)."""
+        condition = self._condition(observation)
+        u = _whitened(self, jnp.asarray(theta, float), condition)
+        return _physical(self, u, self._solve(_Given(self.denoiser, condition, u), self._white(key, len(u))), condition)[1]
+
+    def _condition(self, observation) -> Condition:
+        return _seen(self.see, jnp.asarray(observation))
+
+    def _noise(self, key, shape):
+        return jax.random.normal(key, shape)
+
+    def _white(self, key, n):
+        rings = self.denoiser.coordinates.rings
+        bins = paramax.unwrap(rings.scale).shape[1]
+        return self._noise(stream(key, "field"), (n, rings.pixels, rings.pixels, bins))
+
+    def _solve(self, path, noise):
+        advance = lambda x, memory, ends: _advance(self.solver, path, x, memory, ends)  # noqa: E731
+        return self.solver.solve(advance, lambda x, t: _denoised(path, x, t), noise)
+
+
+class _Together(eqx.Module):
+    denoiser: JointDenoiser
+    condition: Condition
+
+    def __call__(self, x, t):
+        return jax.vmap(lambda u, v: self.denoiser(u, v, (t, t), self.condition))(*x)
+
+
+class _Alone(eqx.Module):
+    denoiser: JointDenoiser
+    condition: Condition
+
+    def __call__(self, x, t):
+        return jax.vmap(lambda u: self.denoiser.parameters(u, t, self.condition))(x)
+
+
+class _Given(eqx.Module):
+    denoiser: JointDenoiser
+    condition: Condition
+    u: Float[Array, "n p"]
+
+    def __call__(self, x, t):
+        return jax.vmap(lambda u, v: self.denoiser(u, v, (jnp.ones(()), t), self.condition)[1])(self.u, x)
+
+
+@eqx.filter_jit
+def _advance(solver, path, x, memory, ends):
+    return solver.step(paramax.unwrap(path), x, memory, ends)
+
+
+@eqx.filter_jit
+def _denoised(path, x, t):
+    return paramax.unwrap(path)(x, t)
+
+
+@eqx.filter_jit
+def _seen(see, observation):
+    return see(observation)
+
+
+@eqx.filter_jit
+def _physical(posterior, u, v, condition):
+    unconstrained, field = jax.vmap(lambda a, b: posterior.denoiser.physical(a, b, condition))(u, v)
+    return posterior.parameters.to_constrained(unconstrained), field
+
+
+@eqx.filter_jit
+def _constrained(posterior, u, condition):
+    return posterior.parameters.to_constrained(posterior.denoiser.coordinates.regression.unwhitened(u, condition.summary))
+
+
+@eqx.filter_jit
+def _whitened(posterior, theta, condition):
+    unconstrained = posterior.parameters.to_unconstrained(theta)
+    return jax.vmap(lambda z: posterior.denoiser.coordinates.regression.whitened(z, condition.summary)[0])(unconstrained)
