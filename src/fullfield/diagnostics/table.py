@@ -15,7 +15,7 @@ from fullfield._core import DataError, full_precision, ShapeError, stream
 from fullfield.diagnostics.blocks import JointBlocks, References, RULES
 from fullfield.diagnostics.references import companions, Distances
 from fullfield.diagnostics.samples import as_finite, generator, Numeric
-from fullfield.fields import hartley, pair_indices
+from fullfield.fields import Bands, hartley, pair_indices
 
 
 class JointSample(eqx.Module):
@@ -173,12 +173,21 @@ def _measure(blocks: JointBlocks, references: References, centre: Float[Array, "
     if sample.log_likelihood is not None:
         rows["log_likelihood"] = jnp.asarray(sample.log_likelihood)
     if sample.residuals is not None:
-        area = (bands.sky.pixels / bands.sky.side_radians) ** 2
-        squares = area * hartley(bands.sky, jnp.asarray(sample.residuals)) ** 2
-        channels = jnp.concatenate([_banded(bands, squares), jnp.mean(squares, axis=(1, 2))[..., None]], axis=-1)
-        rows["residuals"] = jnp.mean(channels, axis=1)
+        rows["residuals"] = residual_powers(bands, jnp.asarray(sample.residuals))
     difference = modes - centre
     return rows, jnp.stack([jnp.sum(difference, axis=0), jnp.sum(difference**2, axis=0)])
+
+
+@full_precision
+def residual_powers(bands: Bands, residuals: Float[Array, "s n n channels"]) -> Float[Array, "s R"]:
+    """χ² per degree of freedom of residuals in units of their noise, in each band and last over all pixels.
+
+    Of one draw of a posterior these have the law of white noise, mask included: to judge an observation without its truth,
+    give those of a draw and of simulated noise to `predictive`.
+    """
+    area = (bands.sky.pixels / bands.sky.side_radians) ** 2
+    squares = area * hartley(bands.sky, residuals) ** 2
+    return jnp.mean(jnp.concatenate([_banded(bands, squares), jnp.mean(squares, axis=(1, 2))[..., None]], axis=-1), axis=1)
 
 
 def _banded(bands, values):
