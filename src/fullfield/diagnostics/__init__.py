@@ -5,12 +5,15 @@ Every verdict has a stated false-alarm probability (`Budget`): an exact posterio
 """
 
 from fullfield.datasets.typicality import Typicality
+from fullfield.diagnostics.blocks import joint_blocks, JointBlocks
 from fullfield.diagnostics.budget import Budget
 from fullfield.diagnostics.c2st import c2st
 from fullfield.diagnostics.calibration import calibrate, Calibration
 from fullfield.diagnostics.chains import agreement, CONVERGED, convergence, ebfmi, ess_bulk, ess_mean, ess_tail, rhat
 from fullfield.diagnostics.coverage import Coverage, coverage
+from fullfield.diagnostics.field import field_curves, FieldCurves, Measured
 from fullfield.diagnostics.information import mutual_information
+from fullfield.diagnostics.joint import joint_calibration, JointCalibration
 from fullfield.diagnostics.merit import figure_of_merit
 from fullfield.diagnostics.mira import mira, mira_null_mean
 from fullfield.diagnostics.misspecification import Misspecification, misspecification
@@ -18,6 +21,7 @@ from fullfield.diagnostics.predictive import Predictive, predictive
 from fullfield.diagnostics.ranks import Ranks, ranks
 from fullfield.diagnostics.record import judge, merge, Number, Report, Verdict
 from fullfield.diagnostics.references import regress
+from fullfield.diagnostics.table import joint_table, JointSample, JointTable, residual_powers
 from fullfield.diagnostics.tarp import Tarp, tarp
 from fullfield.diagnostics.uniformity import Curves, simultaneous_band
 
@@ -28,6 +32,12 @@ __all__ = [
     "Calibration",
     "Coverage",
     "Curves",
+    "FieldCurves",
+    "JointBlocks",
+    "JointCalibration",
+    "JointSample",
+    "JointTable",
+    "Measured",
     "Misspecification",
     "Number",
     "Predictive",
@@ -45,7 +55,11 @@ __all__ = [
     "ess_bulk",
     "ess_mean",
     "ess_tail",
+    "field_curves",
     "figure_of_merit",
+    "joint_blocks",
+    "joint_calibration",
+    "joint_table",
     "judge",
     "merge",
     "mira",
@@ -55,6 +69,7 @@ __all__ = [
     "predictive",
     "ranks",
     "regress",
+    "residual_powers",
     "rhat",
     "simultaneous_band",
     "tarp",

@@ -7,7 +7,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from fullfield.diagnostics.budget import Budget
 from fullfield.diagnostics.record import Number, Report
-from fullfield.diagnostics.references import place_references
+from fullfield.diagnostics.references import Distances, place_references
 from fullfield.diagnostics.samples import as_pair, generator, Numeric, rank
 
 
@@ -55,18 +55,26 @@ def mira(
     Source: Sharief et al. 2026, arXiv:2605.02014.
     """
     truths, draws = as_pair(truths, draws)
-    count, size = draws.shape[:2]
     random = generator(key, "mira")
     placed = place_references(truths, draws, estimates=estimates, blocks=blocks, folds=folds, random=random)
+    return mira_of(placed, budget=budget, random=random)
+
+
+def mira_of(placed: Distances, *, budget: Budget | None = None, random: np.random.Generator) -> Report:
+    """The same from distances to centres that were placed before.
+
+    Args:
+        placed: squared distances of truths and draws.
+        budget: false-alarm probability of this report, `Budget()` if not given.
+        random: for ties.
+    """
+    _, folds, count, size = placed.draws.shape
     share = (budget or Budget()).shared(len(placed.rules))
     numbers = []
-    for k, rule in enumerate(placed.rules):
-        scores, null = np.empty((folds, count)), np.empty((folds, count, size))
-        for f in range(folds):
-            truth_distances, distances = placed.distances(k, f)
-            scores[f] = mira_score(rank(truth_distances, distances, random), size)
-            order = np.argsort(distances, axis=1)
-            np.put_along_axis(null[f], order, mira_score(np.arange(size), size - 1)[None], axis=1)
+    for rule, truths, draws in zip(placed.rules, placed.truths, placed.draws, strict=True):
+        scores = mira_score(rank(truths, draws, random), size)
+        null = np.empty((folds, count, size))
+        np.put_along_axis(null, np.argsort(draws, axis=-1), mira_score(np.arange(size), size - 1)[None, None], axis=-1)
         mean, std = mira_null_mean(size), np.sqrt(np.mean(null.mean(axis=0).var(axis=1)) / count)
         numbers.append(share.normal(f"mira/{rule}/score", scores.mean(), mean, std))
         numbers.append(Number(f"mira/{rule}/z", (scores.mean() - mean) / std))

@@ -1,5 +1,6 @@
 """The verdict: numbers, the bars they are held to, and the report that collects them."""
 
+import dataclasses
 import math
 import re
 from collections.abc import Iterable
@@ -126,6 +127,10 @@ class Report(eqx.Module):
                 return number
         known = [number.name for number in self.numbers]
         raise ConfigurationError("name", expected="a number of this report", got=repr(name), remedy=nearest(name, known))
+
+    def under(self, path: str) -> "Report":
+        """The same numbers with a path before their names."""
+        return Report(tuple(dataclasses.replace(number, name=f"{path}/{number.name}") for number in self.numbers))
 
     def to_dict(self) -> dict:
         """Verdict and numbers as JSON has them."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import equinox as eqx
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from fullfield._core import DataError, ShapeError
 from fullfield.diagnostics.samples import as_finite, Numeric
@@ -13,25 +13,34 @@ from fullfield.diagnostics.samples import as_finite, Numeric
 UNIFORM, OTHER_TRUTH, ESTIMATE = "uniform", "other_truth", "estimate"
 
 
-class References(eqx.Module):
-    """Truths, draws and reference points in whitened space.
+class Distances(eqx.Module):
+    """Squared distances of truths and draws to the references of each rule: all that TARP and MIRA see.
 
     Args:
         rules: name of each rule that references are placed by.
-        truths: whitened truths.
-        draws: whitened draws.
-        points: whitened references per rule, fold and simulation.
+        truths: per rule, fold (one of several references of a simulation) and simulation.
+        draws: the same of each draw.
     """
 
     rules: tuple[str, ...] = eqx.field(static=True)
-    truths: Float[np.ndarray, "T p"]
-    draws: Float[np.ndarray, "T S p"]
-    points: Float[np.ndarray, "K F T p"]
+    truths: Float[np.ndarray, "K F T"]
+    draws: Float[np.ndarray, "K F T S"]
 
-    def distances(self, rule: int, fold: int) -> tuple[Float[np.ndarray, " T"], Float[np.ndarray, "T S"]]:
-        """Squared distances of truths and of draws to the references of one rule and fold."""
-        points = self.points[rule, fold]
-        return np.sum((self.truths - points) ** 2, axis=-1), np.sum((self.draws - points[:, None]) ** 2, axis=-1)
+
+def balanced(parts: Sequence[Distances]) -> Distances:
+    """Add the squared distances of several blocks, each in units of how much it varies from draw to draw.
+
+    A block of many pixels would drown one of few parameters if both counted as they are. The unit of a block and rule is the
+    median over simulations of the deviation among draws and truth alike; since it does not know which of them is the truth,
+    ranks stay exactly uniform for an exact posterior.
+    """
+    truths, draws = np.zeros(parts[0].truths.shape), np.zeros(parts[0].draws.shape)
+    for part in parts:
+        deviation = np.concatenate([part.draws, part.truths[..., None]], axis=-1).std(axis=-1, dtype=np.float64)
+        unit = np.median(deviation, axis=(1, 2))
+        truths += part.truths / unit[:, None, None]
+        draws += part.draws / unit[:, None, None, None]
+    return Distances(parts[0].rules, truths, draws)
 
 
 def place_references(
@@ -42,8 +51,8 @@ def place_references(
     blocks: Sequence[Sequence[int]] | None,
     folds: int,
     random: np.random.Generator,
-) -> References:
-    """Place references by every rule that is possible, in the space whitened by the typical posterior.
+) -> Distances:
+    """Squared distances to references placed by every rule that is possible, in the space whitened by the typical posterior.
 
     The rules: "uniform" in the box of the truths; "other_truth", the truth of another simulation; with estimates, "estimate",
     the estimate plus normal noise half as broad as the posterior (broader noise drowns what the estimate knows). Only the
@@ -64,8 +73,6 @@ def place_references(
         ShapeError: estimates of another shape than the truths, blocks that are not made of columns, too many folds.
     """
     count, _, width = draws.shape
-    if not 0 < folds < count / 2:
-        raise ShapeError("folds", expected=f"1 to fewer than half of the {count} simulations", got=folds)
     blocks = tuple(map(tuple, blocks)) if blocks is not None else (tuple(range(width)),)
     columns = sorted(column for block in blocks for column in block)
     if not columns or len(set(columns)) != len(columns) or not 0 <= columns[0] <= columns[-1] < width:
@@ -74,14 +81,35 @@ def place_references(
     truths, draws = truths @ whitening, draws @ whitening
     points = {
         UNIFORM: random.uniform(truths.min(0), truths.max(0), (folds, *truths.shape)),
-        OTHER_TRUTH: _other_truths(truths, folds, random),
+        OTHER_TRUTH: truths[companions(count, folds, random)],
     }
     if estimates is not None:
         if estimates.shape != (count, width):
             raise ShapeError("estimates", expected=f"({count}, {width})", got=estimates.shape)
         spread = np.median(draws.std(axis=1), axis=0) / 2
         points[ESTIMATE] = as_finite("estimates", estimates) @ whitening + spread * random.normal(size=(folds, *truths.shape))
-    return References(tuple(points), truths, draws, np.stack(list(points.values())))
+    to_truths, to_draws = np.empty((len(points), folds, count)), np.empty((len(points), folds, *draws.shape[:2]))
+    for k, f in np.ndindex(len(points), folds):
+        place = list(points.values())[k][f]
+        to_truths[k, f] = np.sum((truths - place) ** 2, axis=-1)
+        to_draws[k, f] = np.sum((draws - place[:, None]) ** 2, axis=-1)
+    return Distances(tuple(points), to_truths, to_draws)
+
+
+def companions(count: int, folds: int, random: np.random.Generator) -> Int[np.ndarray, "F T"]:
+    """For each simulation, others whose truths are its references; no two simulations are each other's.
+
+    Raises:
+        ShapeError: as many folds as half of the simulations.
+    """
+    if not 0 < folds < count / 2:
+        raise ShapeError("folds", expected=f"1 to fewer than half of the {count} simulations", got=folds)
+    # Shifting one random circle of all simulations by fewer than half of it never makes two of them each other's reference.
+    circle = random.permutation(count)
+    others = np.empty((folds, count), int)
+    for f in range(folds):
+        others[f, circle] = np.roll(circle, -1 - f)
+    return others
 
 
 def regress(
@@ -110,15 +138,6 @@ def regress(
 
     coefficients = np.linalg.lstsq(design(summaries), theta, rcond=None)[0]
     return np.clip(design(at) @ coefficients, theta.min(0), theta.max(0))
-
-
-def _other_truths(truths, folds, random):
-    # Shifting one random circle of all simulations by fewer than half of it never makes two of them each other's reference.
-    circle = random.permutation(len(truths))
-    places = np.empty((folds, *truths.shape))
-    for f in range(folds):
-        places[f, circle] = truths[np.roll(circle, -1 - f)]
-    return places
 
 
 def _whitening(draws, blocks):

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Key
 
 from fullfield.diagnostics.budget import Budget
 from fullfield.diagnostics.record import Report
-from fullfield.diagnostics.references import place_references
+from fullfield.diagnostics.references import Distances, place_references
 from fullfield.diagnostics.samples import as_pair, fraction, generator, Numeric, rank
 from fullfield.diagnostics.uniformity import area, Curves, curves, deviation
 
@@ -70,8 +70,18 @@ def tarp(
     truths, draws = as_pair(truths, draws)
     random = generator(key, "tarp")
     placed = place_references(truths, draws, estimates=estimates, blocks=blocks, folds=FOLDS, random=random)
-    ranks = np.stack([[rank(*placed.distances(k, f), random) for f in range(FOLDS)] for k in range(len(placed.rules))])
-    fractions = fraction(ranks, draws.shape[1], random)
+    return tarp_of(placed, budget=budget, random=random)
+
+
+def tarp_of(placed: Distances, *, budget: Budget | None = None, random: np.random.Generator) -> Tarp:
+    """The same from distances to references that were placed before.
+
+    Args:
+        placed: squared distances of truths and draws.
+        budget: false-alarm probability of this report, `Budget()` if not given.
+        random: for ties and the bootstrap.
+    """
+    fractions = fraction(rank(placed.truths, placed.draws, random), placed.draws.shape[-1], random)
     share = (budget or Budget()).shared(2 * len(placed.rules))
     numbers = []
     for rule, values in zip(placed.rules, fractions[:, 0], strict=True):

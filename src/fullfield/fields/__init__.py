@@ -3,6 +3,7 @@
 from fullfield.fields.counts import histogram, peak_counts, peaks, pixel_distribution
 from fullfield.fields.gaussian import gaussian_field, pair_indices, power_root, unrealised_fraction
 from fullfield.fields.grid import ARCMIN, block_average, FlatSky
+from fullfield.fields.hartley import hartley, inverse_hartley
 from fullfield.fields.lognormal import (
     averaged_skewness,
     gaussian_correlation,
@@ -32,7 +33,9 @@ __all__ = [
     "block_average",
     "gaussian_correlation",
     "gaussian_field",
+    "hartley",
     "histogram",
+    "inverse_hartley",
     "kaiser_squires",
     "logarithmic_bands",
     "lognormal_field",

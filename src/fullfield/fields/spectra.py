@@ -34,12 +34,15 @@ class Bands(eqx.Module):
     @property
     def membership(self) -> np.ndarray:
         """Weight (bands, n, n/2 + 1) of each mode of a real transform: two for a mode that stands for its mirror too."""
-        multipoles = self.sky.multipoles()
-        weight = np.full(multipoles.shape, 2.0)
+        weight = np.full(self.sky.multipoles().shape, 2.0)
         weight[:, [0, -1]] = 1.0
-        edges = np.asarray(self.edges)
-        inside = (multipoles >= edges[:-1, None, None]) & (multipoles < edges[1:, None, None])
-        return inside * weight
+        return self._inside * weight
+
+    @property
+    def plane(self) -> np.ndarray:
+        """Whether each mode of the full plane is in each band, (bands, n, n)."""
+        mirrored = np.roll(self._inside[:, ::-1, -2:0:-1], 1, axis=1)
+        return np.concatenate([self._inside, mirrored], axis=2)
 
     @property
     def modes(self) -> np.ndarray:
@@ -50,6 +53,11 @@ class Bands(eqx.Module):
     def centres(self) -> np.ndarray:
         """Mean multipole of the modes of each band."""
         return (self.membership * self.sky.multipoles()).sum((1, 2)) / self.modes
+
+    @property
+    def _inside(self) -> np.ndarray:
+        multipoles, edges = self.sky.multipoles(), np.asarray(self.edges)
+        return (multipoles >= edges[:-1, None, None]) & (multipoles < edges[1:, None, None])
 
 
 def logarithmic_bands(sky: FlatSky, count: int) -> Bands:

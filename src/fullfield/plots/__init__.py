@@ -3,6 +3,7 @@
 from fullfield.plots.accuracy import accuracy_curves, accuracy_rows
 from fullfield.plots.calibration import coverage_curve, rank_curves
 from fullfield.plots.corner import corner
+from fullfield.plots.field import scale_curves
 from fullfield.plots.maps import data_vector, map_row
 from fullfield.plots.predictive import spectra_triangle
 from fullfield.plots.style import save_figure, style
@@ -19,6 +20,7 @@ __all__ = [
     "map_row",
     "rank_curves",
     "save_figure",
+    "scale_curves",
     "spectra_triangle",
     "style",
 ]

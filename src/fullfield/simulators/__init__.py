@@ -11,6 +11,7 @@ from fullfield.simulators.forward import (
     Simulations,
 )
 from fullfield.simulators.gaussian_field import GaussianField
+from fullfield.simulators.gaussian_posterior import GaussianPosterior
 from fullfield.simulators.lensing import LensingModel, lsst_y10_model, sbi_lens_model, wcdm_parameters
 from fullfield.simulators.linear_gaussian import LinearGaussian
 from fullfield.simulators.shifts import AbstractShift, LegacyTabulatedShift, PerturbativeShift, TabulatedShift
@@ -28,6 +29,7 @@ __all__ = [
     "AbstractShift",
     "BlackBoxModel",
     "GaussianField",
+    "GaussianPosterior",
     "LegacyTabulatedShift",
     "LensingModel",
     "LensingSurvey",
