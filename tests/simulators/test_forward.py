@@ -130,7 +130,7 @@ def test_nan_under_the_mask_stays_out_of_density_and_gradient():
     maps, loc = jnp.arange(4.0).reshape(2, 2, 1), jnp.full((2, 2, 1), 0.5)
 
     def density(loc, maps):
-        return NoisyPixels(loc, scale, mask).log_prob(maps)
+        return NoisyPixels(loc, scale, mask[..., None]).log_prob(maps)
 
     spoiled = maps.at[0, 1].set(jnp.nan)
     value, gradients = jax.value_and_grad(density, (0, 1))(loc, spoiled)

@@ -1,7 +1,7 @@
 """Background, growth, matter power and Limber spectra: pure differentiable functions of a frozen Cosmology."""
 
 from fullfield.cosmology.background import expansion_rate, matter_fraction, transverse_distance
-from fullfield.cosmology.cosmology import Cosmology
+from fullfield.cosmology.cosmology import Cosmology, Scalar
 from fullfield.cosmology.evolution import comoving_distance, growth_factor, growth_rate, History, history
 from fullfield.cosmology.halofit import AbstractPower, Halofit, Linear, nonlinear_power
 from fullfield.cosmology.intrinsic_alignment import NLA
@@ -22,6 +22,7 @@ __all__ = [
     "LensPlanes",
     "Linear",
     "RedshiftBins",
+    "Scalar",
     "comoving_distance",
     "expansion_rate",
     "growth_factor",

@@ -1,5 +1,6 @@
 """Flat-sky fields: grids and their Fourier convention, pixel windows, Gaussian and lognormal random fields, spectra."""
 
+from fullfield.fields.catalogue import check_shear, randomly_rotated, shear_maps, ShearMaps
 from fullfield.fields.counts import histogram, peak_counts, peaks, pixel_distribution
 from fullfield.fields.gaussian import gaussian_field, pair_indices, power_root, unrealised_fraction
 from fullfield.fields.grid import ARCMIN, block_average, FlatSky
@@ -27,10 +28,12 @@ __all__ = [
     "Lattice",
     "PixelAveraged",
     "PointSampled",
+    "ShearMaps",
     "averaged_skewness",
     "band_powers",
     "banded",
     "block_average",
+    "check_shear",
     "gaussian_correlation",
     "gaussian_field",
     "hartley",
@@ -47,7 +50,9 @@ __all__ = [
     "peaks",
     "pixel_distribution",
     "power_root",
+    "randomly_rotated",
     "scattering",
+    "shear_maps",
     "shear_of",
     "shift_of_skewness",
     "starlet",

@@ -14,6 +14,7 @@ from fullfield.simulators.gaussian_field import GaussianField
 from fullfield.simulators.gaussian_posterior import GaussianPosterior
 from fullfield.simulators.lensing import LensingModel, lsst_y10_model, sbi_lens_model, wcdm_parameters
 from fullfield.simulators.linear_gaussian import LinearGaussian
+from fullfield.simulators.shear import ShearModel
 from fullfield.simulators.shifts import AbstractShift, LegacyTabulatedShift, PerturbativeShift, TabulatedShift
 from fullfield.simulators.sites import NoisyPixels, WhiteNoise
 from fullfield.simulators.spectra import linear_bands, modes_of_sky, SpectrumModel
@@ -37,6 +38,7 @@ __all__ = [
     "NoisyPixels",
     "NumPyroModel",
     "PerturbativeShift",
+    "ShearModel",
     "Simulations",
     "SpectrumModel",
     "TabulatedShift",

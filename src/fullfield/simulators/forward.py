@@ -94,6 +94,11 @@ class AbstractExplicitModel(AbstractForwardModel):
     def program(self) -> None:
         """Run the NumPyro program: parameter sites, latent sites, data site."""
 
+    @property
+    def hartley(self) -> tuple[str, ...]:
+        """Latent sites (bins, n, n) that are Hartley coefficients of square fields, for samplers to treat by scale."""
+        return ()
+
     @full_precision
     def _trace(self, theta, key=None, latents=None, data=None):
         values = self.parameters.as_dict(theta) | (latents or {}) | ({} if data is None else {DATA: data})

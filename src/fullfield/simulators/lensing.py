@@ -4,13 +4,16 @@ The model of Zeghal et al. 2025 (A&A 699, A327), section 3, with its errors mend
 no power is replaced by its absolute value, spectra are normalised to the σ8 asked for, and pixels average what they cover.
 """
 
+from collections.abc import Mapping
+
+import equinox as eqx
 import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
 from jaxtyping import Array, Float
 
-from fullfield._core import ConfigurationError
-from fullfield.cosmology import Cosmology, lensing_spectra, NLA
+from fullfield._core import ConfigurationError, ParameterError
+from fullfield.cosmology import Cosmology, lensing_spectra, NLA, RedshiftBins, Scalar
 from fullfield.fields import (
     AbstractPixelWindow,
     averaged_skewness,
@@ -54,12 +57,14 @@ class LensingModel(AbstractExplicitModel):
         window: how the fine pixels see the sky.
         oversampling: fine pixels per side of a map pixel. The map then stands for the average of a fine map, simulated at the
             cost of the coarse one: its spectra are exactly those of the average, and its shift gives it the average's skewness.
-        parameters: priors; the six of flat wCDM if not given. The names must be those of `wcdm_parameters`.
+        parameters: priors; the six of flat wCDM if not given. Names are those of `wcdm_parameters`, and "source_stretch": the
+            sources' redshifts over those of the survey's table.
         alignment: intrinsic alignment of the sources with the tidal field, none if not given.
+        fixed: values of the parameters that are not free; the stretch is one if not given.
 
     Raises:
-        ConfigurationError: the shift does not describe the fine pixels.
-        ParameterError: a parameter is missing, or the model does not know it.
+        ConfigurationError: the shift does not describe the fine pixels, or not the stretched sources.
+        ParameterError: a parameter is missing, or free and fixed, or the model does not know it.
     """
 
     survey: LensingSurvey
@@ -67,6 +72,7 @@ class LensingModel(AbstractExplicitModel):
     lattice: Lattice
     parameters: ParameterSpace
     alignment: NLA | None
+    fixed: tuple[tuple[str, float], ...] = eqx.field(static=True)
 
     def __init__(
         self,
@@ -77,6 +83,7 @@ class LensingModel(AbstractExplicitModel):
         oversampling: int = 1,
         parameters: ParameterSpace | None = None,
         alignment: NLA | None = None,
+        fixed: Mapping[str, float] | None = None,
     ):
         fine = survey.sky.pixel_arcmin / oversampling
         if not shift.valid_for(fine):
@@ -88,14 +95,35 @@ class LensingModel(AbstractExplicitModel):
             )
         self.survey, self.shift = survey, shift
         self.lattice = Lattice(survey.sky, PixelAveraged() if window is None else window, oversampling)
-        known = wcdm_parameters()
-        self.parameters = known if parameters is None else parameters
-        known.as_vector(self.parameters.as_dict(self.parameters.fiducial))  # refuses other names
+        self.parameters = wcdm_parameters() if parameters is None else parameters
+        self.fixed = tuple((fixed or {}).items())
         self.alignment = alignment
+        _check_names(self.parameters.names, dict(self.fixed))
+        if self.stretchable:
+            shift.of_sources(survey.bins)  # refuses a table's shift
+
+    @property
+    def hartley(self) -> tuple[str, ...]:
+        """The white latents are Hartley coefficients."""
+        return ("white",)
+
+    @property
+    def stretchable(self) -> bool:
+        """Whether the sources' redshifts are stretched."""
+        return "source_stretch" in (*self.parameters.names, *dict(self.fixed))
+
+    def values(self, theta: Float[Array, " p"]) -> dict[str, Scalar]:
+        """Parameters by name, free and fixed."""
+        return {**self.parameters.as_dict(theta), **dict(self.fixed)}
+
+    def sources(self, theta: Float[Array, " p"]) -> RedshiftBins:
+        """Redshift distributions of the sources."""
+        bins = self.survey.bins
+        return bins.stretched(self.values(theta)["source_stretch"]) if self.stretchable else bins
 
     def cosmology(self, theta: Float[Array, " p"]) -> Cosmology:
         """Cosmology at a parameter vector."""
-        values = self.parameters.as_dict(theta)
+        values = self.values(theta)
         return Cosmology(
             omega_c=values["omega_c"],
             omega_b=values["omega_b"],
@@ -107,11 +135,12 @@ class LensingModel(AbstractExplicitModel):
 
     def spectra(self, theta: Float[Array, " p"]) -> Float[Array, "pairs n_ell"]:
         """Convergence spectra C_ℓ (sr) at the lattice's multipoles, no window and no noise."""
-        return lensing_spectra(self.cosmology(theta), self.survey.bins, self.lattice.multipoles, alignment=self.alignment)
+        return lensing_spectra(self.cosmology(theta), self.sources(theta), self.lattice.multipoles, alignment=self.alignment)
 
     def pixel_shift(self, theta: Float[Array, " p"], spectra: Float[Array, "pairs n_ell"]) -> Float[Array, " bins"]:
         """Shift λ (bins,) of the map's pixels."""
-        fine = self.shift(self.cosmology(theta))
+        shift = self.shift.of_sources(self.sources(theta)) if self.stretchable else self.shift
+        fine = shift(self.cosmology(theta))
         if self.lattice.oversampling == 1:
             return fine
         first, second = pair_indices(len(fine))
@@ -124,11 +153,21 @@ class LensingModel(AbstractExplicitModel):
         return lognormal_field(self.lattice, spectra, self.pixel_shift(theta, spectra), white)
 
     def program(self) -> None:
-        """Run the NumPyro program: six parameters, white latents, noisy maps."""
+        """Run the NumPyro program: parameters, white latents, noisy maps."""
         theta = self.parameters.as_vector(sample_parameters(self.parameters))
         n, _, bins = self.survey.data_shape
         white = jnp.asarray(numpyro.sample("white", WhiteNoise((bins, n, n))))
-        numpyro.sample(DATA, NoisyPixels(self.convergence(theta, white), self.survey.noise_scale, self.survey.mask))
+        observed = None if self.survey.mask is None else self.survey.mask[..., None]
+        numpyro.sample(DATA, NoisyPixels(self.convergence(theta, white), self.survey.noise_scale, observed))
+
+
+def _check_names(free: tuple[str, ...], fixed: dict[str, float]) -> None:
+    twice = [name for name in free if name in fixed]
+    if twice:
+        raise ParameterError("fixed", expected="parameters that are not free", got=", ".join(twice))
+    cosmological = dict.fromkeys((*free, *fixed), jnp.zeros(()))
+    cosmological.pop("source_stretch", None)
+    wcdm_parameters().as_vector(cosmological)  # refuses other names, and misses the missing
 
 
 def lsst_y10_model(pixels: int = 256) -> LensingModel:

@@ -10,7 +10,7 @@ import scipy.special
 from jax.scipy.ndimage import map_coordinates
 from jaxtyping import Array, Float
 
-from fullfield._core import full_precision
+from fullfield._core import ConfigurationError, full_precision
 from fullfield.cosmology import Cosmology, lens_planes, Linear, RedshiftBins
 from fullfield.fields import ARCMIN, shift_of_skewness
 
@@ -28,6 +28,17 @@ class AbstractShift(eqx.Module):
     @abc.abstractmethod
     def valid_for(self, pixel_arcmin: float) -> bool:
         """Whether the shift describes pixels of this size (arcmin)."""
+
+    def of_sources(self, bins: RedshiftBins) -> "AbstractShift":
+        """The same for other sources.
+
+        Raises:
+            ConfigurationError: the shift is tabulated for one survey's sources.
+        """
+        raise ConfigurationError(
+            "shift", expected="a shift for any sources, since their redshifts are a parameter", got=type(self).__name__,
+            remedy="Use PerturbativeShift, or leave `source_stretch` out of the parameters.",
+        )  # fmt: skip
 
 
 class TabulatedShift(AbstractShift):
@@ -119,6 +130,10 @@ class PerturbativeShift(AbstractShift):
     def valid_for(self, pixel_arcmin: float) -> bool:
         """Only pixels of the size it was made for."""
         return abs(pixel_arcmin / self.pixel_arcmin - 1) < 0.01
+
+    def of_sources(self, bins: RedshiftBins) -> "PerturbativeShift":
+        """The same for other sources."""
+        return PerturbativeShift(bins, self.pixel_arcmin)
 
 
 def _read_table():

@@ -40,24 +40,24 @@ class NoisyPixels(dist.Distribution):
     """Pixels with independent Gaussian noise; masked pixels read zero and say nothing.
 
     Args:
-        loc: noiseless map (n, n, bins).
-        scale: noise standard deviation of each bin (bins,).
-        observed: True where a pixel is observed (n, n), or None for all.
+        loc: noiseless maps, say (n, n, bins) of convergence or (n, n, bins, 2) of shear; one event.
+        scale: noise standard deviation, of a shape that broadcasts to the maps'; finite where masked, too.
+        observed: True where a pixel is observed, of a shape that broadcasts to the maps'; None for all.
     """
 
     pytree_data_fields = ("loc", "scale", "observed")
 
-    def __init__(self, loc: Float[Array, "n n bins"], scale: Float[Array, " bins"], observed: Bool[Array, "n n"] | None = None):
+    def __init__(self, loc: Float[Array, "*maps"], scale: Float[Array, "..."], observed: Bool[Array, "..."] | None = None):
         self.loc, self.scale, self.observed = loc, scale, observed
         super().__init__(event_shape=jnp.shape(loc))
 
     @property
     def support(self):
         """Real arrays."""
-        return constraints.independent(constraints.real, 3)
+        return constraints.independent(constraints.real, len(self.event_shape))
 
     def _masked(self, value):
-        return value if self.observed is None else jnp.where(self.observed[..., None], value, 0.0)
+        return value if self.observed is None else jnp.where(self.observed, value, 0.0)
 
     def sample(self, key: Key[Array, ""], sample_shape: tuple[int, ...] = ()) -> Float[Array, "..."]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Draw noisy maps."""
@@ -67,7 +67,8 @@ class NoisyPixels(dist.Distribution):
         """Log density, summed over the observed pixels."""
         # Masked pixels are replaced before the arithmetic: a NaN there would pass through `where` into the gradient.
         pull = (self._masked(value) - self._masked(self.loc)) / self.scale
-        return jnp.sum(self._masked(-0.5 * pull**2 - jnp.log(self.scale) - _LOG_ROOT_2PI), axis=(-3, -2, -1))
+        axes = tuple(range(-len(self.event_shape), 0))
+        return jnp.sum(self._masked(-0.5 * pull**2 - jnp.log(self.scale) - _LOG_ROOT_2PI), axis=axes)
 
 
 _LOG_ROOT_2PI = 0.9189385332046727

@@ -17,7 +17,6 @@ from jaxtyping import Array, Float, Key
 from fullfield._core import DataError, full_precision, stream
 from fullfield.inference.explicit.scaling import AbstractScaling, Dense, Diagonal, inverse_root, Modes, SMALL
 from fullfield.inference.explicit.target import Target
-from fullfield.simulators import LensingModel
 
 
 class Preconditioner(eqx.Module):
@@ -38,7 +37,7 @@ class Preconditioner(eqx.Module):
     @classmethod
     def unit(cls, target: Target) -> "Preconditioner":
         """No change of coordinates, of the kind that suits each site of a target."""
-        scalings = tuple(_unit_scaling(target, shape) for _, shape in target.sites)
+        scalings = tuple(_unit_scaling(target, name, shape) for name, shape in target.sites)
         sizes = tuple(int(np.prod(shape)) for _, shape in target.sites)
         p = target.parameters
         return cls(jnp.eye(p), jnp.zeros((sum(sizes), p)), scalings, sizes)
@@ -81,9 +80,9 @@ class Preconditioner(eqx.Module):
         return eqx.tree_at(lambda self: self.root, self, jnp.asarray(root, self.root.dtype))
 
 
-def _unit_scaling(target: Target, shape: tuple[int, ...]) -> AbstractScaling:
+def _unit_scaling(target: Target, name: str, shape: tuple[int, ...]) -> AbstractScaling:
     size = int(np.prod(shape))
-    if isinstance(target.model, LensingModel):
+    if name in target.model.hartley:
         return Modes.unit(shape[0], shape[-1])
     return Dense(jnp.eye(size)) if size <= SMALL else Diagonal(jnp.ones(size))
 
