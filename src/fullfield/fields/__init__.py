@@ -1,4 +1,4 @@
-"""Flat-sky fields: grids and their Fourier convention, pixel windows, Gaussian and lognormal random fields, spectra."""
+"""Flat-sky fields: grids and their Fourier convention, pixel windows, Gaussian and lognormal random fields, spectra, shear."""
 
 from fullfield.fields.counts import histogram, peak_counts, peaks, pixel_distribution
 from fullfield.fields.gaussian import gaussian_field, pair_indices, power_root, unrealised_fraction
@@ -10,22 +10,29 @@ from fullfield.fields.lognormal import (
     lognormal_skewness,
     shift_of_skewness,
 )
+from fullfield.fields.mass_map import AbstractMassMap, AbstractMassPosterior, KaiserSquires
 from fullfield.fields.pixels import AbstractPixelWindow, Lattice, PixelAveraged, PointSampled
 from fullfield.fields.random import normal
 from fullfield.fields.scattering import morlet, scattering
 from fullfield.fields.shear import kaiser_squires, shear_of
 from fullfield.fields.spectra import band_powers, banded, Bands, logarithmic_bands
 from fullfield.fields.starlet import starlet, starlet_l1
+from fullfield.fields.wiener import PeriodicWiener, WienerFilter
 
 
 __all__ = [
     "ARCMIN",
+    "AbstractMassMap",
+    "AbstractMassPosterior",
     "AbstractPixelWindow",
     "Bands",
     "FlatSky",
+    "KaiserSquires",
     "Lattice",
+    "PeriodicWiener",
     "PixelAveraged",
     "PointSampled",
+    "WienerFilter",
     "averaged_skewness",
     "band_powers",
     "banded",
