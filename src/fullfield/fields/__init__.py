@@ -15,6 +15,7 @@ from fullfield.fields.pixels import AbstractPixelWindow, Lattice, PixelAveraged,
 from fullfield.fields.random import normal
 from fullfield.fields.scattering import morlet, scattering
 from fullfield.fields.shear import kaiser_squires, shear_of
+from fullfield.fields.sparse import SparseStarlet
 from fullfield.fields.spectra import band_powers, banded, Bands, logarithmic_bands
 from fullfield.fields.starlet import starlet, starlet_l1
 from fullfield.fields.wiener import PeriodicWiener, WienerFilter
@@ -32,6 +33,7 @@ __all__ = [
     "PeriodicWiener",
     "PixelAveraged",
     "PointSampled",
+    "SparseStarlet",
     "WienerFilter",
     "averaged_skewness",
     "band_powers",

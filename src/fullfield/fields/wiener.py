@@ -186,11 +186,12 @@ def _covariance_root(sky, root, weight):
 
 
 def _matrices(matrix, white):
-    # As a sum of products: XLA's CPU makes very small batched products one by one.
-    return jnp.sum(matrix * white, axis=1)
+    # As sums of products: XLA's CPU makes very small batched products one by one, and sums over an axis slowly.
+    return jnp.asarray(sum(matrix[:, j] * white[j] for j in range(len(white))))
 
 
 def _both(root, white):
+    """Root times its transpose."""
     return _matrices(root, _matrices(jnp.swapaxes(root, 0, 1), white))
 
 
