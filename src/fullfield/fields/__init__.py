@@ -1,4 +1,4 @@
-"""Flat-sky fields: grids and their Fourier convention, pixel windows, Gaussian and lognormal random fields, spectra."""
+"""Flat-sky fields: grids and their Fourier convention, pixel windows, Gaussian and lognormal random fields, spectra, shear."""
 
 from fullfield.fields.catalogue import check_shear, randomly_rotated, shear_maps, ShearMaps
 from fullfield.fields.counts import histogram, peak_counts, peaks, pixel_distribution
@@ -12,23 +12,32 @@ from fullfield.fields.lognormal import (
     lognormal_skewness,
     shift_of_skewness,
 )
+from fullfield.fields.mass_map import AbstractMassMap, AbstractMassPosterior, KaiserSquires
 from fullfield.fields.pixels import AbstractPixelWindow, Lattice, PixelAveraged, PointSampled
 from fullfield.fields.random import normal
 from fullfield.fields.scattering import morlet, scattering
 from fullfield.fields.shear import kaiser_squires, shear_of
+from fullfield.fields.sparse import SparseStarlet
 from fullfield.fields.spectra import band_powers, banded, Bands, logarithmic_bands
 from fullfield.fields.starlet import starlet, starlet_l1
+from fullfield.fields.wiener import PeriodicWiener, WienerFilter
 
 
 __all__ = [
     "ARCMIN",
+    "AbstractMassMap",
+    "AbstractMassPosterior",
     "AbstractPixelWindow",
     "Bands",
     "FlatSky",
+    "KaiserSquires",
     "Lattice",
+    "PeriodicWiener",
     "PixelAveraged",
     "PointSampled",
     "ShearMaps",
+    "SparseStarlet",
+    "WienerFilter",
     "averaged_skewness",
     "band_powers",
     "banded",

@@ -1,0 +1,79 @@
+"""Convergence maps from shear maps: the interface of all mass mapping, and the plain inversion.
+
+The data of a pixel are γ = H κ + noise, with H the operator of `fullfield.fields.shear` and independent normal noise of the
+same deviation σ in both components. Pixels that were not observed have σ = ∞, and their shear reads zero.
+"""
+
+import abc
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array, Float, Key
+
+from fullfield._core import DataError, ShapeError
+from fullfield.fields.grid import ARCMIN, FlatSky
+from fullfield.fields.shear import kaiser_squires
+
+
+class AbstractMassMap(eqx.Module):
+    """An estimate of the convergence given shear; the mean of each map, which shear does not know, is zero."""
+
+    @abc.abstractmethod
+    def __call__(self, shear: Float[Array, "n n bins 2"]) -> Float[Array, "n n bins"]:
+        """Estimate convergence maps; the posterior mean where there is a posterior."""
+
+
+class AbstractMassPosterior(AbstractMassMap):
+    """An estimate of the convergence that knows its own uncertainty."""
+
+    @abc.abstractmethod
+    def sample(self, key: Key[Array, ""], shear: Float[Array, "n n bins 2"], n: int) -> Float[Array, "draws n n bins"]:
+        """Draw `n` sets of convergence maps from the posterior given one set of shear maps."""
+
+
+class KaiserSquires(AbstractMassMap):
+    """The E mode of the shear, smoothed by a Gaussian (Kaiser & Squires 1993, ApJ 404, 441). It knows neither noise nor mask.
+
+    Args:
+        sky: patch of the maps.
+        width: standard deviation of the Gaussian in arcminutes, 0 for none.
+    """
+
+    sky: FlatSky
+    width: float
+
+    def __call__(self, shear: Float[Array, "n n bins 2"]) -> Float[Array, "n n bins"]:
+        """Smoothed E mode; unobserved pixels count as pixels of zero shear."""
+        check_shear(shear, (self.sky.pixels, self.sky.pixels, shear.shape[2]))
+        smoothing = np.exp(-0.5 * (self.sky.multipoles() * self.width * ARCMIN) ** 2)[..., None].astype(np.float32)
+        modes = jnp.fft.rfft2(kaiser_squires(shear)[..., 0], axes=(0, 1))
+        return jnp.fft.irfft2(smoothing * modes, s=shear.shape[:2], axes=(0, 1))
+
+
+def inverse_variance(noise: Float[Array | np.ndarray, "n n bins"]) -> Float[Array, "n n bins"]:
+    """1/σ² of noise maps, zero where nothing was observed.
+
+    Raises:
+        DataError: a deviation is not positive, or a bin was observed nowhere; looked at only outside `jit`.
+    """
+    if not isinstance(noise, Tracer):
+        if not np.all(np.asarray(noise) > 0):
+            raise DataError(
+                "noise", expected="positive deviations", got="zero, negative or NaN", remedy="Mark unseen pixels by inf."
+            )
+        empty = np.flatnonzero(~np.isfinite(noise).any((0, 1)))
+        if len(empty):
+            raise DataError("noise", expected="an observed pixel in each bin", got=f"none in bins {empty.tolist()}")
+    return 1 / jnp.asarray(noise, jnp.float32) ** 2
+
+
+def check_shear(shear: Float[Array, "..."], shape: tuple[int, ...]) -> None:
+    """Refuse shear of other pixels or bins than maps of `shape` (n, n, bins).
+
+    Raises:
+        ShapeError: the shapes do not belong together.
+    """
+    if shear.shape != (*shape, 2):
+        raise ShapeError("shear", expected=f"shape {(*shape, 2)}, axes (y, x, bin, component)", got=tuple(shear.shape))
