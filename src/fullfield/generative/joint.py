@@ -24,13 +24,14 @@ from fullfield._core import ShapeError, stream
 from fullfield._core.progress import Progress, silent
 from fullfield.datasets import AbstractSimulations
 from fullfield.generative.denoiser import Condition, JointDenoiser
-from fullfield.generative.solvers import AbstractSolver, DPMSolver, HIGHEST, LOWEST
+from fullfield.generative.solvers import AbstractSolver, Adams, DPMSolver, HIGHEST, LOWEST
 from fullfield.networks import AbstractBranch, UNetBranch
 from fullfield.parameters import ParameterSpace
 from fullfield.training import cosine_adam, fit, History
 
 
 EXAMPLES = 2048  # for coordinates
+ALONE = 50  # evaluations for parameters alone, which cost next to nothing
 KNOWN = 0.5  # of the pairs are seen with their parameters known
 SPREAD = 1.6  # of λ about 0.3, for half of the times; the other half lies evenly over the solvers' grid
 
@@ -191,7 +192,7 @@ class JointPosterior(eqx.Module):
         parameters: the parameters.
         denoiser: the trained denoiser.
         see: observation to `Condition`.
-        solver: of the flow from noise to draws.
+        solver: of the field's flow, or of both together, for which `DPMSolver` is the safer one.
         together: whether parameters and field go one way at equal times; else the parameters go first, alone, and the field
             after them, given each.
     """
@@ -199,52 +200,48 @@ class JointPosterior(eqx.Module):
     parameters: ParameterSpace
     denoiser: JointDenoiser
     see: Callable[..., Condition]
-    solver: AbstractSolver = DPMSolver(26)
+    solver: AbstractSolver = Adams(16)
     together: bool = eqx.field(static=True, default=False)
 
     def sample(
         self, key: Key[Array, ""], observation: Float[Array | np.ndarray, "..."], n: int
     ) -> tuple[Float[Array, "n p"], Float[Array, "n m m bins"]]:
         """Draw parameters (n, p) with a map (m, m, bins) to each."""
-        condition = self._condition(observation)
-        if self.together:
-            noise = self._noise(stream(key, "parameters"), (n, self.parameters.size)), self._white(key, n)
-            u, v = self._solve(_Together(self.denoiser, condition), noise)
-        else:
-            u = self._solve(_Alone(self.denoiser, condition), self._noise(stream(key, "parameters"), (n, self.parameters.size)))
-            v = self._solve(_Given(self.denoiser, condition, u), self._white(key, n))
-        return _physical(self, u, v, condition)
+        return self.draw(key, _seen(self.see, jnp.asarray(observation)), n)
 
-    def sample_parameters(
-        self, key: Key[Array, ""], observation: Float[Array | np.ndarray, "..."], n: int
-    ) -> Float[Array, "n p"]:
+    def draw(self, key: Key[Array, ""], condition: Condition, n: int) -> tuple[Float[Array, "n p"], Float[Array, "n m m bins"]]:
+        """The same of what was seen of an observation."""
+        if not self.together:
+            u = self._alone(key, condition, n)
+            return _physical(self, u, self._given(key, condition, u), condition)
+        noise = jax.random.normal(stream(key, "parameters"), (n, self.parameters.size)), self._white(key, n)
+        return _physical(self, *_solve(self.solver, _Together(self.denoiser, condition), noise), condition)
+
+    def draw_parameters(self, key: Key[Array, ""], condition: Condition, n: int) -> Float[Array, "n p"]:
         """Draw parameters (n, p) alone, which costs no map."""
-        condition = self._condition(observation)
-        u = self._solve(_Alone(self.denoiser, condition), self._noise(stream(key, "parameters"), (n, self.parameters.size)))
-        return _constrained(self, u, condition)
+        return _constrained(self, self._alone(key, condition, n), condition)
 
-    def sample_maps(
-        self, key: Key[Array, ""], observation: Float[Array | np.ndarray, "..."], theta: Float[Array | np.ndarray, "n p"]
-    ) -> Float[Array, "n m m bins"]:
+    def draw_maps(self, key: Key[Array, ""], condition: Condition, theta: Float[Array, "n p"]) -> Float[Array, "n m m bins"]:
         """Draw one map (m, m, bins) for each of some parameters (n, p)."""
-        condition = self._condition(observation)
-        u = _whitened(self, jnp.asarray(theta, float), condition)
-        return _physical(self, u, self._solve(_Given(self.denoiser, condition, u), self._white(key, len(u))), condition)[1]
+        u = _whitened(self, theta, condition)
+        return _physical(self, u, self._given(key, condition, u), condition)[1]
 
-    def _condition(self, observation) -> Condition:
-        return _seen(self.see, jnp.asarray(observation))
+    def _alone(self, key, condition, n):
+        noise = jax.random.normal(stream(key, "parameters"), (n, self.parameters.size))
+        return _solve(DPMSolver(ALONE), _Alone(self.denoiser, condition), noise)
 
-    def _noise(self, key, shape):
-        return jax.random.normal(key, shape)
+    def _given(self, key, condition, u):
+        return _solve(self.solver, _Given(self.denoiser, condition, u), self._white(key, len(u)))
 
     def _white(self, key, n):
         rings = self.denoiser.coordinates.rings
         bins = paramax.unwrap(rings.scale).shape[1]
-        return self._noise(stream(key, "field"), (n, rings.pixels, rings.pixels, bins))
+        return jax.random.normal(stream(key, "field"), (n, rings.pixels, rings.pixels, bins))
 
-    def _solve(self, path, noise):
-        advance = lambda x, memory, ends: _advance(self.solver, path, x, memory, ends)  # noqa: E731
-        return self.solver.solve(advance, lambda x, t: _denoised(path, x, t), noise)
+
+def _solve(solver, path, noise):
+    advance = lambda x, memory, ends: _advance(solver, path, x, memory, ends)  # noqa: E731
+    return solver.solve(advance, lambda x, t: _denoised(path, x, t), noise)
 
 
 class _Together(eqx.Module):

@@ -61,10 +61,14 @@ class GaussianField(AbstractExplicitModel):
         theta = self.parameters.as_vector(sample_parameters(self.parameters))
         n = self.sky.pixels
         white = jnp.asarray(numpyro.sample("white", WhiteNoise((1, n, n))))
+        numpyro.sample(DATA, NoisyPixels(self.field(theta, white), jnp.ones(1)))
+
+    @full_precision
+    def field(self, theta: Float[Array, " p"], white: Float[Array, "1 n n"]) -> Float[Array, "n n 1"]:
+        """Noiseless map (n, n, 1) from parameters and white latents."""
         # Unit noise per pixel has the power (L / N)².
-        root = self.root(theta) * (self.sky.side_radians / n)
-        maps = jnp.moveaxis(gaussian_field(self.sky, root[None], white), 0, -1)
-        numpyro.sample(DATA, NoisyPixels(maps, jnp.ones(1)))
+        root = self.root(theta) * (self.sky.side_radians / self.sky.pixels)
+        return jnp.moveaxis(gaussian_field(self.sky, root[None], white), 0, -1)
 
     def modes(self, data: Float[Array, "n n bins"]) -> Float[Array, "n n"]:
         """|mode|² of a map in units of the noise's power, on the full plane."""

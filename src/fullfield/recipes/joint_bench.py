@@ -1,0 +1,130 @@
+"""What joint posteriors of parameters and maps are tried on: a model, what is seen of its data, and the truth to compare with."""
+
+import abc
+import functools
+import pathlib
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from fullfield._core import stream
+from fullfield._core.progress import Progress
+from fullfield.fields import Bands, FlatSky, logarithmic_bands
+from fullfield.generative import Condition, Layout
+from fullfield.networks import apply_many, TransformerBranch, UNetBranch
+from fullfield.recipes.joint_settings import DenoiserSettings, JointConfiguration
+from fullfield.recipes.study import Measured
+from fullfield.simulators import AbstractExplicitModel
+
+
+class AbstractBench(eqx.Module):
+    """A problem, and what all its cells share."""
+
+    configuration: eqx.AbstractVar[JointConfiguration]
+    model: eqx.AbstractVar[AbstractExplicitModel]
+
+    @property
+    @abc.abstractmethod
+    def sky(self) -> FlatSky:
+        """Patch of the maps."""
+
+    @property
+    @abc.abstractmethod
+    def layout(self) -> Layout:
+        """How simulations lie in rows."""
+
+    @abc.abstractmethod
+    def field(self, theta: Float[Array, " p"], latents: dict[str, Array]) -> Float[Array, "n n bins"]:
+        """Map that is to be inferred."""
+
+    @abc.abstractmethod
+    def see(self, folder: pathlib.Path) -> Callable[[Array], Condition]:
+        """What a denoiser is shown of an observation; `folder` is that of any cell."""
+
+    @abc.abstractmethod
+    def residual(self, data: Float[Array, "..."], field: Float[Array, "n n bins"]) -> Float[Array, "n n channels"]:
+        """(data - prediction) / noise of a map, zero where masked."""
+
+    @abc.abstractmethod
+    def reference(self, i: int, folder: pathlib.Path, progress: Progress) -> Measured:
+        """Draws of the truth's parameters (chains, n, p), mean and deviation of the map, for observation i, in `exact.npz`."""
+
+    @property
+    def survey(self) -> Float[np.ndarray, "n n c"]:
+        """Maps that are the same for all observations; none."""
+        return np.zeros((self.sky.pixels, self.sky.pixels, 0), np.float32)
+
+    @property
+    def bands(self) -> Bands:
+        """Multipole bands of the tests."""
+        return logarithmic_bands(self.sky, min(8, self.sky.pixels // 4))
+
+    def key(self, name: str) -> Key[Array, ""]:
+        """Key of the stream called `name`."""
+        return stream(jax.random.key(self.configuration.seed), name)
+
+    def observe(self, i: int) -> tuple[Float[Array, " p"], Float[Array, "n n bins"], Array]:
+        """Parameters, map and data of observation i, simulated at the fiducial parameters."""
+        theta = self.model.parameters.fiducial
+        field, data = _once(self, jax.random.fold_in(self.key("observations"), i), theta)
+        return theta, field, data
+
+    def simulate(
+        self, part: str, folder: pathlib.Path, progress: Progress, *, with_data: bool = False
+    ) -> dict[str, np.ndarray]:
+        """Parameters from the prior and rows of one part of the simulations, with their data if wanted."""
+        n = getattr(self.configuration.simulations, part)
+        theta = self.model.parameters.sample(self.key(f"{part} prior"), (n,))
+        keys = jax.random.split(self.key(f"{part} simulations"), n)
+        one = Simulated(self, self.see(folder))
+        rows = apply_many(one, keys, theta, batch_size=min(n, 32), progress=progress, stage=f"simulating for {part}")
+        found = {"theta": np.asarray(theta), "rows": rows}
+        return found | ({"data": apply_many(one.data, keys, theta, batch_size=min(n, 32))} if with_data else {})
+
+
+class Simulated(eqx.Module):
+    """Field of one simulation and what is seen of it, in one row.
+
+    Args:
+        bench: the problem.
+        see: data to condition.
+    """
+
+    bench: AbstractBench
+    see: Callable
+
+    def __call__(self, key: Key[Array, ""], theta: Float[Array, " p"]) -> Float[Array, " k"]:
+        """Row of a simulation."""
+        field, data = self.both(key, theta)
+        condition = self.see(data)
+        return jnp.concatenate([field.ravel(), condition.expected.ravel(), condition.summary])
+
+    def data(self, key: Key[Array, ""], theta: Float[Array, " p"]) -> Array:
+        """Data of the same simulation."""
+        return self.both(key, theta)[1]
+
+    def both(self, key: Key[Array, ""], theta: Float[Array, " p"]) -> tuple[Float[Array, "n n bins"], Array]:
+        """Field and data."""
+        latents, data = self.bench.model.simulate_with_latents(key, theta)
+        return self.bench.field(theta, latents), data
+
+
+def _blind(data: Array) -> Condition:
+    return Condition(jnp.zeros(0), jnp.zeros(0))
+
+
+@eqx.filter_jit
+def _once(bench, key, theta):
+    return Simulated(bench, _blind).both(key, theta)
+
+
+def branch(settings: DenoiserSettings, bins: int, pixels: int) -> Callable:
+    """The field's network by its settings."""
+    patch = 4 if pixels >= 128 else 2
+    if settings.branch == "transformer":
+        return functools.partial(TransformerBranch, field=2 * bins, patch=2 * patch, width=2 * settings.widths[0])
+    return functools.partial(UNetBranch, patch=patch, widths=settings.widths)

@@ -1,0 +1,41 @@
+"""A Gaussian field whose joint posterior of map and spectrum is exact: what a joint diffusion is tried on first."""
+
+from typing import Literal
+
+from fullfield.recipes.joint_settings import JointConfiguration
+from fullfield.recipes.recipe import Recipe, Scale
+
+
+class JointGaussianConfiguration(JointConfiguration):
+    """Settings of the trial."""
+
+    pixels: Literal[8, 16, 32, 64] = 16
+
+
+def build(configuration: JointGaussianConfiguration):
+    """Build the study."""
+    from fullfield.recipes.joint_gaussian_bench import GaussianBench
+    from fullfield.recipes.joint_measure import joint_study
+
+    return joint_study(GaussianBench(configuration))
+
+
+JOINT_GAUSSIAN = Recipe(
+    name="joint-gaussian",
+    summary="Joint diffusion of map and spectrum where the answer is exact: a Gaussian field with amplitude and tilt.",
+    configuration=JointGaussianConfiguration,
+    scales={
+        "smoke": Scale({
+            "observations": 2, "draws": 40, "compared": 1000, "maps": 200,
+            "simulations": {"training": 4000, "validation": 500, "calibration": 100},
+            "denoiser": {"epochs": 6, "widths": (16, 32)},
+        }, "~2 min"),
+        "laptop": Scale({}, "~15 min"),
+        "paper": Scale({
+            "pixels": 64, "simulations": {"training": 100_000, "validation": 4000},
+            "denoiser": {"widths": (64, 128), "batch": 256},
+        }, "~10 min (H200)"),
+    },
+    build=build,
+    citations=("remy2026", "li2025", "lu2022", "wandelt2004", "lemos2023", "sharief2026"),
+)  # fmt: skip

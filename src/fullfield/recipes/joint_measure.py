@@ -1,0 +1,253 @@
+"""Cells of a joint study: simulations, denoiser, calibration, and one by one the observations whose answer is known."""
+
+import functools
+import pathlib
+import time
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from fullfield._core import load_module, save_module, stream
+from fullfield._core.progress import Progress
+from fullfield.datasets import StoredSimulations
+from fullfield.diagnostics import c2st, joint_blocks, joint_calibration, joint_table, JointSample
+from fullfield.fields import hartley
+from fullfield.generative import Adams, Condition, DPMSolver, JointDenoiser, JointPosterior, train_joint
+from fullfield.inference import sample_many
+from fullfield.inference.implicit import train_npe
+from fullfield.recipes.artefacts import read_arrays, write_arrays
+from fullfield.recipes.joint_bench import AbstractBench, branch
+from fullfield.recipes.joint_judge import judge
+from fullfield.recipes.joint_pictures import pictures
+from fullfield.recipes.study import Cell, Measured, Study
+from fullfield.training import cosine_adam
+
+
+AVERAGE = 0.999
+LEAST = 1.0  # seconds over which draws are timed
+UNITS = 60  # of the classifier, as in the lensing benchmark
+
+
+def joint_study(bench: AbstractBench, first: tuple[Cell, ...] = (), last: tuple[Cell, ...] = ()) -> Study:
+    """Cells that every joint study has, between those that come before and after in one.
+
+    Args:
+        bench: the problem.
+        first: cells that see needs.
+        last: cells that need the posterior.
+    """
+    settings = bench.configuration
+    made = (*(cell.inputs for cell in first), settings.seed, settings.simulations.model_dump(), bench.model)
+    trained = (made, settings.denoiser.model_dump())
+    drawn = (trained, settings.evaluations, settings.together)
+    common = settings.seed, bench.model
+    cells = [
+        *first,
+        Cell("simulations/all", made, functools.partial(_simulate, bench), effort=4),
+        Cell("denoiser/posterior", trained, functools.partial(_train, bench), effort=20),
+        Cell("denoiser/npe", made, functools.partial(_npe, bench), effort=2),
+        Cell("calibration/joint", (drawn, settings.draws), functools.partial(_calibrate, bench), effort=8),
+    ]
+    for i in range(settings.observations):
+        cells.append(
+            Cell(
+                f"reference/{i}", (common, settings.compared, getattr(settings, "reference", None), i),
+                functools.partial(_reference, bench, i), effort=2,
+            )
+        )  # fmt: skip
+        told = (drawn, settings.compared, settings.maps, i)
+        cells.append(Cell(f"observation/{i}", told, functools.partial(_compare, bench, i)))
+    cells.append(Cell("speed/draws", (trained, settings.evaluations), functools.partial(_speed, bench)))
+    return Study((*cells, *last), functools.partial(judge, bench), functools.partial(pictures, bench))
+
+
+def posterior(bench: AbstractBench, folder: pathlib.Path) -> JointPosterior:
+    """The trained posterior; `folder` is that of any cell."""
+    denoiser = load_module(folder.parent / "denoiser.posterior" / "denoiser.eqx", _untrained(bench))
+    settings = bench.configuration
+    together = settings.together
+    solver = DPMSolver(settings.evaluations) if together else Adams(settings.evaluations)
+    return JointPosterior(bench.model.parameters, denoiser, bench.see(folder), solver, together)
+
+
+def _untrained(bench: AbstractBench) -> JointDenoiser:
+    settings, layout = bench.configuration.denoiser, bench.layout
+    n, _, bins = layout.shape
+    return JointDenoiser.make(
+        bench.model.parameters.size, layout.summary, bins, jnp.asarray(bench.survey), key=jax.random.key(0),
+        branch=branch(settings, bins, n),
+    )  # fmt: skip
+
+
+def _simulate(bench: AbstractBench, folder: pathlib.Path, progress: Progress) -> Measured:
+    total = 0
+    for part in ("training", "validation", "calibration"):
+        arrays = bench.simulate(part, folder, progress, with_data=part == "calibration")
+        write_arrays(folder / f"{part}.npz", **arrays)
+        total += len(arrays["theta"])
+    return Measured({}, simulations=total)
+
+
+def _part(folder: pathlib.Path, part: str) -> dict[str, np.ndarray]:
+    return read_arrays(folder.parent / "simulations.all" / f"{part}.npz")
+
+
+def _train(bench: AbstractBench, folder: pathlib.Path, progress: Progress) -> Measured:
+    settings = bench.configuration.denoiser
+    source, held_out = (
+        StoredSimulations(part["theta"], part["rows"], batch_size=settings.batch, memory=2**33)
+        for part in (_part(folder, "training"), _part(folder, "validation"))
+    )
+    n, _, bins = bench.layout.shape
+    denoiser, history = train_joint(
+        bench.model.parameters, bench.layout, source, held_out, key=bench.key("denoiser"), survey=bench.survey,
+        branch=branch(settings, bins, n),
+        optimiser=cosine_adam(settings.learning_rate, settings.epochs * source.steps_per_epoch),
+        max_epochs=settings.epochs, patience=settings.epochs, average=AVERAGE, checkpoint=folder / "training",
+        progress=progress,
+    )  # fmt: skip
+    save_module(folder / "denoiser.eqx", denoiser)
+    return Measured({"seconds": sum(history.seconds), "loss": history.best})
+
+
+def _npe(bench: AbstractBench, folder: pathlib.Path, progress: Progress) -> Measured:
+    """The same summaries by a flow for the parameters alone, and its draws at every observation."""
+    parts, layout, epochs = {}, bench.layout, 30
+    for name in ("training", "validation"):
+        part = _part(folder, name)
+        parts[name] = StoredSimulations(part["theta"], part["rows"][:, layout.size - layout.summary :], batch_size=256)
+    source = parts["training"]
+    found, _ = train_npe(
+        bench.model.parameters, source, parts["validation"], key=bench.key("npe"),
+        optimiser=cosine_adam(5e-3, epochs * source.steps_per_epoch), max_epochs=epochs, average=AVERAGE,
+        checkpoint=folder / "training", progress=progress, stage="NPE",
+    )  # fmt: skip
+    settings, see = bench.configuration, bench.see(folder)
+    observed = np.stack([np.asarray(_seen(see, bench.observe(i)[2]).summary) for i in range(settings.observations)])
+    write_arrays(folder / "draws.npz", theta=sample_many(found, bench.key("npe draws"), observed, settings.compared))
+    return Measured({})
+
+
+def _calibrate(bench: AbstractBench, folder: pathlib.Path, progress: Progress) -> Measured:
+    """Draws of many simulated observations, reduced to a table, and every test of it."""
+    settings, layout, part = bench.configuration, bench.layout, _part(folder, "calibration")
+    found, theta, data = posterior(bench, folder), part["theta"], part["data"]
+    fields, conditions = (jax.tree.map(np.asarray, value) for value in layout.unpack(jnp.asarray(part["rows"])))
+    regression = found.denoiser.coordinates.regression
+    mean = jax.vmap(lambda summary: regression.unwhitened(jnp.zeros(regression.size), summary))
+    estimates = np.asarray(bench.model.parameters.to_constrained(mean(jnp.asarray(conditions.summary)))), conditions.expected
+    blocks = joint_blocks(bench.model.parameters.names, bench.bands, theta, fields, *estimates)
+
+    def sample(theta, maps, data):
+        residuals = _residuals(bench, jnp.asarray(data), jnp.asarray(maps))
+        return JointSample(theta, maps, -0.5 * np.sum(residuals**2, axis=(1, 2, 3)), residuals)
+
+    def draw(j):
+        progress("drawing", j, len(theta))
+        condition = Condition(jnp.asarray(conditions.expected[j]), jnp.asarray(conditions.summary[j]))
+        drawn = found.draw(jax.random.fold_in(bench.key("calibration draws"), j), condition, settings.draws)
+        yield sample(*map(np.asarray, drawn), data[j])
+
+    truths = [_residuals(bench, jnp.asarray(data[j]), jnp.asarray(fields[j : j + 1]))[0] for j in range(len(theta))]
+    residuals = np.stack(truths)
+    truth = JointSample(theta, fields, -0.5 * np.sum(residuals**2, axis=(1, 2, 3)), residuals)
+    table = joint_table(blocks, truth, estimates, draw, key=bench.key("table"))
+    write_arrays(folder / "table.npz", **table.arrays())
+    tested = joint_calibration(table, key=bench.key("tests"))
+    values = {f"number/{number.name}": float(number.value) for number in tested.report.numbers if number.value is not None}
+    values |= {f"failed/{number.name}": 1.0 for number in tested.report.numbers if number.verdict == "fail"}
+    values |= _beside_wiener(bench, fields, conditions.expected, tested.field.correlation_mean.values)
+    return Measured(values)
+
+
+def _beside_wiener(bench, fields, expected, correlation) -> dict[str, float]:
+    """In each band, r of the posterior mean with the truth over that of the Wiener filtered map, all bins together."""
+    modes = [np.asarray(hartley(bench.sky, jnp.asarray(maps))) for maps in (fields, expected)]
+    plane = np.asarray(bench.bands.plane)
+    truth, other, cross = (
+        np.einsum("byx,tyxc->cb", plane, product) for product in (modes[0] ** 2, modes[1] ** 2, modes[0] * modes[1])
+    )
+    ratio = (correlation / (cross / np.sqrt(truth * other))).mean(axis=0)
+    return {f"over Wiener/ell_{ell:.0f}": float(value) for ell, value in zip(bench.bands.centres, ratio, strict=True)}
+
+
+def _reference(bench: AbstractBench, i: int, folder: pathlib.Path, progress: Progress) -> Measured:
+    return bench.reference(i, folder, progress)
+
+
+def _compare(bench: AbstractBench, i: int, folder: pathlib.Path, progress: Progress) -> Measured:
+    """Draws at one observation beside the reference's."""
+    settings, names = bench.configuration, bench.model.parameters.names
+    _, truth, data = bench.observe(i)
+    found, key = posterior(bench, folder), jax.random.fold_in(bench.key("draws"), i)
+    condition = _seen(found.see, data)
+    exact = read_arrays(folder.parent / f"reference.{i}" / "exact.npz")
+    theta = np.asarray(found.draw_parameters(stream(key, "parameters"), condition, settings.compared))
+    drawn, maps = [], []
+    for start in range(0, settings.maps, 50):
+        progress("drawing maps", start, settings.maps)
+        some = found.draw(jax.random.fold_in(stream(key, "maps"), start), condition, 50)
+        drawn.append(np.asarray(some[0])), maps.append(np.asarray(some[1]))
+    drawn, maps = np.concatenate(drawn), np.concatenate(maps)
+    write_arrays(
+        folder / "draws.npz", theta=theta, joint=drawn, mean=maps.mean(0), std=maps.std(0), some=maps[:4],
+        truth=np.asarray(truth), expected=np.asarray(condition.expected),
+    )  # fmt: skip
+    if found.together:
+        theta = drawn
+    values = {"c2st": _distance(exact["theta"], theta, stream(key, "c2st"))}
+    npe = read_arrays(folder.parent / "denoiser.npe" / "draws.npz")["theta"][i]
+    values["c2st/npe"] = _distance(exact["theta"], npe, stream(key, "c2st"))
+    flat = exact["theta"].reshape(-1, len(names))
+    for k, name in enumerate(names):
+        values[f"shift/{name}"] = float((theta[:, k].mean() - flat[:, k].mean()) / flat[:, k].std())
+        values[f"width/{name}"] = float(theta[:, k].std() / flat[:, k].std())
+    values["map/spread"] = float(np.sqrt((maps.var(0) / exact["std"] ** 2).mean()))
+    values["map/difference"] = float(np.sqrt(((maps.mean(0) - exact["mean"]) ** 2 / exact["std"] ** 2).mean()))
+    modes = {
+        name: np.asarray(hartley(bench.sky, jnp.asarray(value)))
+        for name, value in (("truth", truth), ("mean", maps.mean(0)), ("exact", exact["mean"]))
+    }
+    plane = np.asarray(bench.bands.plane)
+    for first, second in (("truth", "truth"), ("mean", "mean"), ("exact", "exact"), ("truth", "mean"), ("truth", "exact")):
+        power = np.einsum("byx,yxc->b", plane, modes[first] * modes[second])
+        values |= {f"power/{first}-{second}/{band}": float(value) for band, value in enumerate(power)}
+    return Measured(values)
+
+
+def _speed(bench: AbstractBench, folder: pathlib.Path, progress: Progress) -> Measured:
+    """Joint draws per second, many of one observation together."""
+    del progress
+    found = posterior(bench, folder)
+    condition = _seen(found.see, bench.observe(0)[2])
+    together, done = 50, 0
+    jax.block_until_ready(found.draw(jax.random.key(0), condition, together))
+    start = time.perf_counter()
+    while time.perf_counter() - start < LEAST:
+        jax.block_until_ready(found.draw(jax.random.key(done), condition, together))
+        done += together
+    return Measured({"draws_per_second": done / (time.perf_counter() - start)})
+
+
+def _distance(reference: Float[np.ndarray, "c n p"], draws: Float[np.ndarray, "m p"], key: Array) -> float:
+    flat = reference.reshape(-1, draws.shape[1])
+    n = min(len(draws), len(flat))
+    thinned = flat[np.linspace(0, len(flat) - 1, n).astype(int)]
+    return float(c2st(draws[:n], thinned, units=UNITS, key=key).numbers[0].value or 0.0)
+
+
+def _residuals(bench, data, maps) -> np.ndarray:
+    return np.asarray(_residual_many(bench, data, maps))
+
+
+@eqx.filter_jit
+def _residual_many(bench, data, maps):
+    return jax.vmap(lambda field: bench.residual(data, field))(maps)
+
+
+@eqx.filter_jit
+def _seen(see, data) -> Condition:
+    return see(data)

@@ -1,0 +1,52 @@
+"""Settings that recipes for joint posteriors of parameters and maps share."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator, PositiveFloat, PositiveInt
+
+from fullfield.recipes.configuration import Configuration, Section
+
+
+Branch = Literal["unet", "transformer"]
+"""The field's side of the denoiser."""
+
+
+class JointSimulationSettings(Section):
+    """How many simulations, from the prior, each purpose gets."""
+
+    training: int = Field(default=20_000, ge=500)
+    validation: int = Field(default=1000, ge=100)
+    calibration: int = Field(default=500, ge=50, description="observations of which the posterior is tested")
+
+
+class DenoiserSettings(Section):
+    """Training of the joint denoiser."""
+
+    branch: Branch = Field(default="unet", description="the field's network")
+    epochs: PositiveInt = 20
+    batch: PositiveInt = 128
+    learning_rate: PositiveFloat = 2e-3
+    widths: tuple[PositiveInt, ...] = Field(default=(32, 64), description="channels of each level of the U-Net")
+
+
+class JointConfiguration(Configuration):
+    """Settings of a joint posterior."""
+
+    observations: PositiveInt = Field(default=5, description="how many are compared with the reference one by one")
+    simulations: JointSimulationSettings = JointSimulationSettings()
+    denoiser: DenoiserSettings = DenoiserSettings()
+    evaluations: int = Field(default=16, ge=4, description="of the denoiser for each draw of a map")
+    together: bool = Field(
+        default=False, description="draw parameters and map at equal times; else the parameters first, and the map given them"
+    )
+    draws: int = Field(default=64, ge=20, description="of the posterior of each observation that is tested")
+    compared: int = Field(
+        default=4000, ge=500, description="draws of parameters compared with as many of the reference by C2ST"
+    )
+    maps: int = Field(default=500, ge=50, description="draws of maps compared with the reference")
+
+    @model_validator(mode="after")
+    def _enough(self):
+        if self.maps > self.compared:
+            raise ValueError(f"maps must be at most the number of compared draws, {self.compared}")
+        return self
