@@ -82,6 +82,22 @@ def test_coverage_and_rank_curves_draw_their_bands():
     assert len(looks) == 8
 
 
+def test_scale_curves_tell_draws_from_means_and_bins_apart(random):
+    ell = np.geomspace(100, 3000, 6)
+    transfer, correlation = random.uniform(size=(2, 2, 2, 3, 6))
+    z2 = np.stack([1 + 0.05 * random.normal(size=(3, 6)), np.full((3, 6), 0.02)])
+    figure = plots.scale_curves(ell, transfer, correlation, z2)
+    upper, middle, lower = figure.axes
+    looks = {(line.get_color(), line.get_linestyle()) for line in upper.lines[:6]}
+    assert len(looks) == 6
+    np.testing.assert_allclose(upper.lines[4].get_ydata(), transfer[1, 0, 1])
+    np.testing.assert_allclose(middle.lines[2].get_ydata(), correlation[0, 0, 2])
+    np.testing.assert_allclose(lower.lines[1].get_ydata(), z2[0, 1])
+    edges = lower.collections[1].get_paths()[0].vertices[:, 1]
+    assert (edges.min(), edges.max()) == pytest.approx((z2[0, 1].min() - 0.02, z2[0, 1].max() + 0.02))
+    assert [text.get_text() for text in middle.get_legend().get_texts()][:2] == ["draws", "posterior mean"]
+
+
 def test_spectra_stand_in_the_lower_triangle(random):
     ell = np.geomspace(100, 3000, 6)
     figure = plots.spectra_triangle(ell, np.ones((6, 6)), random.uniform(size=(30, 6, 6)), 3)

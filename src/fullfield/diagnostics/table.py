@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from fullfield._core import DataError, full_precision, ShapeError, stream
+from fullfield._core import ConfigurationError, DataError, full_precision, nearest, ShapeError, stream
 from fullfield.diagnostics.blocks import JointBlocks, References, RULES
 from fullfield.diagnostics.references import companions, Distances
 from fullfield.diagnostics.samples import as_finite, generator, Numeric
@@ -82,6 +82,8 @@ class JointTable(eqx.Module):
 
     def block(self, name: str) -> Distances:
         """Distances within one block."""
+        if name not in self.blocks:
+            raise ConfigurationError("name", expected="a block", got=repr(name), remedy=nearest(name, self.blocks))
         column = self.blocks.index(name)
         truths = np.moveaxis(self.distances[..., column], 0, -1)
         return Distances(RULES, truths, np.moveaxis(self.distances_draws[..., column], (0, 1), (2, 3)))
@@ -136,15 +138,18 @@ def joint_table(
             chunk, moments = _measure(blocks, references, centre, _single(sample))
             chunks.append(jax.tree.map(np.asarray, chunk))
             sums = sums + np.asarray(moments, np.float64)
+        if not chunks:
+            raise ShapeError("draw", expected="a chunk of draws", got=f"none for observation {j}")
         at_draws = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
-        rows.append(_row(blocks, np.asarray(centre, np.float64), jax.tree.map(np.asarray, at_truth), at_draws, sums))
+        row = _row(blocks, np.asarray(centre, np.float64), at_truth, at_draws, sums)
+        rows.append({name: as_finite(f"{name} of observation {j}", values).astype(np.float32) for name, values in row.items()})
         if {len(row["theta_draws"]) for row in rows[-2:]} != {len(at_draws["theta"])} or set(rows[-1]) != set(rows[0]):
             raise ShapeError(
                 "draw",
                 expected=f"as many draws for each observation, with the same fields, as {sorted(at_truth)}",
                 got=f"{len(at_draws['theta'])} with {sorted(at_draws)} for observation {j}",
             )
-    columns = {name: as_finite(name, np.stack([row[name] for row in rows])).astype(np.float32) for name in rows[0]}
+    columns = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
     ell, modes = blocks.bands.centres, blocks.bands.modes
     return JointTable(blocks.names, blocks.labels, ell, modes, as_finite("estimates", estimates[0]), **columns)
 
@@ -209,7 +214,7 @@ def _row(blocks, truth, at_truth, at_draws, sums):
         return np.einsum("byx,yxc->cb", weight, values)
 
     return {
-        **{name: values[0] for name, values in at_truth.items()},
+        **{name: np.asarray(values[0]) for name, values in at_truth.items()},
         **{f"{name}_draws": values for name, values in at_draws.items()},
         "error": banded(shift**2),
         "spread": banded(spread),
