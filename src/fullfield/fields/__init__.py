@@ -10,6 +10,7 @@ from fullfield.fields.lognormal import (
     gaussian_correlation,
     lognormal_field,
     lognormal_skewness,
+    lognormal_white,
     shift_of_skewness,
 )
 from fullfield.fields.mass_map import AbstractMassMap, AbstractMassPosterior, KaiserSquires
@@ -52,6 +53,7 @@ __all__ = [
     "logarithmic_bands",
     "lognormal_field",
     "lognormal_skewness",
+    "lognormal_white",
     "morlet",
     "normal",
     "pair_indices",

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from fullfield.fields.grid import FlatSky
+from fullfield.fields.hartley import hartley
 
 
 _FLOOR = 2e-6  # float32 resolves a pivot to about 1e-6 of the variance it is left from
@@ -84,6 +85,20 @@ def gaussian_field(sky: FlatSky, root: Float[Array, "pairs m m"], white: Float[A
         return jnp.stack([sum(plane[place[j, i]] * modes[j] for j in range(i + 1)) for i in range(bins)])
 
     return jnp.fft.irfft2(jax.lax.complex(coloured(*jnp.unstack(even)), coloured(*jnp.unstack(odd))), s=(n, n))
+
+
+def white_of(sky: FlatSky, root: Float[Array, "pairs m m"], field: Float[Array, "bins n n"]) -> Float[Array, "bins n n"]:
+    """White latents of a field, the inverse of `gaussian_field`; zero where the root is, and nothing is known of them."""
+    m = sky.pixels // 2 + 1
+    modes = jnp.unstack(jnp.moveaxis(hartley(sky, jnp.moveaxis(field, 0, -1)), -1, 0))
+    half = jnp.concatenate([root, root[:, m - 2 : 0 : -1]], axis=1)
+    plane = jnp.unstack(jnp.concatenate([half, half[:, :, m - 2 : 0 : -1]], axis=2))
+    place, white = _places(len(modes)), []
+    for i, mode in enumerate(modes):
+        pivot = plane[place[i, i]]
+        left = mode - sum(plane[place[j, i]] * white[j] for j in range(i))
+        white.append(jnp.where(pivot > 0, left / jnp.where(pivot > 0, pivot, 1.0), 0.0))
+    return jnp.stack(white)
 
 
 def _bins(pairs: int) -> int:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from fullfield.fields.gaussian import gaussian_field, pair_indices, power_root
+from fullfield.fields.gaussian import gaussian_field, pair_indices, power_root, white_of
 from fullfield.fields.pixels import Lattice
 
 
@@ -38,16 +38,32 @@ def lognormal_field(
     Returns:
         Field (n, n, bins) of zero expectation, axes (y, x, bin).
     """
-    correlation = gaussian_correlation(lattice.correlation(spectra), shift)
-    # A periodic field of fixed mean has no zero mode; a factor is faster than setting one number of an array.
-    no_mean = np.indices(correlation.shape[1:]).any(0)
-    power = lattice.power_of(correlation) * no_mean
-    gaussian = gaussian_field(lattice.sky, power_root(power), white)
-    first, second = pair_indices(len(shift))
-    variance = correlation[first == second, 0, 0]
+    variance, root = _gaussian_root(lattice, spectra, shift)
+    gaussian = gaussian_field(lattice.sky, root, white)
     # Near zero float32 keeps seven digits of λ here, which is a millionth of the field's width; expm1 would cost twice as much.
     field = shift[:, None, None] * (jnp.exp(gaussian - 0.5 * variance[:, None, None]) - 1)
     return jnp.moveaxis(field, 0, -1)
+
+
+def lognormal_white(
+    lattice: Lattice, spectra: Float[Array, "pairs n_ell"], shift: Float[Array, " bins"], field: Float[Array, "n n bins"]
+) -> Float[Array, "bins n n"]:
+    """White latents of a lognormal field, the inverse of `lognormal_field`.
+
+    Values at or below -λ, which no such field has, count as a thousandth of λ above.
+    """
+    variance, root = _gaussian_root(lattice, spectra, shift)
+    gaussian = jnp.log(jnp.maximum(1 + jnp.moveaxis(field, -1, 0) / shift[:, None, None], 1e-3))
+    return white_of(lattice.sky, root, gaussian + 0.5 * variance[:, None, None])
+
+
+def _gaussian_root(lattice, spectra, shift):
+    """Variance of a pixel of the Gaussian fields, and root of their power."""
+    correlation = gaussian_correlation(lattice.correlation(spectra), shift)
+    # A periodic field of fixed mean has no zero mode; a factor is faster than setting one number of an array.
+    no_mean = np.indices(correlation.shape[1:]).any(0)
+    first, second = pair_indices(len(shift))
+    return correlation[first == second, 0, 0], power_root(lattice.power_of(correlation) * no_mean)
 
 
 def lognormal_skewness(variance: Float[Array, "*shape"], shift: Float[Array, "*shape"]) -> Float[Array, "*shape"]:

@@ -215,7 +215,8 @@ class JointPosterior(eqx.Module):
             u = self._alone(key, condition, n)
             return _physical(self, u, self._given(key, condition, u), condition)
         noise = jax.random.normal(stream(key, "parameters"), (n, self.parameters.size)), self._white(key, n)
-        return _physical(self, *_solve(self.solver, _Together(self.denoiser, condition), noise), condition)
+        u, v = _solve(self.solver, _Together(self.denoiser, condition), noise)
+        return _physical(self, u, v, condition)
 
     def draw_parameters(self, key: Key[Array, ""], condition: Condition, n: int) -> Float[Array, "n p"]:
         """Draw parameters (n, p) alone, which costs no map."""

@@ -149,7 +149,8 @@ class Adams(AbstractSolver):
     @property
     def levels(self) -> Float[np.ndarray, " k"]:
         """One less than the evaluations."""
-        return np.log(np.tan(np.linspace(*np.arctan(np.exp([-HIGHEST, HIGHEST])), self.evaluations - 1)))
+        first, last = np.arctan(np.exp([-HIGHEST, HIGHEST]))
+        return np.log(np.tan(np.linspace(first, last, self.evaluations - 1)))
 
     def step(self, denoise: Denoise, x: Any, memory: Any, ends: Float[Array, "3"]) -> tuple[Any, Any]:
         """The slope here, extrapolated from that a step before."""

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 from fullfield._core import Registry
 from fullfield.recipes.configuration import Configuration, RunConfiguration, Section
 from fullfield.recipes.gradients import GRADIENTS
+from fullfield.recipes.joint_gaussian import JOINT_GAUSSIAN
 from fullfield.recipes.lensing import LENSING
 from fullfield.recipes.lensing_benchmark import LENSING_BENCHMARK
 from fullfield.recipes.linear_gaussian import LINEAR_GAUSSIAN
+from fullfield.recipes.mass_map import MASS_MAP
 from fullfield.recipes.neural_summaries import NEURAL_SUMMARIES
 from fullfield.recipes.recipe import Recipe, Scale
 from fullfield.recipes.sbi_benchmark import SBI_BENCHMARK
@@ -24,7 +26,16 @@ RECIPES = Registry(
     "recipe",
     {
         recipe.name: recipe
-        for recipe in (LENSING, LINEAR_GAUSSIAN, LENSING_BENCHMARK, SBI_BENCHMARK, GRADIENTS, NEURAL_SUMMARIES)
+        for recipe in (
+            LENSING,
+            LINEAR_GAUSSIAN,
+            LENSING_BENCHMARK,
+            SBI_BENCHMARK,
+            GRADIENTS,
+            NEURAL_SUMMARIES,
+            JOINT_GAUSSIAN,
+            MASS_MAP,
+        )
     },
 )
 

@@ -14,6 +14,38 @@ METHODS = (
 DENSITIES = {"real_nvp": ("dinh2017",), "spline_flow": ("durkan2019",)}
 
 BIBTEX = {
+    "remy2026": """@misc{remy2026,
+  author = {Remy, Benjamin and Chang, Chihway and Willett, Rebecca},
+  title  = {Joint inference of weak lensing convergence map and cosmology with diffusion models},
+  year   = {2026}, eprint = {2606.31988}, archiveprefix = {arXiv}
+}""",
+    "li2025": """@misc{li2025,
+  author = {Li, Tianhong and He, Kaiming},
+  title  = {Back to basics: Let denoising generative models denoise},
+  year   = {2025}, eprint = {2511.13720}, archiveprefix = {arXiv}
+}""",
+    "lu2022": """@misc{lu2022,
+  author = {Lu, Cheng and Zhou, Yuhao and Bao, Fan and Chen, Jianfei and Li, Chongxuan and Zhu, Jun},
+  title  = {{DPM-Solver++}: Fast solver for guided sampling of diffusion probabilistic models},
+  year   = {2022}, eprint = {2211.01095}, archiveprefix = {arXiv}
+}""",
+    "wandelt2004": """@article{wandelt2004,
+  author  = {Wandelt, Benjamin D. and Larson, David L. and Lakshminarayanan, Arun},
+  title   = {Global, exact cosmic microwave background data analysis using {Gibbs} sampling},
+  journal = {Physical Review D},
+  volume  = {70}, pages = {083511}, year = {2004}, eprint = {astro-ph/0310080}, archiveprefix = {arXiv}
+}""",
+    "kaiser1993": """@article{kaiser1993,
+  author  = {Kaiser, Nick and Squires, Gordon},
+  title   = {Mapping the dark matter with weak gravitational lensing},
+  journal = {The Astrophysical Journal},
+  volume  = {404}, pages = {441--450}, year = {1993}
+}""",
+    "robnik2025": """@misc{robnik2025,
+  author = {Robnik, Jakob and Cohn-Gordon, Reuben and Seljak, Uro\\v{s}},
+  title  = {Metropolis adjusted microcanonical {Hamiltonian Monte Carlo}},
+  year   = {2025}, eprint = {2503.01707}, archiveprefix = {arXiv}
+}""",
     "alsing2018": """@article{alsing2018,
   author  = {Alsing, Justin and Wandelt, Benjamin},
   title   = {Generalized massive optimal data compression},

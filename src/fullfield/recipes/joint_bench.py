@@ -4,6 +4,7 @@ import abc
 import functools
 import pathlib
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -11,21 +12,24 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from fullfield._core import stream
+from fullfield._core import on_every_core, stream
 from fullfield._core.progress import Progress
 from fullfield.fields import Bands, FlatSky, logarithmic_bands
 from fullfield.generative import Condition, Layout
-from fullfield.networks import apply_many, TransformerBranch, UNetBranch
-from fullfield.recipes.joint_settings import DenoiserSettings, JointConfiguration
+from fullfield.networks import TransformerBranch, UNetBranch
+from fullfield.recipes.joint_settings import DenoiserSettings
 from fullfield.recipes.study import Measured
-from fullfield.simulators import AbstractExplicitModel
+from fullfield.simulators import even_batch
+
+
+CHUNK = 100  # simulations between two reports of progress
 
 
 class AbstractBench(eqx.Module):
-    """A problem, and what all its cells share."""
+    """A problem, and what all its cells share: a `JointConfiguration`, or one that extends it, and an explicit model."""
 
-    configuration: eqx.AbstractVar[JointConfiguration]
-    model: eqx.AbstractVar[AbstractExplicitModel]
+    configuration: eqx.AbstractVar[Any]
+    model: eqx.AbstractVar[Any]
 
     @property
     @abc.abstractmethod
@@ -80,10 +84,19 @@ class AbstractBench(eqx.Module):
         n = getattr(self.configuration.simulations, part)
         theta = self.model.parameters.sample(self.key(f"{part} prior"), (n,))
         keys = jax.random.split(self.key(f"{part} simulations"), n)
-        one = Simulated(self, self.see(folder))
-        rows = apply_many(one, keys, theta, batch_size=min(n, 32), progress=progress, stage=f"simulating for {part}")
-        found = {"theta": np.asarray(theta), "rows": rows}
-        return found | ({"data": apply_many(one.data, keys, theta, batch_size=min(n, 32))} if with_data else {})
+        one, parts = Simulated(self, self.see(folder)), [slice(start, start + CHUNK) for start in range(0, n, CHUNK)]
+        rows, data = [], []
+        for some in on_every_core(lambda part: _some(one, keys[part], theta[part], with_data), parts):
+            rows.append(np.asarray(some[0]))
+            data.append(np.asarray(some[1]))
+            progress(f"simulating for {part}", sum(map(len, rows)), n)
+        found = {"theta": np.asarray(theta), "rows": np.concatenate(rows)}
+        return found | ({"data": np.concatenate(data)} if with_data else {})
+
+
+@eqx.filter_jit
+def _some(simulated, keys, theta, with_data):
+    return jax.lax.map(lambda pair: simulated(*pair, with_data), (keys, theta), batch_size=even_batch(len(theta), 8))
 
 
 class Simulated(eqx.Module):
@@ -97,15 +110,14 @@ class Simulated(eqx.Module):
     bench: AbstractBench
     see: Callable
 
-    def __call__(self, key: Key[Array, ""], theta: Float[Array, " p"]) -> Float[Array, " k"]:
-        """Row of a simulation."""
+    def __call__(
+        self, key: Key[Array, ""], theta: Float[Array, " p"], with_data: bool
+    ) -> tuple[Float[Array, " k"], Float[Array, "..."]]:
+        """Row of a simulation, and its data or nothing."""
         field, data = self.both(key, theta)
         condition = self.see(data)
-        return jnp.concatenate([field.ravel(), condition.expected.ravel(), condition.summary])
-
-    def data(self, key: Key[Array, ""], theta: Float[Array, " p"]) -> Array:
-        """Data of the same simulation."""
-        return self.both(key, theta)[1]
+        row = jnp.concatenate([field.ravel(), condition.expected.ravel(), condition.summary])
+        return row, data if with_data else jnp.zeros(0)
 
     def both(self, key: Key[Array, ""], theta: Float[Array, " p"]) -> tuple[Float[Array, "n n bins"], Array]:
         """Field and data."""

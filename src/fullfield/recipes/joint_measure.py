@@ -148,8 +148,8 @@ def _calibrate(bench: AbstractBench, folder: pathlib.Path, progress: Progress) -
     def draw(j):
         progress("drawing", j, len(theta))
         condition = Condition(jnp.asarray(conditions.expected[j]), jnp.asarray(conditions.summary[j]))
-        drawn = found.draw(jax.random.fold_in(bench.key("calibration draws"), j), condition, settings.draws)
-        yield sample(*map(np.asarray, drawn), data[j])
+        drawn, maps = found.draw(jax.random.fold_in(bench.key("calibration draws"), j), condition, settings.draws)
+        yield sample(np.asarray(drawn), np.asarray(maps), data[j])
 
     truths = [_residuals(bench, jnp.asarray(data[j]), jnp.asarray(fields[j : j + 1]))[0] for j in range(len(theta))]
     residuals = np.stack(truths)
@@ -159,6 +159,10 @@ def _calibrate(bench: AbstractBench, folder: pathlib.Path, progress: Progress) -
     tested = joint_calibration(table, key=bench.key("tests"))
     values = {f"number/{number.name}": float(number.value) for number in tested.report.numbers if number.value is not None}
     values |= {f"failed/{number.name}": 1.0 for number in tested.report.numbers if number.verdict == "fail"}
+    for part in ("theta", "kappa", "joint"):
+        drawn = tested.tarp[part].curves
+        for rule, curve in zip(drawn.labels, drawn.values, strict=True):
+            values[f"inside/{part}/{rule}"] = float(np.all((curve >= drawn.low) & (curve <= drawn.high)))
     values |= _beside_wiener(bench, fields, conditions.expected, tested.field.correlation_mean.values)
     return Measured(values)
 
@@ -190,7 +194,8 @@ def _compare(bench: AbstractBench, i: int, folder: pathlib.Path, progress: Progr
     for start in range(0, settings.maps, 50):
         progress("drawing maps", start, settings.maps)
         some = found.draw(jax.random.fold_in(stream(key, "maps"), start), condition, 50)
-        drawn.append(np.asarray(some[0])), maps.append(np.asarray(some[1]))
+        drawn.append(np.asarray(some[0]))
+        maps.append(np.asarray(some[1]))
     drawn, maps = np.concatenate(drawn), np.concatenate(maps)
     write_arrays(
         folder / "draws.npz", theta=theta, joint=drawn, mean=maps.mean(0), std=maps.std(0), some=maps[:4],

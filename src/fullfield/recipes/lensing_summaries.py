@@ -12,7 +12,7 @@ from fullfield._core import on_every_core
 from fullfield._core.progress import Progress
 from fullfield.compression import Compressor, projecting
 from fullfield.inference.explicit import ReconstructedScore
-from fullfield.simulators import even_batch, LensingModel
+from fullfield.simulators import AbstractForwardModel, even_batch, LensingModel
 
 
 CHUNK = 100  # simulations between two reports of progress
@@ -42,7 +42,7 @@ class Summary(eqx.Module):
 
 
 def summaries(
-    model: LensingModel,
+    model: AbstractForwardModel,
     summarise: Callable,
     key: Key[Array, ""],
     theta: Float[Array | np.ndarray, "n p"],

@@ -1,5 +1,6 @@
 """What the networks of the comparison of summaries are shown of maps, and the networks."""
 
+import pathlib
 from collections.abc import Callable
 
 import equinox as eqx
@@ -14,6 +15,7 @@ from fullfield.compression import (
     Composed,
     Compressor,
     Joined,
+    MeanSquaredError,
     PeakCounts,
     PixelDistributions,
     ScatteringCoefficients,
@@ -21,16 +23,22 @@ from fullfield.compression import (
     standardising,
     StarletNorms,
     Tangents,
+    train_compressor,
 )
+from fullfield.datasets import StoredSimulations
 from fullfield.fields import Bands, logarithmic_bands
 from fullfield.inference.explicit import ScoreAtEstimate
 from fullfield.networks import ConvNet, MLP, ResNet18
 from fullfield.recipes.lensing import turn_and_roll
-from fullfield.simulators import even_batch, LensingModel
+from fullfield.recipes.lensing_summaries import summaries
+from fullfield.simulators import AbstractExplicitModel, even_batch, LensingModel
+from fullfield.training import cosine_adam
 
 
 ON_MAPS = ("convolution", "resnet18")
 STEPS = (12, 20)  # of the climbs about a first estimate and about the one that is made of it
+MEDIANS = 500  # simulations for the scale of scores
+EPOCHS, BATCH, AVERAGE = 15, 250, 0.999  # of an estimate
 
 
 def bands_of(model: LensingModel) -> Bands:
@@ -64,16 +72,63 @@ def blank(model: LensingModel, name: str) -> Callable:
         name: entry of the recipe's `network`, or a fixed statistic.
     """
     if name == "reconstruction":
-        first, second = STEPS
-        see = statistic(model, "moments")
-        rough = ScoreAtEstimate.unit(model, Composed((see, untrained(model, see))), steps=first)
-        both = Joined((see, rough))
-        return ScoreAtEstimate.unit(model, Composed((both, untrained(model, both))), steps=second)
+        return unfitted_reconstruction(model, statistic(model, "moments"))
     return eqx.nn.Identity() if name in ON_MAPS else statistic(model, name)
 
 
-def untrained(model: LensingModel, see: Callable) -> Compressor:
-    """What is trained to estimate the parameters from a function of maps."""
+def unfitted_reconstruction(model: AbstractExplicitModel, see: Callable) -> ScoreAtEstimate:
+    """What `fit_reconstruction` makes, to be loaded into."""
+    for steps in STEPS[:-1]:
+        see = Joined((see, ScoreAtEstimate.unit(model, Composed((see, _untrained(model, see))), steps=steps)))
+    return ScoreAtEstimate.unit(model, Composed((see, _untrained(model, see))), steps=STEPS[-1])
+
+
+def fit_reconstruction(
+    model: AbstractExplicitModel,
+    see: Callable,
+    n: int,
+    folder: pathlib.Path,
+    *,
+    key: Callable[[str], Key[Array, ""]],
+    progress: Progress,
+) -> tuple[ScoreAtEstimate, int]:
+    """Scores at an estimate of the parameters from statistics of the data, and at the better one from both together.
+
+    Args:
+        model: the forward model.
+        see: statistics of the data, a callable module.
+        n: simulations for each estimate.
+        folder: for checkpoints.
+        key: key of a stream by name.
+        progress: told of simulating and training.
+
+    Returns:
+        The scores at the last estimate, and the gradients spent.
+    """
+    score, gradients = None, 0
+    for number, steps in enumerate(STEPS):
+        name = f"estimate {number + 1}"
+        theta = np.asarray(model.parameters.sample(key(f"{name} prior"), (n,)))
+        rows, few = summaries(model, see, key(f"{name} simulations"), theta, progress), n // 10
+        source, held_out = (
+            StoredSimulations(theta[part], rows[part], batch_size=min(BATCH, few)) for part in (slice(few, None), slice(few))
+        )
+        trained, _ = train_compressor(
+            MeanSquaredError(), _untrained(model, see).network, model.parameters, source, held_out,
+            key=key(f"{name} training"), optimiser=cosine_adam(1e-3, EPOCHS * source.steps_per_epoch), max_epochs=EPOCHS,
+            average=AVERAGE, checkpoint=folder / name, progress=progress, stage=name,
+        )  # fmt: skip
+        gradients += n * (score.gradients if score else 0)
+        score = ScoreAtEstimate.fitted(
+            model, Composed((see, trained)), key=key(f"{name} score"), simulations=MEDIANS, steps=steps
+        )
+        see = Joined((see, score))
+    assert score is not None
+    return score, gradients
+
+
+def _untrained(model: AbstractExplicitModel, see: Callable) -> Compressor:
+    """What is trained to estimate the parameters from a function of the data."""
     (size,) = eqx.filter_eval_shape(see, jax.ShapeDtypeStruct(model.data_shape, jnp.float32)).shape
     return standardising(MLP(size, model.parameters.size, key=jax.random.key(0)), jnp.zeros((1, size)))
 

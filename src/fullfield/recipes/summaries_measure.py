@@ -43,7 +43,16 @@ from fullfield.recipes.lensing_summaries import summaries
 from fullfield.recipes.neural_summaries import NeuralSummariesConfiguration, Objective, PAIRS
 from fullfield.recipes.problem import Problem
 from fullfield.recipes.study import Cell, Measured, Study
-from fullfield.recipes.summaries_features import augmentation, blank, network, statistic, STEPS, tangent_rows, untrained
+from fullfield.recipes.summaries_features import (
+    augmentation,
+    blank,
+    fit_reconstruction,
+    MEDIANS,
+    network,
+    statistic,
+    STEPS,
+    tangent_rows,
+)
 from fullfield.recipes.summaries_judge import judge
 from fullfield.recipes.summaries_pictures import LOOKED_THROUGH, pictures
 from fullfield.simulators import LensingModel, SpectrumModel
@@ -57,8 +66,6 @@ OBJECTIVES = {
 FIXED = ("spectra", "statistics")
 UNITS = 60  # of the classifier, as in the published benchmark of these maps
 AVERAGE = 0.999  # decay of the running average of all weights
-ESTIMATE_EPOCHS, ESTIMATE_BATCH = 15, 250
-MEDIANS = 500  # simulations
 CALIBRATION_DRAWS = 200
 PARTS = ("training", "inference", "validation", "calibration")
 
@@ -199,22 +206,7 @@ def _merits(draws: Float[np.ndarray, "n p"], names: tuple[str, ...]) -> dict[str
 def _estimate(bench: Bench, folder: pathlib.Path, progress: Progress) -> Measured:
     """Scores at an estimate of the parameters from band powers and moments, and at the better one from both together."""
     n, model = bench.configuration.simulations.estimate, bench.model
-    see, score, gradients = statistic(model, "moments"), None, 0
-    for number, steps in enumerate(STEPS):
-        name = f"estimate {number + 1}"
-        theta = np.asarray(model.parameters.sample(bench.key(f"{name} prior"), (n,)))
-        rows, few = summaries(model, see, bench.key(f"{name} simulations"), theta, progress), n // 10
-        source, held_out = (_stored(theta[part], rows[part], ESTIMATE_BATCH) for part in (slice(few, None), slice(few)))
-        trained, _ = train_compressor(
-            MeanSquaredError(), untrained(model, see).network, model.parameters, source, held_out,
-            key=bench.key(f"{name} training"), optimiser=cosine_adam(1e-3, ESTIMATE_EPOCHS * source.steps_per_epoch),
-            max_epochs=ESTIMATE_EPOCHS, average=AVERAGE, checkpoint=folder / name, progress=progress, stage=name,
-        )  # fmt: skip
-        gradients += n * (score.gradients if score else 0)
-        score = ScoreAtEstimate.fitted(
-            model, Composed((see, trained)), key=bench.key(f"{name} score"), simulations=MEDIANS, steps=steps
-        )
-        see = Joined((see, score))
+    score, gradients = fit_reconstruction(model, statistic(model, "moments"), n, folder, key=bench.key, progress=progress)
     save_module(folder / "features.eqx", score)
     return Measured({}, simulations=len(STEPS) * (n + MEDIANS), gradients=gradients)
 

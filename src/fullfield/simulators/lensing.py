@@ -19,6 +19,7 @@ from fullfield.fields import (
     averaged_skewness,
     Lattice,
     lognormal_field,
+    lognormal_white,
     pair_indices,
     PixelAveraged,
     PointSampled,
@@ -151,6 +152,11 @@ class LensingModel(AbstractExplicitModel):
         """Noiseless convergence maps (n, n, bins) from parameters and white latents."""
         spectra = self.spectra(theta)
         return lognormal_field(self.lattice, spectra, self.pixel_shift(theta, spectra), white)
+
+    def latents(self, theta: Float[Array, " p"], convergence: Float[Array, "n n bins"]) -> Float[Array, "bins n n"]:
+        """White latents (bins, n, n) of convergence maps at given parameters, the inverse of `convergence`."""
+        spectra = self.spectra(theta)
+        return lognormal_white(self.lattice, spectra, self.pixel_shift(theta, spectra), convergence)
 
     def program(self) -> None:
         """Run the NumPyro program: parameters, white latents, noisy maps."""

@@ -85,6 +85,10 @@ class ShearModel(AbstractExplicitModel):
         calibration = 1 + theta[-1] if self.biased else 1.0
         return calibration * shear_of(self.convergence(theta, white))
 
+    def residual(self, data: Float[Array, "n n bins 2"], convergence: Float[Array, "n n bins"]) -> Float[Array, "n n bins 2"]:
+        """(data - shear) / noise of a convergence map, zero where unobserved; the shear is taken without bias."""
+        return (data - shear_of(convergence)) / self.noise[..., None] * jnp.isfinite(self.noise)[..., None]
+
     def program(self) -> None:
         """Run the NumPyro program: parameters, white latents, noisy maps."""
         theta = self.parameters.as_vector(sample_parameters(self.parameters))

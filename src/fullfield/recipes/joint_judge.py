@@ -1,0 +1,86 @@
+"""What a joint study says: is the posterior calibrated, in parameters, maps and both, and does it agree with the known answer."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from fullfield.diagnostics import mira_null_mean, Number, Report
+from fullfield.recipes.joint_bench import AbstractBench
+from fullfield.recipes.study import Measured
+
+
+PARTS = ("theta", "kappa", "joint")
+MIRA_BAR = 1.5  # deviations of the exact null
+PUBLISHED_MIRA = 0.635
+"""Joint MIRA score of Remy et al. 2026 (arXiv:2606.31988, abstract), optimum 2/3 for many draws."""
+RULES = ("uniform", "other_truth", "estimate")
+
+
+def judge(bench: AbstractBench, found: Mapping[str, Measured]) -> Report:
+    """Numbers of the study.
+
+    Args:
+        bench: the problem.
+        found: what every cell measured, by its name.
+    """
+    settings = bench.configuration
+    calibration = found["calibration/joint"].values
+    numbers = [*_against_reference(bench, found), *_calibrated(calibration, settings.draws), *_field(bench, calibration)]
+    numbers += [*_means(bench, found)]
+    full = bench.sky.pixels >= 64
+    speed = found["speed/draws"].values["draws_per_second"]
+    numbers.append(Number("speed/joint draws per second", speed, bar=">= 5" if full else None))
+    numbers.append(Number("training/seconds", found["denoiser/posterior"].values["seconds"]))
+    return Report(tuple(numbers))
+
+
+def _against_reference(bench, found):
+    rows = [found[f"observation/{i}"].values for i in range(bench.configuration.observations)]
+
+    for name, label, bar in (("c2st", "theta/c2st against the reference", "<= 0.56"), ("c2st/npe", "theta/c2st of NPE", None)):
+        values = np.array([row[name] for row in rows])
+        yield Number(label, *_mean(values), bar)
+    for name in bench.model.parameters.names:
+        for kind in ("shift", "width"):
+            yield Number(f"theta/{kind}/{name}", *_mean(np.array([row[f"{kind}/{name}"] for row in rows])))
+    for kind, label in (("spread", "deviation over the reference's"), ("difference", "difference of means in deviations")):
+        yield Number(f"kappa/{label}", *_mean(np.array([row[f"map/{kind}"] for row in rows])))
+
+
+def _calibrated(values, draws):
+    failed = [name for name in values if name.startswith("failed/")]
+    total = sum(name.startswith("number/") for name in values)
+    for part in PARTS:
+        for rule in RULES:
+            z = values[f"number/{part}/mira/{rule}/z"]
+            score = values[f"number/{part}/mira/{rule}/score"]
+            published = PUBLISHED_MIRA if part == "joint" and rule == RULES[0] else None
+            yield Number(f"{part}/mira/{rule}", score, published=published)
+            yield Number(f"{part}/mira/{rule}, deviations from {mira_null_mean(draws):.4f}", abs(z), bar=f"<= {MIRA_BAR:g}")
+            yield Number(f"{part}/tarp/{rule}, largest deviation", values[f"number/{part}/tarp/{rule}/deviation"])
+            yield Number(f"{part}/tarp/{rule}, inside the 95 % band", values[f"inside/{part}/{rule}"], bar=">= 1")
+    yield Number("calibration/tests that fail", float(len(failed)), bar="<= 0")
+    yield Number("calibration/tests", float(total))
+
+
+def _field(bench, values):
+    for name, value in values.items():
+        if name.startswith("number/kappa/field/z2/"):
+            yield Number(name.removeprefix("number/"), value, bar="in [0.9, 1.1]")
+        if name.startswith("over Wiener/"):
+            yield Number(f"kappa/correlation {name}", value, bar=">= 1")
+
+
+def _means(bench, found):
+    """Cross-correlation of the mean map with the truth over that of the reference's mean, band by band."""
+    rows = [found[f"observation/{i}"].values for i in range(bench.configuration.observations)]
+    for band, ell in enumerate(bench.bands.centres):
+        power = lambda name, band=band: sum(row[f"power/{name}/{band}"] for row in rows)  # noqa: E731
+        ours = power("truth-mean") / np.sqrt(power("mean-mean"))
+        exact = power("truth-exact") / np.sqrt(power("exact-exact"))
+        yield Number(f"kappa/correlation over the reference's/ell_{ell:.0f}", float(ours / exact), bar="in [0.97, 1.03]")
+
+
+def _mean(values: np.ndarray) -> tuple[float, float | None]:
+    """Mean and its standard error."""
+    return float(values.mean()), float(values.std(ddof=1) / np.sqrt(values.size)) if values.size > 1 else None
