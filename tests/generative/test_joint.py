@@ -1,0 +1,159 @@
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+import pytest
+
+from fullfield._core import DataError, ShapeError, stream
+from fullfield.datasets import StoredSimulations
+from fullfield.generative import Adams, Condition, DPMSolver, JointDenoiser, JointPosterior, Layout, train_joint
+from fullfield.generative.coordinates import Coordinates, Rings
+from fullfield.generative.joint import draw_times, JointLoss
+from fullfield.networks import UNetBranch
+from fullfield.parameters import Parameter, ParameterSpace
+
+
+N, BINS = 8, 2
+SPACE = ParameterSpace({"a": Parameter(dist.Normal(0.0, 1.0), "a"), "b": Parameter(dist.Normal(0.0, 1.0), "b")})
+
+
+def small(shape, outputs, context, *, key):
+    return UNetBranch(shape, outputs, context, key=key, widths=(8, 16))
+
+
+def world(key, n):
+    """Linear and Gaussian, with correlated bins, smooth fields and an amplitude that is no part of them."""
+    theta = jax.random.normal(stream(key, "theta"), (n, 2))
+    summary = theta @ jnp.asarray([[1.0, 0.3], [0.0, 1.0]]) + 0.5 * jax.random.normal(stream(key, "summary"), (n, 2))
+    expected = jax.random.normal(stream(key, "expected"), (n, N, N, BINS))
+    missed = jax.random.normal(stream(key, "missed"), (n, N, N, BINS)) @ jnp.asarray([[1.0, 0.8], [0.0, 0.6]])
+    missed = missed + 0.5 * (jnp.roll(missed, 1, axis=1) + jnp.roll(missed, -1, axis=1))
+    return theta, expected + missed, Condition(expected, summary)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    theta, field, condition = world(jax.random.key(0), 4000)
+    untrained = JointDenoiser.make(2, 2, BINS, jnp.zeros((N, N, 1)), key=jax.random.key(1), branch=small)
+    return eqx.filter_jit(JointDenoiser.fitted_to)(untrained, SPACE.to_unconstrained(theta), field, condition)
+
+
+def test_what_a_gaussian_misses_is_white_in_these_coordinates(fitted):
+    theta, field, condition = world(jax.random.key(2), 4000)
+    u, v = eqx.filter_jit(jax.vmap(fitted.white))(theta, field, condition)
+    # 4000 numbers: deviations right to 1.1 %, correlations to 0.016; five of those.
+    np.testing.assert_allclose(np.cov(u.T), np.eye(2), atol=0.08)
+    modes = np.fft.fft2(np.asarray(v), axes=(1, 2), norm="ortho")
+    covariance = np.einsum("myxi,myxj->yxij", modes, modes.conj()).real / len(modes)
+    # Some modes are real, and scatter by √2 more, as do those of rings with few modes in the coordinates themselves.
+    np.testing.assert_allclose(covariance, np.broadcast_to(np.eye(BINS), covariance.shape), atol=0.2)
+
+
+def test_white_coordinates_lead_back(fitted):
+    theta, field, condition = world(jax.random.key(3), 3)
+    u, v = jax.vmap(fitted.white)(theta, field, condition)
+    z, kappa = jax.vmap(fitted.physical)(u, v, condition)
+    np.testing.assert_allclose(z, theta, atol=1e-4)
+    np.testing.assert_allclose(kappa, field, atol=1e-4)
+
+
+def test_untrained_it_denoises_white_noise_exactly(fitted):
+    _, _, condition = world(jax.random.key(4), 1)
+    condition = jax.tree.map(lambda array: array[0], condition)
+    u, v, t = jnp.asarray([1.0, -2.0]), jax.random.normal(jax.random.key(5), (N, N, BINS)), jnp.asarray(0.3)
+    shrunk = 0.3 / (0.3**2 + 0.7**2)
+    found_u, found_v = fitted(u, v, (t, t), condition)
+    np.testing.assert_allclose(found_u, shrunk * u, rtol=1e-5)
+    np.testing.assert_allclose(found_v, shrunk * v, atol=1e-5)
+    np.testing.assert_allclose(fitted.parameters(u, t, condition), shrunk * u, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("solver", "together"), [(Adams(16), False), (DPMSolver(26), True)])
+def test_draws_in_a_gaussian_world_are_exact(fitted, solver, together):
+    theta, field, condition = world(jax.random.key(6), 300)
+    posterior = JointPosterior(SPACE, fitted, lambda data: data, solver, together)
+    u, v = [], []
+    for j in range(0, 300, 100):
+        one = jax.tree.map(lambda array, j=j: array[j], condition)
+        drawn, maps = posterior.draw(jax.random.key(j), one, 300)
+        # Truths in units of the draws' mean and deviation.
+        u.append((theta[j] - drawn.mean(0)) / drawn.std(0))
+        v.append((field[j] - maps.mean(0)) / maps.std(0))
+        spread = maps.std(0).mean((0, 1))
+    assert np.abs(np.asarray(u)).max() < 4
+    # 3 x 128 correlated pixels, of deviation one; the draws' own errors are of 4 %.
+    assert np.std(v) == pytest.approx(1.0, abs=0.2)
+    # Pixels of the missed field have variance 1.5 times those of the bins, 1 and 0.8² + 0.6² = 1.
+    np.testing.assert_allclose(spread, np.sqrt(1.5), rtol=0.06)
+
+
+def test_noises_of_the_blocks_are_independent(fitted):
+    # Two draws of one key would begin with the same numbers, whatever their shapes.
+    posterior = JointPosterior(SPACE, fitted, lambda data: data)
+    key = jax.random.key(7)
+    field = posterior._white(key, 50)
+    theta = jax.random.normal(stream(key, "parameters"), (50, 2))
+    same = jax.random.normal(key, (50, 2)), jax.random.normal(key, (50, N, N, BINS))
+    assert np.abs(np.corrcoef(theta.ravel(), field.ravel()[:100])[0, 1]) < 0.4
+    assert np.allclose(same[0].ravel(), same[1].ravel()[:100])
+
+
+def test_times_cover_the_whole_grid():
+    levels = jax.scipy.special.logit(draw_times(jax.random.key(8), 4096))
+    counts = np.histogram(levels, np.linspace(-3.5, 6.6, 11))[0]
+    assert counts.min() > 100
+
+
+def test_rows_lead_back():
+    layout = Layout((N, N, BINS), 2)
+    _, field, condition = world(jax.random.key(9), 5)
+    rows = layout.pack(field, condition)
+    again, seen = layout.unpack(jnp.asarray(rows))
+    np.testing.assert_array_equal(again, field)
+    np.testing.assert_array_equal(seen.expected, condition.expected)
+    np.testing.assert_array_equal(seen.summary, condition.summary)
+    with pytest.raises(ShapeError, match="rows"):
+        layout.unpack(jnp.asarray(rows[:, :-1]))
+
+
+def test_loss_of_white_noise_is_three(fitted):
+    theta, field, condition = world(jax.random.key(10), 2000)
+    layout = Layout((N, N, BINS), 2)
+    value = eqx.filter_jit(JointLoss(SPACE, layout))(fitted, theta, jnp.asarray(layout.pack(field, condition)), key=jax.random.key(0))
+    # Half of the parameters' part is left out where they are known: ½ + 1 + 1, each mean to about 2 %.
+    assert float(value) == pytest.approx(2.5, rel=0.06)
+
+
+def test_training_finds_what_the_coordinates_do_not_know():
+    # The field's amplitude follows a parameter: given it the field's spread must, and of the field's power it must be read.
+    layout, key = Layout((N, N, 1), 1), jax.random.key(11)
+    theta = jax.random.normal(stream(key, "theta"), (4000, 2))
+    field = jnp.exp(0.5 * theta[:, :1, None, None]) * jax.random.normal(stream(key, "field"), (4000, N, N, 1))
+    nothing = Condition(jnp.zeros_like(field), 0.01 * jax.random.normal(stream(key, "summary"), (4000, 1)))
+    rows = layout.pack(field, nothing)
+    parts = [StoredSimulations(np.asarray(theta)[part], rows[part], batch_size=200) for part in (slice(400, None), slice(400))]
+    denoiser, _ = train_joint(SPACE, layout, *parts, key=key, branch=small, max_epochs=12)
+    posterior = JointPosterior(SPACE, denoiser, lambda data: data, DPMSolver(26))
+    blank = Condition(jnp.zeros((N, N, 1)), jnp.zeros(1))
+    for a in (-1.0, 1.0):
+        maps = posterior.draw_maps(jax.random.key(12), blank, jnp.broadcast_to(jnp.asarray([a, 0.0]), (200, 2)))
+        # 12 800 pixels: to 1 %; what training leaves is more.
+        assert float(maps.std()) == pytest.approx(np.exp(0.5 * a), rel=0.1)
+    for together in (False, True):
+        drawn, maps = JointPosterior(SPACE, denoiser, lambda data: data, DPMSolver(26), together).draw(key, blank, 500)
+        power = np.log(np.mean(np.asarray(maps) ** 2, axis=(1, 2, 3)))
+        # ln power = a to within √(2 / 64) = 0.18.
+        assert np.corrcoef(drawn[:, 0], power)[0, 1] > 0.9
+        assert float(drawn[:, 0].std()) == pytest.approx(1.0, abs=0.15)
+
+
+def test_too_few_simulations_for_coordinates_are_refused():
+    theta, field, condition = world(jax.random.key(13), 4)
+    with pytest.raises(DataError, match="at least"):
+        Coordinates.blank(2, 2, N, BINS).fitted_to(theta, field, condition.expected, condition.summary)
+
+
+def test_rings_of_blank_coordinates_change_nothing():
+    maps = jax.random.normal(jax.random.key(14), (N, N, BINS))
+    np.testing.assert_allclose(Rings.blank(N, BINS).white(maps), maps, atol=1e-6)
