@@ -114,10 +114,10 @@ def test_lognormal_field_of_the_survey_exists_and_is_as_skewed_as_the_published_
     shifts, variances, unrealised = jax.lax.map(properties, thetas)
     assert not unrealised.any()
     assert jnp.all((jnp.sqrt(variances) < shifts) & (shifts < 0.2))
-    # LSST's fourth and fifth bins, at z = 1.0 and 1.8, enclose the one bin at 1.27 with its tail towards us, at 2.34 arcmin.
+    # LSST's fourth bin is at a mean redshift of 1.26 too, and narrower, and the table is for pixels of 2.34 arcmin.
     shift, variance, _ = properties(model.parameters.fiducial)
     table = TabulatedShift()(lensing.cosmology(model.parameters.fiducial))
-    assert 0.8 * table[3] < shift < table[4]
+    assert 0.8 < shift / table[3] < 1.25
     assert 0.7 < lognormal_skewness(variance, shift) < 1.5
 
 
