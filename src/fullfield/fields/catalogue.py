@@ -63,6 +63,14 @@ class ShearMaps(eqx.Module):
         """Where there are galaxies."""
         return self.weight > 0
 
+    def places(
+        self, ra: Float[np.ndarray, " c"], dec: Float[np.ndarray, " c"]
+    ) -> tuple[Float[np.ndarray, " c"], Float[np.ndarray, " c"]]:
+        """Row and column of positions on the sky (degrees), whole at pixels' centres; NaN on the other half of the sky."""
+        x, y, _ = _projected(ra, dec, self.centre)
+        row, column = self.sky.pixels * (np.stack([y, x]) / self.sky.side_radians + 0.5) - 0.5
+        return row, column
+
     def coarsened(self, factor: int) -> "ShearMaps":
         """The maps that the same galaxies give with `factor` times fewer pixels on a side.
 

@@ -26,12 +26,13 @@ def shear_of(convergence: Float[Array, "n n *bins"]) -> Float[Array, "n n *bins 
     return _turned(convergence.astype(complex), _factor(convergence))
 
 
-def kaiser_squires(shear: Float[Array, "n n *bins 2"]) -> Float[Array, "n n *bins 2"]:
+def kaiser_squires(shear: Float[Array | np.ndarray, "n n *bins 2"]) -> Float[Array, "n n *bins 2"]:
     """Convergence of shear maps: E and B modes on the last axis, each of zero mean.
 
     Args:
         shear: maps (n, n, 2) or (n, n, bins, 2), unobserved pixels zero.
     """
+    shear = jnp.asarray(shear, float)
     return _turned(jax.lax.complex(shear[..., 0], shear[..., 1]), np.conj(_factor(shear[..., 0])))
 
 

@@ -1,5 +1,14 @@
 """Forward models: NumPyro programs over a ParameterSpace."""
 
+from fullfield.simulators.cosmos import (
+    Clusters,
+    cosmos_clusters,
+    cosmos_maps,
+    cosmos_model,
+    cosmos_parameters,
+    cosmos_sources,
+    pixelised_cosmos,
+)
 from fullfield.simulators.forward import (
     AbstractExplicitModel,
     AbstractForwardModel,
@@ -29,6 +38,7 @@ __all__ = [
     "AbstractForwardModel",
     "AbstractShift",
     "BlackBoxModel",
+    "Clusters",
     "GaussianField",
     "GaussianPosterior",
     "LegacyTabulatedShift",
@@ -43,12 +53,18 @@ __all__ = [
     "SpectrumModel",
     "TabulatedShift",
     "WhiteNoise",
+    "cosmos_clusters",
+    "cosmos_maps",
+    "cosmos_model",
+    "cosmos_parameters",
+    "cosmos_sources",
     "even_batch",
     "linear_bands",
     "lsst_y10",
     "lsst_y10_model",
     "modes_of_sky",
     "observation",
+    "pixelised_cosmos",
     "published_mock",
     "reference",
     "sample_parameters",
