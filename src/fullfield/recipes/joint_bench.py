@@ -117,7 +117,7 @@ class Simulated(eqx.Module):
         field, data = self.both(key, theta)
         condition = self.see(data)
         row = jnp.concatenate([field.ravel(), condition.expected.ravel(), condition.summary])
-        return row, data if with_data else jnp.zeros(0)
+        return row, data if with_data else jnp.zeros(1)
 
     def both(self, key: Key[Array, ""], theta: Float[Array, " p"]) -> tuple[Float[Array, "n n bins"], Array]:
         """Field and data."""
