@@ -18,13 +18,14 @@ from fullfield._core import ConfigurationError, stream
 
 
 class Convolution(eqx.Module):
-    """Square two-dimensional convolution with standardised filters and zero padding, channels last.
+    """Square two-dimensional convolution with standardised filters, channels last.
 
     Args:
         inputs: channels that come in.
         outputs: channels that go out.
         size: side of the filter in pixels.
         stride: step in pixels; the output has 1/stride of the pixels per side.
+        periodic: whether a map goes on at its opposite edge, as periodic fields do, or has zeros around it.
         key: key of the initial weights.
     """
 
@@ -32,11 +33,12 @@ class Convolution(eqx.Module):
     gain: Float[Array, " outputs"]
     bias: Float[Array, " outputs"]
     stride: int = eqx.field(static=True)
+    periodic: bool = eqx.field(static=True)
 
-    def __init__(self, inputs: int, outputs: int, size: int, *, stride: int = 1, key: Key[Array, ""]):
+    def __init__(self, inputs: int, outputs: int, size: int, *, stride: int = 1, periodic: bool = False, key: Key[Array, ""]):
         self.weight = jax.random.normal(key, (size, size, inputs, outputs))
         self.gain, self.bias = jnp.ones(outputs), jnp.zeros(outputs)
-        self.stride = stride
+        self.stride, self.periodic = stride, periodic
 
     def __call__(self, x: Float[Array, "y x inputs"]) -> Float[Array, "v u outputs"]:
         """Convolve a map (y, x, inputs)."""
@@ -44,12 +46,13 @@ class Convolution(eqx.Module):
         variance = jnp.mean(centred**2, axis=(0, 1, 2))
         # Unit-variance white input gives unit-variance output.
         scale = self.gain / jnp.sqrt(variance * math.prod(self.weight.shape[:3]) + 1e-8)
-        pad = (self.weight.shape[0] - self.stride + 1) // 2
+        before = (self.weight.shape[0] - self.stride + 1) // 2
+        pad = [(before, self.weight.shape[0] - self.stride - before)] * 2
         y = jax.lax.conv_general_dilated(
-            x.astype(self.weight.dtype)[None],
+            (jnp.pad(x, [*pad, (0, 0)], mode="wrap") if self.periodic else x).astype(self.weight.dtype)[None],
             centred * scale,
             (self.stride, self.stride),
-            [(pad, self.weight.shape[0] - self.stride - pad)] * 2,
+            [(0, 0)] * 2 if self.periodic else pad,
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
         )
         return y[0] + self.bias
@@ -89,6 +92,7 @@ class ResidualBlock(eqx.Module):
         inputs: channels that come in.
         outputs: channels that go out.
         stride: step of the first convolution; the shortcut averages over stride × stride pixels.
+        periodic: as of `Convolution`.
         key: key of the initial weights.
     """
 
@@ -97,9 +101,9 @@ class ResidualBlock(eqx.Module):
     shortcut: Convolution | None
     gain: Float[Array, ""]
 
-    def __init__(self, inputs: int, outputs: int, *, stride: int = 1, key: Key[Array, ""]):
-        self.first = Convolution(inputs, outputs, 3, stride=stride, key=stream(key, "first"))
-        self.second = Convolution(outputs, outputs, 3, key=stream(key, "second"))
+    def __init__(self, inputs: int, outputs: int, *, stride: int = 1, periodic: bool = False, key: Key[Array, ""]):
+        self.first = Convolution(inputs, outputs, 3, stride=stride, periodic=periodic, key=stream(key, "first"))
+        self.second = Convolution(outputs, outputs, 3, periodic=periodic, key=stream(key, "second"))
         same = inputs == outputs and stride == 1
         self.shortcut = None if same else Convolution(inputs, outputs, 1, key=stream(key, "shortcut"))
         self.gain = jnp.zeros(())
