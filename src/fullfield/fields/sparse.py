@@ -4,11 +4,11 @@ The map is a sum of starlet atoms, κ = Wᵀ α, bin by bin, with W the transfor
 
     α = argmin ½ (γ - H Wᵀ α)ᵀ N⁻¹ (γ - H Wᵀ α) + k Σ_j ν_j Σ_x |α_j(x)|.
 
-ν_j is the deviation of the noise's share of (W Hᵀ N⁻¹ γ)_j where the data are best, so that atoms of pure noise stay zero but for
-those beyond k deviations. It is the same all over the map, as the sky is: a hole is filled by atoms that reach in from around it,
-and would be filled by noise if atoms were cheaper where nothing contradicts them. The smooth plane is not thresholded. The
-minimum is found by FISTA (Beck & Teboulle 2009, SIAM J. Imaging Sci. 2, 183), and then twice again with thresholds that give way
-to what was found (Candes, Wakin & Boyd 2008, J. Fourier Anal. Appl. 14, 877),
+ν_j is the deviation of the noise's share of (W Hᵀ N⁻¹ γ)_j where the data are best, so that atoms of pure noise stay zero but
+for those beyond k deviations. It is the same all over the map, as the sky is: a hole is filled by atoms that reach in from
+around it, and would be filled by noise if atoms were cheaper where nothing contradicts them. The smooth plane is not
+thresholded. The minimum is found by FISTA (Beck & Teboulle 2009, SIAM J. Imaging Sci. 2, 183), and then twice again with
+thresholds that give way to what was found (Candes, Wakin & Boyd 2008, J. Fourier Anal. Appl. 14, 877),
 
     k ν_j / (1 + |(W κ)_j(x)| / (k σ_j)),    σ_j = |ψ_j|² / ν_j,
 

@@ -44,6 +44,7 @@ class PeriodicWiener(AbstractMassPosterior):
         self.inverse_variance = inverse_variance(noise[None, None])[0, 0]
         self.covariance_root = _covariance_root(sky, self.root, self.inverse_variance)
 
+    @eqx.filter_jit
     def __call__(self, shear: Float[Array, "n n bins 2"]) -> Float[Array, "n n bins"]:
         """Posterior mean."""
         return _coloured(self.sky, self.root, self._mean(shear))

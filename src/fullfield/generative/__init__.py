@@ -1,7 +1,8 @@
-"""Generative models of maps and parameters: joint diffusion and the solvers of its flow."""
+"""Generative models of maps and parameters, and networks that are trained to be statistics of their posteriors."""
 
 from fullfield.generative.denoiser import Condition, JointDenoiser
 from fullfield.generative.joint import JointPosterior, Layout, train_joint
+from fullfield.generative.mass_map import LearntMassMap, MapLoss, Observed, train_mass_map
 from fullfield.generative.solvers import AbstractSolver, Adams, DPMSolver, Heun
 
 
@@ -14,5 +15,9 @@ __all__ = [
     "JointDenoiser",
     "JointPosterior",
     "Layout",
+    "LearntMassMap",
+    "MapLoss",
+    "Observed",
     "train_joint",
+    "train_mass_map",
 ]

@@ -22,6 +22,7 @@ from fullfield.networks.ratio import RatioClassifier
 from fullfield.networks.residual import ResidualMLP
 from fullfield.networks.resnet import ResNet18
 from fullfield.networks.standardise import moments, Standardise
+from fullfield.networks.unet import Decoder, Encoder, UNet
 from fullfield.networks.velocity import velocity_flow, VelocityFlow
 
 
@@ -35,12 +36,15 @@ __all__ = [
     "AbstractDensity",
     "ConditionalFlow",
     "ConvNet",
+    "Decoder",
+    "Encoder",
     "Hybrid",
     "RatioClassifier",
     "ResNet18",
     "ResidualMLP",
     "Standardise",
     "TransformerBranch",
+    "UNet",
     "UNetBranch",
     "VelocityFlow",
     "apply_many",

@@ -5,7 +5,7 @@ came from elsewhere, such as what is known of the parameters and of the time. Sk
 """
 
 import abc
-import itertools
+import functools
 from typing import Any
 
 import equinox as eqx
@@ -15,7 +15,11 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from fullfield._core import ConfigurationError, stream
-from fullfield.networks.convolution import activate, check_map_shape, Convolution, Patches
+from fullfield.networks.convolution import activate, check_map_shape, Patches, ResidualBlock
+from fullfield.networks.unet import Decoder, Encoder
+
+
+OPEN = 0.2  # of every residual branch at first: closed ones would keep the exchange from being learnt early
 
 
 class AbstractBranch(eqx.Module):
@@ -37,34 +41,32 @@ class AbstractBranch(eqx.Module):
 
 
 class ConditionedBlock(eqx.Module):
-    """x + gain · conv(silu(a conv(silu(x)) + b)) with a and b from a context.
+    """A `ResidualBlock` on periodic maps, scaled and shifted between its convolutions as a context says.
 
     Args:
-        channels: in and out.
+        inputs: channels that come in.
+        outputs: channels that go out.
         context: length of the context.
+        stride: of the first convolution.
         key: key of the initial weights.
     """
 
-    first: Convolution
-    second: Convolution
+    block: ResidualBlock
     modulate: eqx.nn.Linear
-    gain: Float[Array, ""]
 
-    def __init__(self, channels: int, context: int, *, key: Key[Array, ""]):
-        self.first = Convolution(channels, channels, 3, periodic=True, key=stream(key, "first"))
-        self.second = Convolution(channels, channels, 3, periodic=True, key=stream(key, "second"))
-        self.modulate = _zero(eqx.nn.Linear(context, 2 * channels, key=stream(key, "modulate")))
-        self.gain = jnp.full((), 0.2)
+    def __init__(self, inputs: int, outputs: int, *, context: int, stride: int = 1, key: Key[Array, ""]):
+        block = ResidualBlock(inputs, outputs, stride=stride, periodic=True, key=stream(key, "block"))
+        self.block = eqx.tree_at(lambda block: block.gain, block, jnp.full((), OPEN))
+        self.modulate = _zero(eqx.nn.Linear(context, 2 * outputs, key=stream(key, "modulate")))
 
-    def __call__(self, x: Float[Array, "y x c"], context: Float[Array, " k"]) -> Float[Array, "y x c"]:
+    def __call__(self, x: Float[Array, "y x inputs"], context: Float[Array, " k"]) -> Float[Array, "v u outputs"]:
         """Apply the block."""
         scale, shift = jnp.split(self.modulate(context), 2)
-        inner = self.first(activate(x)) * (1 + scale) + shift
-        return x + self.gain * self.second(activate(inner))
+        return self.block(x, lambda inner: inner * (1 + scale) + shift)
 
 
 class UNetBranch(AbstractBranch):
-    """A small U-Net whose first layer sees patches; the exchange is with its coarsest maps.
+    """A U-Net whose first layer sees patches; the exchange is with its coarsest maps.
 
     Args:
         shape: (n, n, channels) of the maps that come in, n a multiple of patch · 2^(levels - 1).
@@ -73,16 +75,12 @@ class UNetBranch(AbstractBranch):
         key: key of the initial weights.
         patch: side in pixels of what becomes one vector.
         widths: channels of each level, from fine to coarse.
-
-    Source: Ronneberger, Fischer & Brox 2015 (arXiv:1505.04597), with residual blocks and without normalisation.
     """
 
     stem: Patches
-    down: tuple[ConditionedBlock, ...]
-    coarser: tuple[Convolution, ...]
+    encoder: Encoder
     middle: ConditionedBlock
-    finer: tuple[Convolution, ...]
-    up: tuple[ConditionedBlock, ...]
+    decoder: Decoder
     head: eqx.nn.Linear
     pooled_size: int = eqx.field(static=True)
 
@@ -94,26 +92,20 @@ class UNetBranch(AbstractBranch):
         *,
         key: Key[Array, ""],
         patch: int = 2,
-        widths: tuple[int, ...] = (48, 96),
+        widths: tuple[int, ...] = (32, 64),
     ):
         check_map_shape(shape, patch * 2 ** (len(widths) - 1))
-        pairs = list(itertools.pairwise(widths))
-        keys = iter(jax.random.split(key, 4 * len(widths) + 2))
-        self.stem = Patches(patch, shape[-1], widths[0], key=next(keys))
-        self.down = tuple(ConditionedBlock(width, context, key=next(keys)) for width in widths)
-        self.coarser = tuple(Convolution(a, b, 2, stride=2, periodic=True, key=next(keys)) for a, b in pairs)
-        self.middle = ConditionedBlock(widths[-1], context, key=next(keys))
-        self.finer = tuple(Convolution(b, a, 1, key=next(keys)) for a, b in pairs)
-        self.up = tuple(ConditionedBlock(width, context, key=next(keys)) for width in widths[:-1])
-        self.head = _zero(eqx.nn.Linear(widths[0], patch * patch * outputs, key=next(keys)))
+        block = functools.partial(ConditionedBlock, context=context)
+        self.stem = Patches(patch, shape[-1], widths[0], key=stream(key, "stem"))
+        self.encoder = Encoder(widths, 1, key=stream(key, "encoder"), block=block)
+        self.middle = block(widths[-1], widths[-1], key=stream(key, "middle"))
+        self.decoder = Decoder(widths, 1, key=stream(key, "decoder"), block=block)
+        self.head = _zero(eqx.nn.Linear(widths[0], patch * patch * outputs, key=stream(key, "head")))
         self.pooled_size = widths[-1]
 
     def encode(self, maps: Float[Array, "n n c"], context: Float[Array, " k"]) -> Any:
         """Maps of every level, from fine to coarse."""
-        levels = [self.down[0](self.stem(maps), context)]
-        for block, coarser in zip(self.down[1:], self.coarser, strict=True):
-            levels.append(block(coarser(levels[-1]), context))
-        return tuple(levels)
+        return self.encoder(self.stem(maps), context)
 
     def pool(self, hidden: Any) -> Float[Array, " s"]:
         """Mean of the coarsest maps."""
@@ -121,10 +113,8 @@ class UNetBranch(AbstractBranch):
 
     def decode(self, hidden: Any, context: Float[Array, " k"]) -> Float[Array, "n n d"]:
         """Back up the levels."""
-        x = self.middle(hidden[-1], context)
-        for level in reversed(range(len(self.up))):
-            x = hidden[level] + _doubled(self.finer[level](x))
-            x = self.up[level](x, context)
+        *skips, x = hidden
+        x = self.decoder(self.middle(x, context), tuple(skips), context)
         return _unpatched(jax.vmap(jax.vmap(self.head))(activate(x)), self.stem.side)
 
 
@@ -206,7 +196,7 @@ class TransformerBranch(AbstractBranch):
 
 
 class Layer(eqx.Module):
-    """Attention and a perceptron, each normalised before, scaled and shifted by a context, and closed at first.
+    """Attention and a perceptron, each normalised before, scaled, shifted and opened by a context.
 
     Args:
         width: length of a token.
@@ -232,9 +222,9 @@ class Layer(eqx.Module):
         """Tokens (m, width) after the layer."""
         scale, shift, gate, wide_scale, wide_shift, wide_gate = jnp.split(self.modulate(context), 6)
         y = _normalised(x) * (1 + scale) + shift
-        x = x + (gate + 0.2) * self.attention(y, y, y)
+        x = x + (OPEN + gate) * self.attention(y, y, y)
         y = _normalised(x) * (1 + wide_scale) + wide_shift
-        return x + (wide_gate + 0.2) * jax.vmap(lambda token: self.narrow(jax.nn.silu(self.widen(token))))(y)
+        return x + (OPEN + wide_gate) * jax.vmap(lambda token: self.narrow(jax.nn.silu(self.widen(token))))(y)
 
 
 def _normalised(x):
@@ -248,10 +238,6 @@ def _places(side: int, width: int) -> np.ndarray:
     one = np.concatenate([np.sin(angles), np.cos(angles)], axis=-1)
     rows, columns = np.broadcast_to(one[:, None], (side, side, width // 2)), np.broadcast_to(one, (side, side, width // 2))
     return np.concatenate([rows, columns], axis=-1).reshape(side * side, width).astype(np.float32)
-
-
-def _doubled(x):
-    return jnp.repeat(jnp.repeat(x, 2, axis=0), 2, axis=1)
 
 
 def _unpatched(x, side):

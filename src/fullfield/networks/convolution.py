@@ -8,6 +8,7 @@ residual branch starts at zero (De & Smith 2020, arXiv:2002.10444), so that the 
 """
 
 import math
+from collections.abc import Callable
 
 import equinox as eqx
 import jax
@@ -25,7 +26,7 @@ class Convolution(eqx.Module):
         outputs: channels that go out.
         size: side of the filter in pixels.
         stride: step in pixels; the output has 1/stride of the pixels per side.
-        periodic: whether opposite edges of the map are neighbours; else zeros lie beyond them.
+        periodic: whether a map goes on at its opposite edge, as periodic fields do, or has zeros around it.
         key: key of the initial weights.
     """
 
@@ -46,15 +47,13 @@ class Convolution(eqx.Module):
         variance = jnp.mean(centred**2, axis=(0, 1, 2))
         # Unit-variance white input gives unit-variance output.
         scale = self.gain / jnp.sqrt(variance * math.prod(self.weight.shape[:3]) + 1e-8)
-        pad = (self.weight.shape[0] - self.stride + 1) // 2
-        edges = [(pad, self.weight.shape[0] - self.stride - pad)] * 2
-        if self.periodic:
-            x, edges = jnp.pad(x, [*edges, (0, 0)], mode="wrap"), [(0, 0)] * 2
+        before = (self.weight.shape[0] - self.stride + 1) // 2
+        pad = [(before, self.weight.shape[0] - self.stride - before)] * 2
         y = jax.lax.conv_general_dilated(
-            x.astype(self.weight.dtype)[None],
+            (jnp.pad(x, [*pad, (0, 0)], mode="wrap") if self.periodic else x).astype(self.weight.dtype)[None],
             centred * scale,
             (self.stride, self.stride),
-            edges,
+            [(0, 0)] * 2 if self.periodic else pad,
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
         )
         return y[0] + self.bias
@@ -94,6 +93,7 @@ class ResidualBlock(eqx.Module):
         inputs: channels that come in.
         outputs: channels that go out.
         stride: step of the first convolution; the shortcut averages over stride × stride pixels.
+        periodic: as of `Convolution`.
         key: key of the initial weights.
     """
 
@@ -102,16 +102,19 @@ class ResidualBlock(eqx.Module):
     shortcut: Convolution | None
     gain: Float[Array, ""]
 
-    def __init__(self, inputs: int, outputs: int, *, stride: int = 1, key: Key[Array, ""]):
-        self.first = Convolution(inputs, outputs, 3, stride=stride, key=stream(key, "first"))
-        self.second = Convolution(outputs, outputs, 3, key=stream(key, "second"))
+    def __init__(self, inputs: int, outputs: int, *, stride: int = 1, periodic: bool = False, key: Key[Array, ""]):
+        self.first = Convolution(inputs, outputs, 3, stride=stride, periodic=periodic, key=stream(key, "first"))
+        self.second = Convolution(outputs, outputs, 3, periodic=periodic, key=stream(key, "second"))
         same = inputs == outputs and stride == 1
         self.shortcut = None if same else Convolution(inputs, outputs, 1, key=stream(key, "shortcut"))
         self.gain = jnp.zeros(())
 
-    def __call__(self, x: Float[Array, "y x inputs"]) -> Float[Array, "v u outputs"]:
-        """Apply the block to a map (y, x, inputs)."""
-        branch = self.second(activate(self.first(activate(x))))
+    def __call__(
+        self, x: Float[Array, "y x inputs"], between: Callable[[Float[Array, "v u c"]], Float[Array, "v u c"]] | None = None
+    ) -> Float[Array, "v u outputs"]:
+        """Apply the block to a map (y, x, inputs), with something between its convolutions if given."""
+        inner = self.first(activate(x))
+        branch = self.second(activate(inner if between is None else between(inner)))
         if self.shortcut is not None:
             x = self.shortcut(average_pool(x, self.first.stride))
         return x + self.gain * branch

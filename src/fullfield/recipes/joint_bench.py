@@ -1,4 +1,4 @@
-"""What joint posteriors of parameters and maps are tried on: a model, what is seen of its data, and the truth to compare with."""
+"""What joint posteriors of parameters and maps are tried on: a model, what is seen of its data, and the known answer."""
 
 import abc
 import functools

@@ -1,4 +1,4 @@
-"""What a joint study says: is the posterior calibrated, in parameters, maps and both, and does it agree with the known answer."""
+"""What a joint study says: is the posterior calibrated in parameters, maps and both, and does it agree with the answer."""
 
 from collections.abc import Mapping
 

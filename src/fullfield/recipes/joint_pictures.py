@@ -55,7 +55,7 @@ def pictures(bench: AbstractBench, found: Mapping[str, Measured], directory: Run
         ),
         Illustration(
             "Maps, scale by scale", "scales", scales,
-            f"{len(table.theta)} simulated observations: amplitude of draws and of their mean, cross-correlation with the truth, "
+            f"{len(table.theta)} simulated observations: amplitude of draws and of their mean, correlation with the truth, "
             "and squared error over the variance of the draws.",
         ),
         *(

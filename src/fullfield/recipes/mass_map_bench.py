@@ -202,12 +202,12 @@ def _start(bench: ShearBench, kind: str, i: int, folder: pathlib.Path, progress:
 
 @eqx.filter_jit
 def _points(model, theta, maps):
-    one = (
-        lambda a, b: jnp.concatenate(  # noqa: E731
-            [model.parameters.to_unconstrained(a), model.lensing.latents(a[: model.lensing.parameters.size], b).ravel()]
-        )
-    )
-    return jax.lax.map(lambda pair: one(*pair), (theta, maps))
+    def point(pair):
+        one, kappa = pair
+        latents = model.lensing.latents(one[: model.lensing.parameters.size], kappa)
+        return jnp.concatenate([model.parameters.to_unconstrained(one), latents.ravel()])
+
+    return jax.lax.map(point, (theta, maps))
 
 
 def worst(chains: Chains) -> dict[str, float]:

@@ -21,7 +21,6 @@ from fullfield.compression import (
     Compressor,
     GaussianLikelihood,
     InfoNCE,
-    Joined,
     MeanAbsoluteError,
     MeanSquaredError,
     MomentNetwork,
@@ -33,7 +32,7 @@ from fullfield.compression import (
 from fullfield.datasets import StoredSimulations
 from fullfield.diagnostics import Budget, c2st, calibrate, convergence, figure_of_merit, mutual_information, regress
 from fullfield.inference import EnsemblePosterior, sample_many
-from fullfield.inference.explicit import Chains, MAMS, sample_field, ScoreAtEstimate
+from fullfield.inference.explicit import Chains, MAMS, sample_field
 from fullfield.inference.implicit import train_npe
 from fullfield.inference.posterior import unwatched
 from fullfield.networks import apply_many, real_nvp
