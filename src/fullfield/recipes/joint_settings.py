@@ -14,8 +14,8 @@ Branch = Literal["unet", "transformer"]
 class JointSimulationSettings(Section):
     """How many simulations, from the prior, each purpose gets."""
 
-    training: int = Field(default=20_000, ge=500)
-    validation: int = Field(default=1000, ge=100)
+    training: int = Field(default=50_000, ge=500)
+    validation: int = Field(default=2000, ge=100)
     calibration: int = Field(default=500, ge=50, description="observations of which the posterior is tested")
 
 
@@ -23,7 +23,7 @@ class DenoiserSettings(Section):
     """Training of the joint denoiser."""
 
     branch: Branch = Field(default="unet", description="the field's network")
-    epochs: PositiveInt = 20
+    epochs: PositiveInt = 12
     batch: PositiveInt = 128
     learning_rate: PositiveFloat = 2e-3
     widths: tuple[PositiveInt, ...] = Field(default=(32, 64), description="channels of each level of the U-Net")

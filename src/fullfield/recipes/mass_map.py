@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field, PositiveInt
 
 from fullfield.recipes.configuration import Section
-from fullfield.recipes.joint_settings import DenoiserSettings, JointConfiguration, JointSimulationSettings
+from fullfield.recipes.joint_settings import JointConfiguration
 from fullfield.recipes.recipe import Recipe, Scale
 
 
@@ -37,9 +37,7 @@ class MassMapConfiguration(JointConfiguration):
     pixels: Literal[16, 32, 64, 128] = 32
     masked: float = Field(default=0.1, ge=0, le=0.5, description="part of the patch behind round holes")
     depth: float = Field(default=0.15, ge=0, le=0.5, description="amplitude of a smooth variation of the noise over the patch")
-    simulations: JointSimulationSettings = JointSimulationSettings(training=40_000, validation=2000)
     estimate: EstimateSettings = EstimateSettings()
-    denoiser: DenoiserSettings = DenoiserSettings(epochs=12)
     reference: ChainSettings = ChainSettings()
     warm: WarmSettings = WarmSettings()
 
