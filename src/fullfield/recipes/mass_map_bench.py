@@ -55,21 +55,10 @@ class SeenShear(eqx.Module):
         return Condition(self.wiener(shear), self.summarise(shear))
 
 
-class ShearBench(AbstractBench):
-    """Shear of an LSST-Y10-like survey, with round holes and noise that varies smoothly over the patch.
+class AbstractShearBench(AbstractBench):
+    """Shear of some survey; its configuration has sections `estimate` and `reference`."""
 
-    Args:
-        configuration: settings.
-    """
-
-    configuration: MassMapConfiguration = eqx.field(static=True)
-    model: ShearModel
-
-    def __init__(self, configuration: MassMapConfiguration):
-        self.configuration = configuration
-        lensing = lsst_y10_model(configuration.pixels)
-        noise = depth_map(lensing.survey.sky, configuration.masked, configuration.depth)[..., None]
-        self.model = ShearModel(lensing, noise * np.asarray(lensing.survey.noise_scale))
+    model: eqx.AbstractVar[ShearModel]
 
     @property
     def sky(self) -> FlatSky:
@@ -116,14 +105,34 @@ class ShearBench(AbstractBench):
 
     def reference(self, i: int, folder: pathlib.Path, progress: Progress) -> Measured:
         """Adjusted chains from dispersed starts."""
+        return self.chains(self.observe(i)[2], jax.random.fold_in(self.key("reference"), i), folder, progress)
+
+    def chains(self, data: Array, key: Array, folder: pathlib.Path, progress: Progress) -> Measured:
+        """Adjusted chains of any data, in `exact.npz`."""
         settings = self.configuration.reference
         chains = sample_field(
-            self.model, self.observe(i)[2], key=jax.random.fold_in(self.key("reference"), i), sampler=SAMPLER,
-            draws=settings.draws, chains=settings.chains, warmup=settings.warmup, block=100, product=MeanFree(self.model),
-            directory=folder, progress=progress,
+            self.model, data, key=key, sampler=SAMPLER, draws=settings.draws, chains=settings.chains, warmup=settings.warmup,
+            block=100, product=MeanFree(self.model), directory=folder, progress=progress,
         )  # fmt: skip
         write_arrays(folder / "exact.npz", theta=chains.theta, mean=chains.product_mean, std=chains.product_std)
         return Measured(worst(chains), gradients=chains.gradients)
+
+
+class ShearBench(AbstractShearBench):
+    """Shear of an LSST-Y10-like survey, with round holes and noise that varies smoothly over the patch.
+
+    Args:
+        configuration: settings.
+    """
+
+    configuration: MassMapConfiguration = eqx.field(static=True)
+    model: ShearModel
+
+    def __init__(self, configuration: MassMapConfiguration):
+        self.configuration = configuration
+        lensing = lsst_y10_model(configuration.pixels)
+        noise = depth_map(lensing.survey.sky, configuration.masked, configuration.depth)[..., None]
+        self.model = ShearModel(lensing, noise * np.asarray(lensing.survey.noise_scale))
 
 
 class MeanFree(eqx.Module):
@@ -157,8 +166,7 @@ def depth_map(sky: FlatSky, masked: float, depth: float) -> Float[np.ndarray, "n
 def mass_map_study(configuration: MassMapConfiguration) -> Study:
     """The joint study, with scores before and warm starts after."""
     bench, warm = ShearBench(configuration), configuration.warm
-    told = configuration.seed, configuration.estimate.model_dump(), bench.model
-    first = (Cell("features/estimate", told, functools.partial(_estimate, bench), effort=4),)
+    first = (estimate_cell(bench),)
     posterior_of = configuration.model_dump(include={"simulations", "denoiser", "evaluations", "together", "estimate"})
     last = tuple(
         Cell(
@@ -171,14 +179,20 @@ def mass_map_study(configuration: MassMapConfiguration) -> Study:
     return joint_study(bench, first, last)
 
 
-def _estimate(bench: ShearBench, folder: pathlib.Path, progress: Progress) -> Measured:
+def estimate_cell(bench: AbstractShearBench) -> Cell:
+    """What sums up the parameters, learnt before all else."""
+    told = bench.configuration.seed, bench.configuration.estimate.model_dump(), bench.model
+    return Cell("features/estimate", told, functools.partial(_estimate, bench), effort=4)
+
+
+def _estimate(bench: AbstractShearBench, folder: pathlib.Path, progress: Progress) -> Measured:
     n = bench.configuration.estimate.simulations
     score, gradients = fit_reconstruction(bench.model, bench.statistics, n, folder, key=bench.key, progress=progress)
     save_module(folder / "features.eqx", score)
     return Measured({}, simulations=len(STEPS) * (n + MEDIANS), gradients=gradients)
 
 
-def _start(bench: ShearBench, kind: str, i: int, folder: pathlib.Path, progress: Progress) -> Measured:
+def _start(bench: AbstractShearBench, kind: str, i: int, folder: pathlib.Path, progress: Progress) -> Measured:
     """Gradients until chains of a fixed length agree, from joint draws or from the prior."""
     settings, chains = bench.configuration.warm, bench.configuration.reference.chains
     data, key = bench.observe(i)[2], jax.random.fold_in(bench.key(f"start {kind}"), i)

@@ -12,7 +12,7 @@ from fullfield.diagnostics import convergence, ess_mean
 from fullfield.inference.explicit import DivergenceWarning, MAMS, MCLMC, NUTS, sample_field, Target
 from fullfield.inference.explicit.kernel import energy_variance, Totals, tuning_variance
 from fullfield.parameters import ParameterSpace
-from fullfield.simulators import BlackBoxModel, LinearGaussian, NumPyroModel
+from fullfield.simulators import BlackBoxModel, LinearGaussian, lsst_y10_model, NumPyroModel
 
 
 MODEL = LinearGaussian()
@@ -224,3 +224,14 @@ def test_target_splits_what_it_joins_and_is_the_models_potential():
     assert float(target(point)) == pytest.approx(-float(MODEL.potential(unconstrained, latents, DATA)), rel=1e-6)
     with pytest.raises(DataError, match="NaN"):
         Target(MODEL, eqx.tree_at(lambda x: x, DATA, DATA.at[3].set(jnp.nan)))
+
+
+def test_dispersed_starts_stay_out_of_the_corners_of_the_prior():
+    # One prior draw in ten has Ω_c below 0.07, where there is next to no signal to follow.
+    model = lsst_y10_model(16)
+    target = Target(model, jnp.zeros(model.data_shape))
+    points = eqx.filter_jit(target.dispersed)(jax.random.key(6), 200)
+    omega_c = model.parameters.to_constrained(points[:, : model.parameters.size])[:, 0]
+    drawn = model.parameters.sample(jax.random.key(7), (200,))[:, 0]
+    assert float(omega_c.min()) > 0.05 > float(drawn.min())
+    assert float(omega_c.std()) > 0.6 * float(drawn.std())

@@ -14,6 +14,9 @@ from fullfield.inference.observation import check_observation
 from fullfield.simulators import AbstractExplicitModel, AbstractForwardModel
 
 
+OUTERMOST = 1.5  # of starting points; unconstrained parameters have about unit scatter
+
+
 class Target(eqx.Module):
     """Log posterior of parameters and latents given data, up to a constant.
 
@@ -85,8 +88,14 @@ class Target(eqx.Module):
         return data, self.join(theta, latents)
 
     def dispersed(self, key: Key[Array, ""], chains: int) -> Float[Array, "chains D"]:
-        """Starting points drawn from the prior of parameters and latents: wider than any posterior."""
-        thetas = self.model.parameters.sample(stream(key, "parameters"), (chains,))
+        """Starting points drawn from the prior of parameters and latents: wider than a posterior that is worth sampling.
+
+        Parameters further out than 1.5 deviations are moved there: from a corner of the prior in which there is hardly any
+        signal, thousands of latents do not find back.
+        """
+        space = self.model.parameters
+        drawn = space.to_unconstrained(space.sample(stream(key, "parameters"), (chains,)))
+        thetas = space.to_constrained(jnp.clip(drawn, -OUTERMOST, OUTERMOST))
         return jax.lax.map(lambda pair: self.at(*pair), (jax.random.split(stream(key, "latents"), chains), thetas))
 
 
