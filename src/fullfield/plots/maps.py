@@ -15,6 +15,7 @@ def map_row(
     *,
     side: float | None = None,
     label: str = r"convergence $\kappa$",
+    marks: Float[np.ndarray, "m 2"] | None = None,
 ) -> Figure:
     """Draw maps side by side on one colour scale.
 
@@ -23,6 +24,7 @@ def map_row(
         titles: title of each map.
         side: side of the maps in degrees; pixels are counted if not given.
         label: label of the colour bar.
+        marks: places (x, y) to circle, in the units of the axes.
 
     Returns:
         A figure with one panel per map and one colour bar.
@@ -38,6 +40,9 @@ def map_row(
         for panel, one, title in zip(panels, maps, titles, strict=True):
             panel.set_facecolor("#BBBBBB")
             image = panel.imshow(one, origin="lower", extent=extent, vmin=-limit if signed else low, vmax=limit)
+            if marks is not None:
+                panel.scatter(*marks.T, s=42, facecolors="none", edgecolors="white", linewidths=0.8)
+                panel.scatter(*marks.T, s=60, facecolors="none", edgecolors="black", linewidths=0.6)
             panel.set_title(title)
             panel.set_xlabel("$x$ [deg]" if side else "$x$ [pixel]")
             panel.locator_params(nbins=3, integer=True)

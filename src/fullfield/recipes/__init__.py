@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from fullfield._core import Registry
 from fullfield.recipes.configuration import Configuration, RunConfiguration, Section
+from fullfield.recipes.cosmos import COSMOS
 from fullfield.recipes.gradients import GRADIENTS
 from fullfield.recipes.joint_gaussian import JOINT_GAUSSIAN
 from fullfield.recipes.lensing import LENSING
@@ -35,6 +36,7 @@ RECIPES = Registry(
             NEURAL_SUMMARIES,
             JOINT_GAUSSIAN,
             MASS_MAP,
+            COSMOS,
         )
     },
 )

@@ -46,6 +46,24 @@ BIBTEX = {
   title  = {Metropolis adjusted microcanonical {Hamiltonian Monte Carlo}},
   year   = {2025}, eprint = {2503.01707}, archiveprefix = {arXiv}
 }""",
+    "schrabback2010": """@article{schrabback2010,
+  author  = {Schrabback, T. and others},
+  title   = {Evidence of the accelerated expansion of the {Universe} from weak lensing tomography with {COSMOS}},
+  journal = {Astronomy and Astrophysics},
+  volume  = {516}, pages = {A63}, year = {2010}, eprint = {0911.0053}, archiveprefix = {arXiv}
+}""",
+    "finoguenov2007": """@article{finoguenov2007,
+  author  = {Finoguenov, A. and others},
+  title   = {The {XMM-Newton} wide-field survey in the {COSMOS} field: Statistical properties of clusters of galaxies},
+  journal = {The Astrophysical Journal Supplement Series},
+  volume  = {172}, pages = {182--195}, year = {2007}, eprint = {astro-ph/0612360}, archiveprefix = {arXiv}
+}""",
+    "remy2023": """@article{remy2023,
+  author  = {Remy, B. and Lanusse, F. and Jeffrey, N. and Liu, J. and Starck, J.-L. and Osato, K. and Schrabback, T.},
+  title   = {Probabilistic mass-mapping with neural score estimation},
+  journal = {Astronomy and Astrophysics},
+  volume  = {672}, pages = {A51}, year = {2023}, eprint = {2201.05561}, archiveprefix = {arXiv}
+}""",
     "alsing2018": """@article{alsing2018,
   author  = {Alsing, Justin and Wandelt, Benjamin},
   title   = {Generalized massive optimal data compression},

@@ -3,6 +3,7 @@
 import functools
 import pathlib
 import time
+from collections.abc import Callable
 
 import equinox as eqx
 import jax
@@ -91,15 +92,16 @@ def _simulate(bench: AbstractBench, folder: pathlib.Path, progress: Progress) ->
     return Measured({}, simulations=total)
 
 
-def _part(folder: pathlib.Path, part: str) -> dict[str, np.ndarray]:
-    return read_arrays(folder.parent / "simulations.all" / f"{part}.npz")
+def simulations_of(folder: pathlib.Path, name: str) -> dict[str, np.ndarray]:
+    """Simulations of one purpose; `folder` is that of any cell."""
+    return read_arrays(folder.parent / "simulations.all" / f"{name}.npz")
 
 
 def _train(bench: AbstractBench, folder: pathlib.Path, progress: Progress) -> Measured:
     settings = bench.configuration.denoiser
     source, held_out = (
         StoredSimulations(part["theta"], part["rows"], batch_size=settings.batch, memory=2**33)
-        for part in (_part(folder, "training"), _part(folder, "validation"))
+        for part in (simulations_of(folder, "training"), simulations_of(folder, "validation"))
     )
     n, _, bins = bench.layout.shape
     denoiser, history = train_joint(
@@ -117,7 +119,7 @@ def _npe(bench: AbstractBench, folder: pathlib.Path, progress: Progress) -> Meas
     """The same summaries by a flow for the parameters alone, and its draws at every observation."""
     parts, layout, epochs = {}, bench.layout, 30
     for name in ("training", "validation"):
-        part = _part(folder, name)
+        part = simulations_of(folder, name)
         parts[name] = StoredSimulations(part["theta"], part["rows"][:, layout.size - layout.summary :], batch_size=256)
     source = parts["training"]
     found, _ = train_npe(
@@ -126,14 +128,14 @@ def _npe(bench: AbstractBench, folder: pathlib.Path, progress: Progress) -> Meas
         checkpoint=folder / "training", progress=progress, stage="NPE",
     )  # fmt: skip
     settings, see = bench.configuration, bench.see(folder)
-    observed = np.stack([np.asarray(_seen(see, bench.observe(i)[2]).summary) for i in range(settings.observations)])
+    observed = np.stack([np.asarray(seen(see, bench.observe(i)[2]).summary) for i in range(settings.observations)])
     write_arrays(folder / "draws.npz", theta=sample_many(found, bench.key("npe draws"), observed, settings.compared))
     return Measured({})
 
 
 def _calibrate(bench: AbstractBench, folder: pathlib.Path, progress: Progress) -> Measured:
     """Draws of many simulated observations, reduced to a table, and every test of it."""
-    settings, layout, part = bench.configuration, bench.layout, _part(folder, "calibration")
+    settings, layout, part = bench.configuration, bench.layout, simulations_of(folder, "calibration")
     found, theta, data = posterior(bench, folder), part["theta"], part["data"]
     fields, conditions = (jax.tree.map(np.asarray, value) for value in layout.unpack(jnp.asarray(part["rows"])))
     regression = found.denoiser.coordinates.regression
@@ -142,7 +144,7 @@ def _calibrate(bench: AbstractBench, folder: pathlib.Path, progress: Progress) -
     blocks = joint_blocks(bench.model.parameters.names, bench.bands, theta, fields, *estimates)
 
     def sample(theta, maps, data):
-        residuals = _residuals(bench, jnp.asarray(data), jnp.asarray(maps))
+        residuals = residuals_of(bench, jnp.asarray(data), jnp.asarray(maps))
         return JointSample(theta, maps, -0.5 * np.sum(residuals**2, axis=(1, 2, 3)), residuals)
 
     def draw(j):
@@ -151,7 +153,7 @@ def _calibrate(bench: AbstractBench, folder: pathlib.Path, progress: Progress) -
         drawn, maps = found.draw(jax.random.fold_in(bench.key("calibration draws"), j), condition, settings.draws)
         yield sample(np.asarray(drawn), np.asarray(maps), data[j])
 
-    truths = [_residuals(bench, jnp.asarray(data[j]), jnp.asarray(fields[j : j + 1]))[0] for j in range(len(theta))]
+    truths = [residuals_of(bench, jnp.asarray(data[j]), jnp.asarray(fields[j : j + 1]))[0] for j in range(len(theta))]
     residuals = np.stack(truths)
     truth = JointSample(theta, fields, -0.5 * np.sum(residuals**2, axis=(1, 2, 3)), residuals)
     table = joint_table(blocks, truth, estimates, draw, key=bench.key("table"))
@@ -187,7 +189,7 @@ def _compare(bench: AbstractBench, i: int, folder: pathlib.Path, progress: Progr
     settings, names = bench.configuration, bench.model.parameters.names
     _, truth, data = bench.observe(i)
     found, key = posterior(bench, folder), jax.random.fold_in(bench.key("draws"), i)
-    condition = _seen(found.see, data)
+    condition = seen(found.see, data)
     exact = read_arrays(folder.parent / f"reference.{i}" / "exact.npz")
     theta = np.asarray(found.draw_parameters(stream(key, "parameters"), condition, settings.compared))
     drawn, maps = [], []
@@ -203,9 +205,9 @@ def _compare(bench: AbstractBench, i: int, folder: pathlib.Path, progress: Progr
     )  # fmt: skip
     if found.together:
         theta = drawn
-    values = {"c2st": _distance(exact["theta"], theta, stream(key, "c2st"))}
+    values = {"c2st": distance(exact["theta"], theta, stream(key, "c2st"))}
     npe = read_arrays(folder.parent / "denoiser.npe" / "draws.npz")["theta"][i]
-    values["c2st/npe"] = _distance(exact["theta"], npe, stream(key, "c2st"))
+    values["c2st/npe"] = distance(exact["theta"], npe, stream(key, "c2st"))
     flat = exact["theta"].reshape(-1, len(names))
     for k, name in enumerate(names):
         values[f"shift/{name}"] = float((theta[:, k].mean() - flat[:, k].mean()) / flat[:, k].std())
@@ -227,7 +229,7 @@ def _speed(bench: AbstractBench, folder: pathlib.Path, progress: Progress) -> Me
     """Joint draws per second, many of one observation together."""
     del progress
     found = posterior(bench, folder)
-    condition = _seen(found.see, bench.observe(0)[2])
+    condition = seen(found.see, bench.observe(0)[2])
     together, done = 50, 0
     jax.block_until_ready(found.draw(jax.random.key(0), condition, together))
     start = time.perf_counter()
@@ -237,14 +239,18 @@ def _speed(bench: AbstractBench, folder: pathlib.Path, progress: Progress) -> Me
     return Measured({"draws_per_second": done / (time.perf_counter() - start)})
 
 
-def _distance(reference: Float[np.ndarray, "c n p"], draws: Float[np.ndarray, "m p"], key: Array) -> float:
+def distance(reference: Float[np.ndarray, "c n p"], draws: Float[np.ndarray, "m p"], key: Array) -> float:
+    """C2ST of draws against as many of some chains, evenly thinned."""
     flat = reference.reshape(-1, draws.shape[1])
     n = min(len(draws), len(flat))
     thinned = flat[np.linspace(0, len(flat) - 1, n).astype(int)]
     return float(c2st(draws[:n], thinned, units=UNITS, key=key).numbers[0].value or 0.0)
 
 
-def _residuals(bench, data, maps) -> np.ndarray:
+def residuals_of(
+    bench: AbstractBench, data: Float[Array, "..."], maps: Float[Array, "s n n bins"]
+) -> Float[np.ndarray, "s n n channels"]:
+    """(Data - prediction) / noise of some maps of one observation."""
     return np.asarray(_residual_many(bench, data, maps))
 
 
@@ -254,5 +260,6 @@ def _residual_many(bench, data, maps):
 
 
 @eqx.filter_jit
-def _seen(see, data) -> Condition:
+def seen(see: Callable[[Array], Condition], data: Float[Array, "..."]) -> Condition:
+    """What is seen of one observation."""
     return see(data)

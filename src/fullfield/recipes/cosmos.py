@@ -1,0 +1,58 @@
+"""The COSMOS field of the Hubble Space Telescope: mass map and amplitude of matter fluctuations from real shear."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from fullfield.recipes.joint_settings import DenoiserSettings, JointConfiguration, JointSimulationSettings
+from fullfield.recipes.mass_map import ChainSettings, EstimateSettings
+from fullfield.recipes.recipe import Recipe, Scale
+
+
+PUBLISHED = (0.75, 0.08)
+"""σ8 (Ωm / 0.3)^0.51 and its error: Schrabback et al. 2010 (A&A 516, A63), from tomographic correlation functions."""
+
+POWER = 0.51
+
+
+class CosmosConfiguration(JointConfiguration):
+    """Settings of the analysis."""
+
+    pixels: Literal[16, 32, 64, 96] = Field(default=64, description="on a side of 1.92 degrees")
+    observations: int = Field(default=3, ge=1, description="simulated twins of the survey that are compared with chains")
+    simulations: JointSimulationSettings = JointSimulationSettings(training=20_000, validation=1000, calibration=300)
+    estimate: EstimateSettings = EstimateSettings(simulations=5000)
+    denoiser: DenoiserSettings = DenoiserSettings(epochs=12)
+    reference: ChainSettings = ChainSettings()
+
+
+def build(configuration: CosmosConfiguration):
+    """Build the study."""
+    from fullfield.recipes.cosmos_bench import cosmos_study
+
+    return cosmos_study(configuration)
+
+
+COSMOS = Recipe(
+    name="cosmos",
+    summary="Real data: mass map of the HST COSMOS field with its uncertainty, its clusters, and σ8 (Ωm / 0.3)^0.51.",
+    configuration=CosmosConfiguration,
+    scales={
+        "smoke": Scale({
+            "pixels": 32, "observations": 1, "draws": 40, "compared": 1000, "maps": 100,
+            "simulations": {"training": 3000, "validation": 500, "calibration": 60},
+            "estimate": {"simulations": 1000}, "denoiser": {"epochs": 5, "widths": (16, 32)},
+            "reference": {"draws": 400, "warmup": 200},
+        }, "~8 min"),
+        "laptop": Scale({}, "~40 min"),
+        "paper": Scale({
+            "pixels": 96, "simulations": {"training": 100_000, "validation": 4000, "calibration": 500},
+            "estimate": {"simulations": 20_000}, "denoiser": {"widths": (64, 128)},
+        }, "~1 h (H200)"),
+    },
+    build=build,
+    citations=(
+        "schrabback2010", "finoguenov2007", "remy2023", "remy2026", "li2025", "lu2022", "kaiser1993", "robnik2025",
+        "alsing2018", "millea2022", "lemos2023", "sharief2026", "lopezpaz2017",
+    ),
+)  # fmt: skip

@@ -1,0 +1,154 @@
+"""Cells of the COSMOS analysis beyond those of every joint study: what the real shear says, and whether it may be believed."""
+
+import functools
+import pathlib
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from fullfield._core.progress import Progress
+from fullfield.diagnostics import merge, misspecification
+from fullfield.fields import band_powers, kaiser_squires, KaiserSquires, ShearMaps, SparseStarlet
+from fullfield.recipes.artefacts import read_arrays, write_arrays
+from fullfield.recipes.cosmos import CosmosConfiguration, POWER
+from fullfield.recipes.cosmos_judge import cosmos_numbers, cosmos_pictures
+from fullfield.recipes.joint_measure import distance, joint_study, posterior, residuals_of, seen, simulations_of
+from fullfield.recipes.mass_map_bench import AbstractShearBench, estimate_cell
+from fullfield.recipes.study import Cell, Measured, Study
+from fullfield.simulators import cosmos_clusters, cosmos_maps, cosmos_model, ShearModel
+
+
+SMOOTHING = 1.5  # arcmin, of the Kaiser-Squires map
+HEAVIEST, PLACES = 30, 2000  # clusters, and random places they are compared with
+
+
+class CosmosBench(AbstractShearBench):
+    """The COSMOS survey.
+
+    Args:
+        configuration: settings.
+    """
+
+    configuration: CosmosConfiguration = eqx.field(static=True)
+    model: ShearModel
+
+    def __init__(self, configuration: CosmosConfiguration):
+        self.configuration = configuration
+        self.model = cosmos_model(configuration.pixels)
+
+    @property
+    def maps(self) -> ShearMaps:
+        """What was observed."""
+        return cosmos_maps(self.configuration.pixels)
+
+    @property
+    def data(self) -> Float[Array, "n n 1 2"]:
+        """Observed shear, as the model has it."""
+        return jnp.asarray(self.model.prepare(self.maps))
+
+    def amplitude(self, theta: Float[np.ndarray, "*n p"]) -> Float[np.ndarray, "*n"]:
+        """σ8 (Ωm / 0.3)^0.51."""
+        space = self.model.parameters
+        matter = theta[..., space.index("omega_c")] + dict(self.model.lensing.fixed)["omega_b"]
+        return theta[..., space.index("sigma_8")] * (matter / 0.3) ** POWER
+
+
+def cosmos_study(configuration: CosmosConfiguration) -> Study:
+    """The joint study of simulated twins, and the real data after it."""
+    bench = CosmosBench(configuration)
+    drawn = configuration.model_dump(exclude={"observations", "reference"})
+    chains = configuration.seed, configuration.pixels, configuration.reference.model_dump()
+    last = (
+        Cell("real/chains", chains, functools.partial(_chains, bench), effort=3),
+        Cell("real/draws", (drawn, chains), functools.partial(_draws, bench), effort=2),
+        Cell("real/checks", drawn, functools.partial(_checks, bench)),
+        Cell("real/clusters", drawn, functools.partial(_clusters, bench)),
+    )
+    study = joint_study(bench, (estimate_cell(bench),), last)
+    return Study(
+        study.cells,
+        lambda found: merge([cosmos_numbers(found), study.judge(found)]),
+        lambda found, directory: [*cosmos_pictures(bench.model, bench.maps, directory), *study.illustrate(found, directory)],
+    )
+
+
+def _chains(bench: CosmosBench, folder: pathlib.Path, progress: Progress) -> Measured:
+    return bench.chains(bench.data, bench.key("real chains"), folder, progress)
+
+
+def _draws(bench: CosmosBench, folder: pathlib.Path, progress: Progress) -> Measured:
+    """Parameters and maps of the real shear, and the amplitude by both routes."""
+    settings, key, found = bench.configuration, bench.key("real draws"), posterior(bench, folder)
+    condition = seen(found.see, bench.data)
+    theta = np.asarray(found.draw_parameters(key, condition, settings.compared))
+    maps = []
+    for start in range(0, settings.maps, 50):
+        progress("drawing maps", start, settings.maps)
+        maps.append(np.asarray(found.draw(jax.random.fold_in(key, start), condition, 50)[1]))
+    maps = np.concatenate(maps)
+    exact = read_arrays(folder.parent / "real.chains" / "exact.npz")
+    # Shear and map of each draw: χ² per number of the data, whose expectation is one.
+    misfit = np.mean(residuals_of(bench, bench.data, jnp.asarray(maps)) ** 2) / np.mean(np.isfinite(bench.model.noise))
+    write_arrays(
+        folder / "draws.npz", theta=theta, mean=maps.mean(0), std=maps.std(0), some=maps[:4],
+        expected=np.asarray(condition.expected),
+    )  # fmt: skip
+    values = {"c2st": distance(exact["theta"], theta, key), "misfit": float(misfit)}
+    values["map/difference"] = float(np.sqrt(((maps.mean(0) - exact["mean"]) ** 2 / exact["std"] ** 2).mean()))
+    values["map/spread"] = float(np.sqrt((maps.var(0) / exact["std"] ** 2).mean()))
+    for name, draws in (("diffusion", theta), ("chains", exact["theta"])):
+        amplitude = bench.amplitude(draws)
+        values |= {f"amplitude/{name}": float(amplitude.mean()), f"amplitude/{name}/error": float(amplitude.std())}
+    return Measured(values)
+
+
+def _checks(bench: CosmosBench, folder: pathlib.Path, progress: Progress) -> Measured:
+    """Does the real shear look like the simulations, in what sums up its parameters and in its B modes?"""
+    del progress
+    layout, rows = bench.layout, {name: simulations_of(folder, name) for name in ("training", "calibration")}
+    summaries = {name: found["rows"][:, layout.size - layout.summary :] for name, found in rows.items()}
+    observed = np.asarray(seen(bench.see(folder), bench.data).summary)
+    tested = misspecification(observed, summaries["training"], summaries["calibration"])
+    values = {number.name: float(number.value or 0.0) for number in tested.report.numbers}
+    powers = np.log(np.asarray(_b_modes(bench, jnp.asarray(rows["calibration"]["data"]))))
+    half = len(powers) // 2
+    null = misspecification(np.log(np.asarray(_b_modes(bench, bench.data[None])))[0], powers[:half], powers[half:])
+    return Measured(values | {f"b_modes/{number.name}": float(number.value or 0.0) for number in null.report.numbers})
+
+
+@eqx.filter_jit
+def _b_modes(bench: CosmosBench, shear: Float[Array, "t n n 1 2"]) -> Float[Array, "t bands"]:
+    """Powers of the B modes of masked shear; simulations have those that the mask makes of E modes, and noise."""
+    return jax.vmap(lambda one: band_powers(bench.bands, kaiser_squires(one)[..., 1])[0])(shear)
+
+
+def _clusters(bench: CosmosBench, folder: pathlib.Path, progress: Progress) -> Measured:
+    """Mean of each mass map at the heaviest clusters, in units of its scatter between random places."""
+    del progress
+    maps, clusters, drawn = bench.maps, cosmos_clusters(), read_arrays(folder.parent / "real.draws" / "draws.npz")
+    chains = read_arrays(folder.parent / "real.chains" / "exact.npz")
+    found = {
+        "Kaiser-Squires": np.asarray(KaiserSquires(bench.sky, SMOOTHING)(bench.data)),
+        "Wiener": drawn["expected"],
+        "sparse": np.asarray(SparseStarlet(bench.model.noise)(bench.data)),
+        "diffusion": drawn["mean"],
+        "chains": chains["mean"],
+    }
+    row, column = (np.floor(place).astype(int) for place in maps.places(clusters.ra, clusters.dec))
+    n, observed = bench.sky.pixels, maps.observed[..., 0]
+    inside = (row >= 0) & (row < n) & (column >= 0) & (column < n)
+    inside[inside] = observed[row[inside], column[inside]]
+    chosen = np.flatnonzero(inside)[np.argsort(-clusters.mass[inside])][:HEAVIEST]
+    y, x = np.nonzero(observed)
+    random = np.random.default_rng(0).integers(0, len(y), (PLACES, len(chosen)))
+    values, kept = {}, {}
+    for name, field in found.items():
+        field = field[..., 0]
+        there, elsewhere = field[row[chosen], column[chosen]].mean(), field[y[random], x[random]].mean(axis=1)
+        values[name] = float((there - elsewhere.mean()) / elsewhere.std())
+        kept[name.replace("-", " ")] = field
+    write_arrays(folder / "maps.npz", rows=row[chosen], columns=column[chosen], **kept)
+    return Measured(values | {"clusters": float(len(chosen))})
