@@ -28,6 +28,7 @@ from fullfield.fields import (
     shift_of_skewness,
     unrealised_fraction,
 )
+from fullfield.simulators import lsst_y10_model
 
 
 BINS, MAPS = 5, 1200
@@ -164,3 +165,13 @@ def test_a_vanishing_power_beside_a_finite_cross_power_makes_no_huge_field():
     assert float(root[2, 1, 1]) == 1, "the other bin keeps its own power"
     gradient = jax.grad(lambda p: jnp.sum(power_root(p) ** 2))(power)
     assert bool(jnp.all(jnp.isfinite(gradient)))
+
+
+def test_white_latents_come_back_from_the_field_they_made():
+    model = lsst_y10_model(16)
+    theta = model.parameters.fiducial
+    white = jax.random.normal(jax.random.key(3), (5, 16, 16))
+    again = model.latents(theta, model.convergence(theta, white))
+    # The mode of the mean has no power, and nothing is known of it.
+    np.testing.assert_array_equal(again[:, 0, 0], 0)
+    np.testing.assert_allclose(np.delete(np.asarray(again).reshape(5, -1), 0, axis=1), white.reshape(5, -1)[:, 1:], atol=0.02)

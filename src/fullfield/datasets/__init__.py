@@ -1,6 +1,7 @@
 """Training data: stored or simulated on the fly behind one interface, and the store that campaigns write."""
 
 from fullfield.datasets.campaign import simulate_to_store, write_chunks
+from fullfield.datasets.draws import stream_draws
 from fullfield.datasets.simulations import AbstractShard, AbstractSimulations, OnlineSimulations
 from fullfield.datasets.split import FRACTIONS, split
 from fullfield.datasets.store import SimulationSet
@@ -16,5 +17,6 @@ __all__ = [
     "StoredSimulations",
     "simulate_to_store",
     "split",
+    "stream_draws",
     "write_chunks",
 ]

@@ -15,7 +15,7 @@ from fullfield.fields import band_powers, kaiser_squires, KaiserSquires, ShearMa
 from fullfield.recipes.artefacts import read_arrays, write_arrays
 from fullfield.recipes.cosmos import CosmosConfiguration, POWER
 from fullfield.recipes.cosmos_judge import cosmos_numbers, cosmos_pictures
-from fullfield.recipes.joint_measure import distance, joint_study, posterior, residuals_of, seen, simulations_of
+from fullfield.recipes.joint_measure import distance, joint_study, posterior, residuals_of, seen, simulations_of, stored_draws
 from fullfield.recipes.mass_map_bench import AbstractShearBench, estimate_cell
 from fullfield.recipes.study import Cell, Measured, Study
 from fullfield.simulators import cosmos_clusters, cosmos_maps, cosmos_model, ShearModel
@@ -84,11 +84,7 @@ def _draws(bench: CosmosBench, folder: pathlib.Path, progress: Progress) -> Meas
     settings, key, found = bench.configuration, bench.key("real draws"), posterior(bench, folder)
     condition = seen(found.see, bench.data)
     theta = np.asarray(found.draw_parameters(key, condition, settings.compared))
-    maps = []
-    for start in range(0, settings.maps, 50):
-        progress("drawing maps", start, settings.maps)
-        maps.append(np.asarray(found.draw(jax.random.fold_in(key, start), condition, 50)[1]))
-    maps = np.concatenate(maps)
+    _, maps = stored_draws(found, condition, key, settings.maps, folder, progress)
     exact = read_arrays(folder.parent / "real.chains" / "exact.npz")
     # Shear and map of each draw: χ² per number of the data, whose expectation is one.
     misfit = np.mean(residuals_of(bench, bench.data, jnp.asarray(maps)) ** 2) / np.mean(np.isfinite(bench.model.noise))

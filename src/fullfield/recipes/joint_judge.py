@@ -27,6 +27,10 @@ def judge(bench: AbstractBench, found: Mapping[str, Measured]) -> Report:
     calibration = found["calibration/joint"].values
     numbers = [*_against_reference(bench, found), *_calibrated(calibration, settings.draws), *_field(bench, calibration)]
     numbers += [*_means(bench, found)]
+    if "denoiser/prior" in found:
+        prior = found["denoiser/prior"].values
+        numbers.append(Number("prior/c2st of parameters", prior["c2st/parameters"]))
+        numbers.append(Number("prior/c2st of parameters and band powers", prior["c2st"]))
     full = bench.sky.pixels >= 64
     speed = found["speed/draws"].values["draws_per_second"]
     numbers.append(Number("speed/joint draws per second", speed, bar=">= 5" if full else None))

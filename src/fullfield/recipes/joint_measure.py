@@ -13,10 +13,10 @@ from jaxtyping import Array, Float
 
 from fullfield._core import load_module, save_module, stream
 from fullfield._core.progress import Progress
-from fullfield.datasets import StoredSimulations
+from fullfield.datasets import StoredSimulations, stream_draws
 from fullfield.diagnostics import c2st, joint_blocks, joint_calibration, joint_table, JointSample
-from fullfield.fields import hartley
-from fullfield.generative import Adams, Condition, DPMSolver, JointDenoiser, JointPosterior, train_joint
+from fullfield.fields import band_powers, hartley, pair_indices
+from fullfield.generative import Adams, Condition, DPMSolver, JointDenoiser, JointPosterior, Layout, train_joint
 from fullfield.inference import sample_many
 from fullfield.inference.implicit import train_npe
 from fullfield.recipes.artefacts import read_arrays, write_arrays
@@ -24,11 +24,12 @@ from fullfield.recipes.joint_bench import AbstractBench, branch
 from fullfield.recipes.joint_judge import judge
 from fullfield.recipes.joint_pictures import pictures
 from fullfield.recipes.study import Cell, Measured, Study
-from fullfield.training import cosine_adam
+from fullfield.training import cosine_adam, History
 
 
 AVERAGE = 0.999
 LEAST = 1.0  # seconds over which draws are timed
+TOGETHER = 50  # draws at once
 UNITS = 60  # of the classifier, as in the lensing benchmark
 
 
@@ -61,6 +62,8 @@ def joint_study(bench: AbstractBench, first: tuple[Cell, ...] = (), last: tuple[
         )  # fmt: skip
         told = (drawn, settings.compared, settings.maps, i)
         cells.append(Cell(f"observation/{i}", told, functools.partial(_compare, bench, i)))
+    if settings.prior:
+        cells.append(Cell("denoiser/prior", trained, functools.partial(_prior, bench), effort=20))
     cells.append(Cell("speed/draws", (trained, settings.evaluations), functools.partial(_speed, bench)))
     return Study((*cells, *last), functools.partial(judge, bench), functools.partial(pictures, bench))
 
@@ -98,21 +101,54 @@ def simulations_of(folder: pathlib.Path, name: str) -> dict[str, np.ndarray]:
 
 
 def _train(bench: AbstractBench, folder: pathlib.Path, progress: Progress) -> Measured:
+    _, history = _trained(bench, bench.layout, lambda rows: rows, bench.key("denoiser"), folder, progress)
+    return Measured({"seconds": sum(history.seconds), "loss": history.best})
+
+
+def _prior(bench: AbstractBench, folder: pathlib.Path, progress: Progress) -> Measured:
+    """The same denoiser without observations, and its draws beside simulations."""
+    shape = bench.layout.shape
+    layout, size = Layout(shape, 1), int(np.prod(shape))
+    blind = lambda rows: np.concatenate([rows[:, :size], np.zeros((len(rows), size + 1), np.float32)], axis=1)  # noqa: E731
+    denoiser, history = _trained(bench, layout, blind, bench.key("prior"), folder, progress)
+    prior = JointPosterior(bench.model.parameters, denoiser, lambda data: data, DPMSolver(26), together=True)
+    truth, nothing = simulations_of(folder, "validation"), Condition(jnp.zeros(shape), jnp.zeros(1))
+    count = len(truth["theta"]) // TOGETHER
+    parts = [prior.draw(jax.random.fold_in(bench.key("prior draws"), i), nothing, TOGETHER) for i in range(count)]
+    theta, maps = (np.concatenate([np.asarray(part[k]) for part in parts]) for k in range(2))
+    fields = truth["rows"][: len(maps), :size].reshape(-1, *shape)
+    both = [
+        np.concatenate([one, np.log(np.asarray(_powers(bench, jnp.asarray(field))))], axis=1)
+        for one, field in ((theta, maps), (truth["theta"][: len(maps)], fields))
+    ]
+    values = {"seconds": sum(history.seconds)}
+    values["c2st"] = distance(both[1][None], both[0], bench.key("prior c2st"))
+    values["c2st/parameters"] = distance(truth["theta"][None, : len(maps)], theta, bench.key("prior c2st"))
+    return Measured(values)
+
+
+@eqx.filter_jit
+def _powers(bench, maps):
+    first, second = pair_indices(maps.shape[-1])
+    return jax.vmap(lambda one: band_powers(bench.bands, one)[first == second].ravel())(maps)
+
+
+def _trained(bench, layout, change, key, folder, progress) -> tuple[JointDenoiser, History]:
     settings = bench.configuration.denoiser
     source, held_out = (
-        StoredSimulations(part["theta"], part["rows"], batch_size=settings.batch, memory=2**33)
+        StoredSimulations(part["theta"], change(part["rows"]), batch_size=settings.batch, memory=2**33)
         for part in (simulations_of(folder, "training"), simulations_of(folder, "validation"))
     )
-    n, _, bins = bench.layout.shape
+    n, _, bins = layout.shape
     denoiser, history = train_joint(
-        bench.model.parameters, bench.layout, source, held_out, key=bench.key("denoiser"), survey=bench.survey,
+        bench.model.parameters, layout, source, held_out, key=key, survey=bench.survey,
         branch=branch(settings, bins, n),
         optimiser=cosine_adam(settings.learning_rate, settings.epochs * source.steps_per_epoch),
         max_epochs=settings.epochs, patience=settings.epochs, average=AVERAGE, checkpoint=folder / "training",
         progress=progress,
     )  # fmt: skip
     save_module(folder / "denoiser.eqx", denoiser)
-    return Measured({"seconds": sum(history.seconds), "loss": history.best})
+    return denoiser, history
 
 
 def _npe(bench: AbstractBench, folder: pathlib.Path, progress: Progress) -> Measured:
@@ -192,13 +228,7 @@ def _compare(bench: AbstractBench, i: int, folder: pathlib.Path, progress: Progr
     condition = seen(found.see, data)
     exact = read_arrays(folder.parent / f"reference.{i}" / "exact.npz")
     theta = np.asarray(found.draw_parameters(stream(key, "parameters"), condition, settings.compared))
-    drawn, maps = [], []
-    for start in range(0, settings.maps, 50):
-        progress("drawing maps", start, settings.maps)
-        some = found.draw(jax.random.fold_in(stream(key, "maps"), start), condition, 50)
-        drawn.append(np.asarray(some[0]))
-        maps.append(np.asarray(some[1]))
-    drawn, maps = np.concatenate(drawn), np.concatenate(maps)
+    drawn, maps = stored_draws(found, condition, stream(key, "maps"), settings.maps, folder, progress)
     write_arrays(
         folder / "draws.npz", theta=theta, joint=drawn, mean=maps.mean(0), std=maps.std(0), some=maps[:4],
         truth=np.asarray(truth), expected=np.asarray(condition.expected),
@@ -225,17 +255,32 @@ def _compare(bench: AbstractBench, i: int, folder: pathlib.Path, progress: Progr
     return Measured(values)
 
 
+def stored_draws(
+    found: JointPosterior, condition: Condition, key: Array, n: int, folder: pathlib.Path, progress: Progress
+) -> tuple[Float[np.ndarray, "n p"], Float[np.ndarray, "n m m bins"]]:
+    """Parameters and maps of one observation, written to `draws` in the folder as they come."""
+    chunks = -(-n // TOGETHER)
+
+    def draw(number):
+        progress("drawing maps", number * TOGETHER, n)
+        theta, maps = found.draw(jax.random.fold_in(key, number), condition, TOGETHER)
+        return np.asarray(theta), np.asarray(maps)
+
+    group = stream_draws(folder / "draws", draw, chunks)
+    return np.asarray(group["theta"])[:n], np.asarray(group["maps"])[:n]
+
+
 def _speed(bench: AbstractBench, folder: pathlib.Path, progress: Progress) -> Measured:
     """Joint draws per second, many of one observation together."""
     del progress
     found = posterior(bench, folder)
     condition = seen(found.see, bench.observe(0)[2])
-    together, done = 50, 0
-    jax.block_until_ready(found.draw(jax.random.key(0), condition, together))
+    done = 0
+    jax.block_until_ready(found.draw(jax.random.key(0), condition, TOGETHER))
     start = time.perf_counter()
     while time.perf_counter() - start < LEAST:
-        jax.block_until_ready(found.draw(jax.random.key(done), condition, together))
-        done += together
+        jax.block_until_ready(found.draw(jax.random.key(done), condition, TOGETHER))
+        done += TOGETHER
     return Measured({"draws_per_second": done / (time.perf_counter() - start)})
 
 

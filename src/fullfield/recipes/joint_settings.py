@@ -39,6 +39,7 @@ class JointConfiguration(Configuration):
     together: bool = Field(
         default=False, description="draw parameters and map at equal times; else the parameters first, and the map given them"
     )
+    prior: bool = Field(default=False, description="train a denoiser without observations too, whose draws are simulations")
     draws: int = Field(default=64, ge=20, description="of the posterior of each observation that is tested")
     compared: int = Field(
         default=4000, ge=500, description="draws of parameters compared with as many of the reference by C2ST"

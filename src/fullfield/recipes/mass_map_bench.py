@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from fullfield._core import load_module, save_module, stream
 from fullfield._core.progress import Progress
 from fullfield.compression import Composed, Joined, SpectraAndMoments
-from fullfield.diagnostics import convergence
+from fullfield.diagnostics import convergence, merge
 from fullfield.fields import FlatSky, kaiser_squires, WienerFilter
 from fullfield.generative import Condition, Layout
 from fullfield.inference.explicit import Chains, MAMS, sample_field
@@ -21,6 +21,7 @@ from fullfield.recipes.artefacts import write_arrays
 from fullfield.recipes.joint_bench import AbstractBench
 from fullfield.recipes.joint_measure import joint_study, posterior
 from fullfield.recipes.mass_map import MassMapConfiguration
+from fullfield.recipes.mass_map_judge import chain_numbers
 from fullfield.recipes.study import Cell, Measured, Study
 from fullfield.recipes.summaries_features import bands_of, fit_reconstruction, MEDIANS, STEPS, unfitted_reconstruction
 from fullfield.simulators import lsst_y10_model, ShearModel
@@ -176,7 +177,8 @@ def mass_map_study(configuration: MassMapConfiguration) -> Study:
         for i in range(warm.observations)
         for kind in ("warm", "dispersed")
     )  # fmt: skip
-    return joint_study(bench, first, last)
+    study = joint_study(bench, first, last)
+    return Study(study.cells, lambda found: merge([study.judge(found), chain_numbers(found)]), study.illustrate)
 
 
 def estimate_cell(bench: AbstractShearBench) -> Cell:
