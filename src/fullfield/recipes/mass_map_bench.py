@@ -29,7 +29,7 @@ from fullfield.simulators import lsst_y10_model, ShearModel
 
 HOLE = 0.35  # radius of a hole in degrees
 RHAT = 1.01
-SAMPLER = MAMS(steps=5)
+SAMPLER = MAMS(steps=5.0)
 
 
 class EModes(eqx.Module):

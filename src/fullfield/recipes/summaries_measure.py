@@ -180,7 +180,7 @@ def _reference(bench: Bench, i: int, folder: pathlib.Path, progress: Progress) -
     chains = sample_field(
         bench.model, bench.observe(i),
         # Unadjusted chains of as many gradients would be several percent too narrow.
-        key=jax.random.fold_in(bench.key("reference"), i), sampler=MAMS(steps=5),
+        key=jax.random.fold_in(bench.key("reference"), i), sampler=MAMS(steps=5.0),
         draws=settings.draws, chains=settings.chains, start=start, warmup=settings.warmup, block=100, directory=folder,
         progress=progress,
     )  # fmt: skip

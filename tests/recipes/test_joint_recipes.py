@@ -1,0 +1,63 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fullfield._core.progress import silent
+from fullfield.fields import FlatSky
+from fullfield.recipes import RECIPES
+from fullfield.recipes.joint_gaussian_bench import GaussianBench
+from fullfield.recipes.mass_map_bench import depth_map
+from fullfield.recipes.mass_map_judge import chain_numbers
+from fullfield.recipes.study import Measured
+
+
+@pytest.mark.parametrize(
+    ("name", "groups"),
+    [
+        ("joint-gaussian", {"simulations", "denoiser", "calibration", "reference", "observation", "speed"}),
+        ("mass-map-cosmology", {"features", "simulations", "denoiser", "calibration", "reference", "observation", "speed",
+                                "start/warm", "start/dispersed"}),
+        ("cosmos", {"features", "simulations", "denoiser", "calibration", "reference", "observation", "speed", "real"}),
+    ],
+)  # fmt: skip
+def test_cells_of_the_joint_studies(name, groups):
+    assert set(RECIPES[name].build(RECIPES[name].configure({})).plan()) == groups
+
+
+def test_the_mask_hides_what_was_asked_for_and_is_always_the_same():
+    noise = depth_map(FlatSky(64, 10.0), 0.1, 0.15)
+    assert 0.1 <= np.isinf(noise).mean() < 0.12
+    np.testing.assert_array_equal(noise, depth_map(FlatSky(64, 10.0), 0.1, 0.15))
+    seen = noise[np.isfinite(noise)]
+    assert seen.min() > 0.84
+    assert seen.max() < 1.16
+    assert np.ptp(seen) > 0.25
+
+
+def test_rows_of_the_gaussian_field_hold_field_filter_and_powers(tmp_path):
+    recipe = RECIPES["joint-gaussian"]
+    settings = {"pixels": 8, "simulations": {"training": 500, "validation": 100, "calibration": 50}}
+    bench = GaussianBench(recipe.configure(settings))
+    part = bench.simulate("calibration", tmp_path / "cell", silent, with_data=True)
+    field, condition = bench.layout.unpack(jnp.asarray(part["rows"]))
+    noise = part["data"] - field
+    # 3200 numbers of unit variance: 1 / √6400 = 1.25 %, five of those.
+    assert float(jnp.std(noise)) == pytest.approx(1.0, abs=0.06)
+    filtered = jax.vmap(lambda data: bench.exact.wiener(data, bench.model.parameters.fiducial))(jnp.asarray(part["data"]))
+    np.testing.assert_allclose(condition.expected, filtered, atol=1e-5)
+    assert np.corrcoef(part["theta"][:, 0], condition.summary.mean(1))[0, 1] > 0.3
+
+
+def test_what_warm_starts_save_is_the_ratio_of_gradients():
+    def start(gradients, rhat=1.0):
+        return Measured({"gradients": gradients, "rhat": rhat, "warmup": 50.0})
+
+    found = {"reference/0": Measured({"rhat": 1.02, "ess_bulk": 500.0, "divergences": 0.0})}
+    found |= {"start/warm/0": start(100.0), "start/dispersed/0": start(300.0)}
+    found |= {"start/warm/1": start(100.0), "start/dispersed/1": start(500.0, rhat=1.2)}
+    numbers = {number.name: number for number in chain_numbers(found).numbers}
+    assert numbers["start/gradients from the prior over those from joint draws"].value == pytest.approx(4.0)
+    assert numbers["start/dispersed: observations that never reach it"].value == 1.0
+    assert numbers["reference/largest rhat"].verdict == "fail"
+    assert numbers["reference/least ess_bulk"].verdict == "pass"
