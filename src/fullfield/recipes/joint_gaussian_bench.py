@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from fullfield._core.progress import Progress
-from fullfield.fields import band_powers, Bands, FlatSky, logarithmic_bands
+from fullfield.fields import band_powers, Bands, FlatSky
 from fullfield.generative import Condition, Layout
+from fullfield.generative.coordinates import ring_numbers
 from fullfield.recipes.artefacts import write_arrays
 from fullfield.recipes.joint_bench import AbstractBench
 from fullfield.recipes.joint_gaussian import JointGaussianConfiguration
@@ -68,7 +69,9 @@ class GaussianBench(AbstractBench):
 
     @property
     def _bands(self) -> Bands:
-        return logarithmic_bands(self.sky, min(12, self.sky.pixels // 2))
+        # One for each multiple of the fundamental multipole, the corners beyond the Nyquist one included: a fifth of all modes.
+        last = int(ring_numbers(self.sky.pixels).max())
+        return Bands(self.sky, tuple((k + 0.5) * self.sky.fundamental for k in range(last + 1)))
 
     def field(self, theta: Float[Array, " p"], latents: dict[str, Array]) -> Float[Array, "n n 1"]:
         """The map without noise."""

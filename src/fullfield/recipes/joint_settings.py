@@ -23,7 +23,7 @@ class DenoiserSettings(Section):
     """Training of the joint denoiser."""
 
     branch: Branch = Field(default="unet", description="the field's network")
-    epochs: PositiveInt = 12
+    epochs: PositiveInt = 8
     batch: PositiveInt = 128
     learning_rate: PositiveFloat = 2e-3
     widths: tuple[PositiveInt, ...] = Field(default=(32, 64), description="channels of each level of the U-Net")

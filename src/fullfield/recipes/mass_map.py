@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field, PositiveInt
 
 from fullfield.recipes.configuration import Section
-from fullfield.recipes.joint_settings import DenoiserSettings, JointConfiguration
+from fullfield.recipes.joint_settings import JointConfiguration
 from fullfield.recipes.recipe import Recipe, Scale
 
 
@@ -38,7 +38,6 @@ class MassMapConfiguration(JointConfiguration):
     masked: float = Field(default=0.1, ge=0, le=0.5, description="part of the patch behind round holes")
     depth: float = Field(default=0.15, ge=0, le=0.5, description="amplitude of a smooth variation of the noise over the patch")
     estimate: EstimateSettings = EstimateSettings()
-    denoiser: DenoiserSettings = DenoiserSettings(epochs=8)
     reference: ChainSettings = ChainSettings()
     warm: WarmSettings = WarmSettings()
 
