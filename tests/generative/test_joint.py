@@ -74,7 +74,7 @@ def test_untrained_it_denoises_white_noise_exactly(fitted):
 
 @pytest.mark.parametrize(("solver", "together"), [(Adams(16), False), (DPMSolver(26), True)])
 def test_draws_in_a_gaussian_world_are_exact(fitted, solver, together):
-    theta, field, condition = world(jax.random.key(6), 300)
+    theta, field, condition = world(jax.random.key(6), 3)
     posterior = JointPosterior(SPACE, fitted, lambda data: data, solver, together)
     u, v = [], []
     for j in range(0, 300, 100):
@@ -95,8 +95,8 @@ def test_noises_of_the_blocks_are_independent(fitted):
     # Two draws of one key would begin with the same numbers, whatever their shapes.
     posterior = JointPosterior(SPACE, fitted, lambda data: data)
     key = jax.random.key(7)
-    field = posterior._white(key, 50)
-    theta = jax.random.normal(stream(key, "parameters"), (50, 2))
+    _, _, conditions = world(jax.random.key(15), 50)
+    field, theta = posterior._white(key, conditions), posterior._noise(key, conditions)
     same = jax.random.normal(key, (50, 2)), jax.random.normal(key, (50, N, N, BINS))
     assert np.abs(np.corrcoef(theta.ravel(), field.ravel()[:100])[0, 1]) < 0.4
     assert np.allclose(same[0].ravel(), same[1].ravel()[:100])
@@ -120,7 +120,7 @@ def test_rows_lead_back():
         layout.unpack(jnp.asarray(rows[:, :-1]))
 
 
-def test_loss_of_white_noise_is_three(fitted):
+def test_loss_of_white_noise_counts_each_block_alike(fitted):
     theta, field, condition = world(jax.random.key(10), 2000)
     layout = Layout((N, N, BINS), 2)
     value = eqx.filter_jit(JointLoss(SPACE, layout))(

@@ -50,33 +50,45 @@ class JointPosterior(eqx.Module):
 
     def draw(self, key: Key[Array, ""], condition: Condition, n: int) -> tuple[Float[Array, "n p"], Float[Array, "n m m bins"]]:
         """The same of what was seen of an observation."""
-        if not self.together:
-            u = self._alone(key, condition, n)
-            return _physical(self, u, self._given(key, condition, u), condition)
-        noise = jax.random.normal(stream(key, "parameters"), (n, self.parameters.size)), self._white(key, n)
-        u, v = _solve(self.solver, _Together(self.denoiser, condition), noise)
-        return _physical(self, u, v, condition)
+        return self._draw(key, _repeated(condition, n))
+
+    def draw_each(
+        self, key: Key[Array, ""], conditions: Condition, n: int
+    ) -> tuple[Float[Array, "o n p"], Float[Array, "o n m m bins"]]:
+        """The same for each of several observations (o, ...), side by side in one batch."""
+        flat = jax.tree.map(lambda array: jnp.repeat(array, n, axis=0), conditions)
+        return jax.tree.map(lambda array: array.reshape(-1, n, *array.shape[1:]), self._draw(key, flat))
 
     def draw_parameters(self, key: Key[Array, ""], condition: Condition, n: int) -> Float[Array, "n p"]:
         """Draw parameters (n, p) alone, which costs no map."""
-        return _constrained(self, self._alone(key, condition, n), condition)
+        conditions = _repeated(condition, n)
+        return _constrained(self, self._alone(key, conditions), conditions)
 
     def draw_maps(self, key: Key[Array, ""], condition: Condition, theta: Float[Array, "n p"]) -> Float[Array, "n m m bins"]:
         """Draw one map (m, m, bins) for each of some parameters (n, p)."""
-        u = _whitened(self, theta, condition)
-        return _physical(self, u, self._given(key, condition, u), condition)[1]
+        conditions = _repeated(condition, len(theta))
+        u = _whitened(self, theta, conditions)
+        return _physical(self, u, self._given(key, conditions, u), conditions)[1]
 
-    def _alone(self, key, condition, n):
-        noise = jax.random.normal(stream(key, "parameters"), (n, self.parameters.size))
-        return _solve(DPMSolver(ALONE), _Alone(self.denoiser, condition), noise)
+    def _draw(self, key, conditions):
+        if not self.together:
+            u = self._alone(key, conditions)
+            return _physical(self, u, self._given(key, conditions, u), conditions)
+        noise = self._noise(key, conditions), self._white(key, conditions)
+        u, v = _solve(self.solver, _Together(self.denoiser, conditions), noise)
+        return _physical(self, u, v, conditions)
 
-    def _given(self, key, condition, u):
-        return _solve(self.solver, _Given(self.denoiser, condition, u), self._white(key, len(u)))
+    def _alone(self, key, conditions):
+        return _solve(DPMSolver(ALONE), _Alone(self.denoiser, conditions), self._noise(key, conditions))
 
-    def _white(self, key, n):
-        rings = self.denoiser.coordinates.rings
-        bins = paramax.unwrap(rings.scale).shape[1]
-        return jax.random.normal(stream(key, "field"), (n, rings.pixels, rings.pixels, bins))
+    def _given(self, key, conditions, u):
+        return _solve(self.solver, _Given(self.denoiser, conditions, u), self._white(key, conditions))
+
+    def _noise(self, key, conditions):
+        return jax.random.normal(stream(key, "parameters"), (len(conditions.summary), self.parameters.size))
+
+    def _white(self, key, conditions):
+        return jax.random.normal(stream(key, "field"), conditions.expected.shape)
 
 
 class DiffusionMassMap(AbstractMassPosterior):
@@ -108,27 +120,28 @@ def _solve(solver, path, noise):
 
 class _Together(eqx.Module):
     denoiser: JointDenoiser
-    condition: Condition
+    conditions: Condition
 
     def __call__(self, x, t):
-        return jax.vmap(lambda u, v: self.denoiser(u, v, (t, t), self.condition))(*x)
+        return jax.vmap(lambda u, v, seen: self.denoiser(u, v, (t, t), seen))(*x, self.conditions)
 
 
 class _Alone(eqx.Module):
     denoiser: JointDenoiser
-    condition: Condition
+    conditions: Condition
 
     def __call__(self, x, t):
-        return jax.vmap(lambda u: self.denoiser.parameters(u, t, self.condition))(x)
+        return jax.vmap(lambda u, seen: self.denoiser.parameters(u, t, seen))(x, self.conditions)
 
 
 class _Given(eqx.Module):
     denoiser: JointDenoiser
-    condition: Condition
+    conditions: Condition
     u: Float[Array, "n p"]
 
     def __call__(self, x, t):
-        return jax.vmap(lambda u, v: self.denoiser(u, v, (jnp.ones(()), t), self.condition)[1])(self.u, x)
+        one = jnp.ones(())
+        return jax.vmap(lambda u, v, seen: self.denoiser(u, v, (one, t), seen)[1])(self.u, x, self.conditions)
 
 
 @eqx.filter_jit
@@ -147,17 +160,22 @@ def _seen(see, observation):
 
 
 @eqx.filter_jit
-def _physical(posterior, u, v, condition):
-    unconstrained, field = jax.vmap(lambda a, b: posterior.denoiser.physical(a, b, condition))(u, v)
+def _physical(posterior, u, v, conditions):
+    unconstrained, field = jax.vmap(posterior.denoiser.physical)(u, v, conditions)
     return posterior.parameters.to_constrained(unconstrained), field
 
 
 @eqx.filter_jit
-def _constrained(posterior, u, condition):
-    return posterior.parameters.to_constrained(posterior.denoiser.coordinates.regression.unwhitened(u, condition.summary))
+def _constrained(posterior, u, conditions):
+    regression = posterior.denoiser.coordinates.regression
+    return posterior.parameters.to_constrained(jax.vmap(regression.unwhitened)(u, conditions.summary))
 
 
 @eqx.filter_jit
-def _whitened(posterior, theta, condition):
-    unconstrained = posterior.parameters.to_unconstrained(theta)
-    return jax.vmap(lambda z: posterior.denoiser.coordinates.regression.whitened(z, condition.summary)[0])(unconstrained)
+def _whitened(posterior, theta, conditions):
+    regression, unconstrained = posterior.denoiser.coordinates.regression, posterior.parameters.to_unconstrained(theta)
+    return jax.vmap(lambda z, summary: regression.whitened(z, summary)[0])(unconstrained, conditions.summary)
+
+
+def _repeated(condition: Condition, n: int) -> Condition:
+    return jax.tree.map(lambda array: jnp.broadcast_to(array, (n, *array.shape)), condition)

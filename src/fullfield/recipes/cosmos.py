@@ -20,7 +20,7 @@ class CosmosConfiguration(JointConfiguration):
 
     pixels: Literal[16, 32, 64, 96] = Field(default=64, description="on a side of 1.92 degrees")
     observations: int = Field(default=3, ge=1, description="simulated twins of the survey that are compared with chains")
-    simulations: JointSimulationSettings = JointSimulationSettings(training=20_000, validation=1000, calibration=300)
+    simulations: JointSimulationSettings = JointSimulationSettings(training=20_000, validation=1000)
     estimate: EstimateSettings = EstimateSettings(simulations=5000)
     denoiser: DenoiserSettings = DenoiserSettings(epochs=12)
     reference: ChainSettings = ChainSettings()

@@ -22,6 +22,7 @@ from fullfield.simulators import cosmos_clusters, cosmos_maps, cosmos_model, She
 
 
 SMOOTHING = 1.5  # arcmin, of the Kaiser-Squires map
+TWINS = 400  # simulations of the survey at posterior draws
 HEAVIEST, PLACES = 30, 2000  # clusters, and random places they are compared with
 
 
@@ -64,7 +65,7 @@ def cosmos_study(configuration: CosmosConfiguration) -> Study:
     last = (
         Cell("real/chains", chains, functools.partial(_chains, bench), effort=3),
         Cell("real/draws", (drawn, chains), functools.partial(_draws, bench), effort=2),
-        Cell("real/checks", drawn, functools.partial(_checks, bench)),
+        Cell("real/checks", (drawn, chains), functools.partial(_checks, bench)),
         Cell("real/clusters", drawn, functools.partial(_clusters, bench)),
     )
     study = joint_study(bench, (estimate_cell(bench),), last)
@@ -109,15 +110,22 @@ def _checks(bench: CosmosBench, folder: pathlib.Path, progress: Progress) -> Mea
     observed = np.asarray(seen(bench.see(folder), bench.data).summary)
     tested = misspecification(observed, summaries["training"], summaries["calibration"])
     values = {number.name: float(number.value or 0.0) for number in tested.report.numbers}
-    powers = np.log(np.asarray(_b_modes(bench, jnp.asarray(rows["calibration"]["data"]))))
+    drawn = read_arrays(folder.parent / "real.draws" / "draws.npz")["theta"][:TWINS]
+    powers = np.log(np.asarray(_twins(bench, jax.random.split(bench.key("twins"), len(drawn)), jnp.asarray(drawn))))
     half = len(powers) // 2
     null = misspecification(np.log(np.asarray(_b_modes(bench, bench.data[None])))[0], powers[:half], powers[half:])
     return Measured(values | {f"b_modes/{number.name}": float(number.value or 0.0) for number in null.report.numbers})
 
 
 @eqx.filter_jit
+def _twins(bench: CosmosBench, keys: Array, theta: Float[Array, "t p"]) -> Float[Array, "t bands"]:
+    """B modes of surveys simulated at draws of the posterior: what mask and noise make of E modes like those observed."""
+    return _b_modes(bench, jax.lax.map(lambda pair: bench.model.simulate_at(*pair), (keys, theta), batch_size=20))
+
+
+@eqx.filter_jit
 def _b_modes(bench: CosmosBench, shear: Float[Array, "t n n 1 2"]) -> Float[Array, "t bands"]:
-    """Powers of the B modes of masked shear; simulations have those that the mask makes of E modes, and noise."""
+    """Powers of the B modes of masked shear."""
     return jax.vmap(lambda one: band_powers(bench.bands, kaiser_squires(one)[..., 1])[0])(shear)
 
 
@@ -133,7 +141,7 @@ def _clusters(bench: CosmosBench, folder: pathlib.Path, progress: Progress) -> M
         "diffusion": drawn["mean"],
         "chains": chains["mean"],
     }
-    row, column = (np.floor(place).astype(int) for place in maps.places(clusters.ra, clusters.dec))
+    row, column = (np.rint(place).astype(int) for place in maps.places(clusters.ra, clusters.dec))
     n, observed = bench.sky.pixels, maps.observed[..., 0]
     inside = (row >= 0) & (row < n) & (column >= 0) & (column < n)
     inside[inside] = observed[row[inside], column[inside]]

@@ -136,7 +136,7 @@ def _once(bench, key, theta):
 
 def branch(settings: DenoiserSettings, bins: int, pixels: int) -> Callable:
     """The field's network by its settings."""
-    patch = 4 if pixels >= 64 else 2
+    patch = 4 if pixels >= 32 else 2
     if settings.branch == "transformer":
         return functools.partial(TransformerBranch, field=2 * bins, patch=2 * patch, width=2 * settings.widths[0])
     return functools.partial(UNetBranch, patch=patch, widths=settings.widths)

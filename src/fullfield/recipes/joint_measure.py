@@ -30,6 +30,7 @@ from fullfield.training import cosine_adam, History
 AVERAGE = 0.999
 LEAST = 1.0  # seconds over which draws are timed
 TOGETHER = 50  # draws at once
+LEAST_TOGETHER = 26  # evaluations of `DPMSolver` for variances right to two percent
 UNITS = 60  # of the classifier, as in the lensing benchmark
 
 
@@ -73,7 +74,7 @@ def posterior(bench: AbstractBench, folder: pathlib.Path) -> JointPosterior:
     denoiser = load_module(folder.parent / "denoiser.posterior" / "denoiser.eqx", _untrained(bench))
     settings = bench.configuration
     together = settings.together
-    solver = DPMSolver(settings.evaluations) if together else Adams(settings.evaluations)
+    solver = DPMSolver(max(LEAST_TOGETHER, settings.evaluations)) if together else Adams(settings.evaluations)
     return JointPosterior(bench.model.parameters, denoiser, bench.see(folder), solver, together)
 
 

@@ -26,7 +26,7 @@ class DenoiserSettings(Section):
     epochs: PositiveInt = 8
     batch: PositiveInt = 128
     learning_rate: PositiveFloat = 2e-3
-    widths: tuple[PositiveInt, ...] = Field(default=(32, 64), description="channels of each level of the U-Net")
+    widths: tuple[PositiveInt, ...] = Field(default=(48, 64), description="channels of each level of the U-Net")
 
 
 class JointConfiguration(Configuration):
