@@ -36,7 +36,7 @@ def run() -> list[dict]:
 def seconds(solver: AbstractSolver) -> float:
     """Of one draw among many; weights say nothing about speed, and are drawn at random."""
     space, survey = lsst_y10_model(PIXELS).parameters, jnp.ones((PIXELS, PIXELS, 1))
-    network = branch(DenoiserSettings(), BINS, PIXELS)
+    network = branch(DenoiserSettings(), BINS)
     denoiser = JointDenoiser.make(space.size, SUMMARY, BINS, survey, key=jax.random.key(0), branch=network)
     posterior = JointPosterior(space, denoiser, lambda data: data, solver)
     condition = Condition(jnp.zeros((PIXELS, PIXELS, BINS)), jnp.zeros(SUMMARY))

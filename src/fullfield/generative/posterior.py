@@ -123,7 +123,8 @@ class _Together(eqx.Module):
     conditions: Condition
 
     def __call__(self, x, t):
-        return jax.vmap(lambda u, v, seen: self.denoiser(u, v, (t, t), seen))(*x, self.conditions)
+        u, v = x
+        return jax.vmap(lambda u, v, seen: self.denoiser(u, v, (t, t), seen))(u, v, self.conditions)
 
 
 class _Alone(eqx.Module):

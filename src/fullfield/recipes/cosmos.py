@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from fullfield.recipes.joint_settings import DenoiserSettings, JointConfiguration, JointSimulationSettings
+from fullfield.recipes.joint_settings import JointConfiguration, JointSimulationSettings
 from fullfield.recipes.mass_map import ChainSettings, EstimateSettings
 from fullfield.recipes.recipe import Recipe, Scale
 
@@ -18,11 +18,10 @@ POWER = 0.51
 class CosmosConfiguration(JointConfiguration):
     """Settings of the analysis."""
 
-    pixels: Literal[16, 32, 64, 96] = Field(default=64, description="on a side of 1.92 degrees")
+    pixels: Literal[16, 32, 64, 96] = Field(default=32, description="on a side of 1.92 degrees")
     observations: int = Field(default=3, ge=1, description="simulated twins of the survey that are compared with chains")
     simulations: JointSimulationSettings = JointSimulationSettings(training=20_000, validation=1000)
     estimate: EstimateSettings = EstimateSettings(simulations=5000)
-    denoiser: DenoiserSettings = DenoiserSettings(epochs=12)
     reference: ChainSettings = ChainSettings()
 
 
@@ -44,7 +43,7 @@ COSMOS = Recipe(
             "estimate": {"simulations": 1000}, "denoiser": {"epochs": 5, "widths": (16, 32)},
             "reference": {"draws": 400, "warmup": 200},
         }, "~8 min"),
-        "laptop": Scale({}, "~40 min"),
+        "laptop": Scale({}, "~25 min"),
         "paper": Scale({
             "pixels": 96, "simulations": {"training": 100_000, "validation": 4000, "calibration": 500},
             "estimate": {"simulations": 20_000}, "denoiser": {"widths": (64, 128)},

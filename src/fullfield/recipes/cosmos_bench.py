@@ -137,7 +137,7 @@ def _clusters(bench: CosmosBench, folder: pathlib.Path, progress: Progress) -> M
     found = {
         "Kaiser-Squires": np.asarray(KaiserSquires(bench.sky, SMOOTHING)(bench.data)),
         "Wiener": drawn["expected"],
-        "sparse": np.asarray(SparseStarlet(bench.model.noise)(bench.data)),
+        "sparse": np.asarray(SparseStarlet(bench.model.noise, scales=min(4, bench.sky.pixels.bit_length() - 3))(bench.data)),
         "diffusion": drawn["mean"],
         "chains": chains["mean"],
     }

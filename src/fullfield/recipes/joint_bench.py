@@ -134,9 +134,8 @@ def _once(bench, key, theta):
     return Simulated(bench, _blind).both(key, theta)
 
 
-def branch(settings: DenoiserSettings, bins: int, pixels: int) -> Callable:
+def branch(settings: DenoiserSettings, bins: int) -> Callable:
     """The field's network by its settings."""
-    patch = 4 if pixels >= 32 else 2
     if settings.branch == "transformer":
-        return functools.partial(TransformerBranch, field=2 * bins, patch=2 * patch, width=2 * settings.widths[0])
-    return functools.partial(UNetBranch, patch=patch, widths=settings.widths)
+        return functools.partial(TransformerBranch, field=2 * bins, patch=settings.patch, width=2 * settings.widths[0])
+    return functools.partial(UNetBranch, patch=settings.patch, widths=settings.widths)

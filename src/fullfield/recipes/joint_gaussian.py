@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from fullfield.recipes.joint_settings import JointConfiguration
+from fullfield.recipes.joint_settings import DenoiserSettings, JointConfiguration
 from fullfield.recipes.recipe import Recipe, Scale
 
 
@@ -12,6 +12,7 @@ class JointGaussianConfiguration(JointConfiguration):
     """Settings of the trial."""
 
     pixels: Literal[8, 16, 32, 64] = 16
+    denoiser: DenoiserSettings = DenoiserSettings(patch=2)
     prior: bool = Field(default=True, description="train a denoiser without observations too, whose draws are simulations")
 
 

@@ -80,10 +80,10 @@ def posterior(bench: AbstractBench, folder: pathlib.Path) -> JointPosterior:
 
 def _untrained(bench: AbstractBench) -> JointDenoiser:
     settings, layout = bench.configuration.denoiser, bench.layout
-    n, _, bins = layout.shape
+    bins = layout.shape[-1]
     return JointDenoiser.make(
         bench.model.parameters.size, layout.summary, bins, jnp.asarray(bench.survey), key=jax.random.key(0),
-        branch=branch(settings, bins, n),
+        branch=branch(settings, bins),
     )  # fmt: skip
 
 
@@ -140,10 +140,10 @@ def _trained(bench, layout, change, key, folder, progress) -> tuple[JointDenoise
         StoredSimulations(part["theta"], change(part["rows"]), batch_size=settings.batch, memory=2**33)
         for part in (simulations_of(folder, "training"), simulations_of(folder, "validation"))
     )
-    n, _, bins = layout.shape
+    bins = layout.shape[-1]
     denoiser, history = train_joint(
         bench.model.parameters, layout, source, held_out, key=key, survey=bench.survey,
-        branch=branch(settings, bins, n),
+        branch=branch(settings, bins),
         optimiser=cosine_adam(settings.learning_rate, settings.epochs * source.steps_per_epoch),
         max_epochs=settings.epochs, patience=settings.epochs, average=AVERAGE, checkpoint=folder / "training",
         progress=progress,

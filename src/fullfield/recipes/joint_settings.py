@@ -26,6 +26,7 @@ class DenoiserSettings(Section):
     epochs: PositiveInt = 8
     batch: PositiveInt = 128
     learning_rate: PositiveFloat = 2e-3
+    patch: PositiveInt = Field(default=4, description="side in pixels of what the field's network sees as one place")
     widths: tuple[PositiveInt, ...] = Field(default=(48, 64), description="channels of each level of the U-Net")
 
 
