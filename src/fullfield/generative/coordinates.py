@@ -1,11 +1,12 @@
 """White coordinates of parameters and field given an observation, in which a joint diffusion has little left to learn.
 
-    u = R (z - W s - m),    v(ℓ) = Λ^-½ Uᵀ [κ(ℓ) - κ_y(ℓ)],
+    u = R (z - W s - m),    v(ℓ) = Λ^-½ Uᵀ [(κ - κ_y) / σ](ℓ),
 
 with z the unconstrained parameters, s a summary of the observation and R, W, m of their regression on it; κ_y the field that a
-Gaussian would expect of the observation, and U Λ Uᵀ the covariance between the bins, ring by ring in ℓ, of what it misses,
-measured on simulations. Were all Gaussian and the observation of the same depth everywhere, u and v would be white noise, which
-every mode of a diffusion sees alike. Without an observation κ_y = 0, and Λ is the power of the field itself.
+Gaussian would expect of the observation, σ the deviation of what it misses, pixel by pixel, larger behind a mask, and U Λ Uᵀ the
+covariance of that between the bins, ring by ring in ℓ, measured on simulations. Were all Gaussian and the observation of the
+same depth everywhere, u and v would be white noise, which every mode of a diffusion sees alike. Without an observation κ_y = 0,
+and σ² Λ is the power of the field itself.
 """
 
 import equinox as eqx
@@ -84,16 +85,19 @@ class Coordinates(eqx.Module):
 
     Args:
         regression: of the parameters on the summary.
-        rings: covariance of what the expected field misses.
+        deviation: σ (n, n, b).
+        rings: covariance of what the expected field misses, in units of σ.
     """
 
     regression: ConditionalFlow
+    deviation: paramax.NonTrainable | Float[Array, "n n b"]
     rings: Rings
 
     @classmethod
     def blank(cls, parameters: int, summary: int, pixels: int, bins: int) -> "Coordinates":
         """Nothing measured yet."""
-        return cls(regression(parameters, summary, degree=1), Rings.blank(pixels, bins))
+        deviation = paramax.NonTrainable(jnp.ones((pixels, pixels, bins)))
+        return cls(regression(parameters, summary, degree=1), deviation, Rings.blank(pixels, bins))
 
     def fitted_to(
         self,
@@ -107,4 +111,16 @@ class Coordinates(eqx.Module):
         Raises:
             DataError: there are too few of them for the regression.
         """
-        return Coordinates(self.regression.fitted_to(unconstrained, summary), self.rings.fitted_to(field - expected))
+        missed = field - expected
+        deviation = jnp.sqrt(jnp.mean(missed**2, axis=0))
+        deviation = jnp.maximum(deviation, FLOOR * jnp.max(deviation))
+        fitted = self.regression.fitted_to(unconstrained, summary)
+        return Coordinates(fitted, paramax.NonTrainable(deviation), self.rings.fitted_to(missed / deviation))
+
+    def white(self, maps: Float[Array, "n n b"]) -> Float[Array, "n n b"]:
+        """Λ^-½ Uᵀ (maps / σ)."""
+        return self.rings.white(maps / paramax.unwrap(self.deviation))
+
+    def coloured(self, white: Float[Array, "n n b"]) -> Float[Array, "n n b"]:
+        """The way back."""
+        return paramax.unwrap(self.deviation) * self.rings.coloured(white)

@@ -125,14 +125,14 @@ class JointDenoiser(eqx.Module):
     ) -> tuple[Float[Array, " p"], Float[Array, "n n b"]]:
         """Parameters and field in white coordinates."""
         u, _ = self.coordinates.regression.whitened(unconstrained, condition.summary)
-        return u, self.coordinates.rings.white(field - condition.expected)
+        return u, self.coordinates.white(field - condition.expected)
 
     def physical(
         self, u: Float[Array, " p"], v: Float[Array, "n n b"], condition: Condition
     ) -> tuple[Float[Array, " p"], Float[Array, "n n b"]]:
         """Unconstrained parameters and field of white coordinates."""
         unconstrained = self.coordinates.regression.unwhitened(u, condition.summary)
-        return unconstrained, condition.expected + self.coordinates.rings.coloured(v)
+        return unconstrained, condition.expected + self.coordinates.coloured(v)
 
     def parameters(self, u: Float[Array, " p"], t: Float[Array, ""], condition: Condition) -> Float[Array, " p"]:
         """û of the parameters alone, the field being all noise: the field's branch has no part in it."""
@@ -149,8 +149,8 @@ class JointDenoiser(eqx.Module):
         """û and v̂ of noisy u and v at times (t_θ, t_κ)."""
         t = times[1]
         norm = jnp.hypot(t, 1 - t)
-        expected = self.coordinates.rings.white(condition.expected)
-        guess = condition.expected + self.coordinates.rings.coloured(t / norm**2 * v)
+        expected = self.coordinates.white(condition.expected)
+        guess = condition.expected + self.coordinates.coloured(t / norm**2 * v)
         size, survey = paramax.unwrap((self.size, self.survey))
         maps = jnp.concatenate([v / norm, guess / size, condition.expected / size, survey], axis=-1)
         hidden = self.branch.encode(maps, self.early(_waves(t)))
