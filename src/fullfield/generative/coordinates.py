@@ -3,7 +3,7 @@
     u = R (z - W s - m),    v(ℓ) = Λ^-½ Uᵀ [(κ - κ_y) / σ](ℓ),
 
 with z the unconstrained parameters, s a summary of the observation and R, W, m of their regression on it; κ_y the field that a
-Gaussian would expect of the observation, σ the deviation of what it misses, pixel by pixel, larger behind a mask, and U Λ Uᵀ the
+Gaussian would expect of the observation, σ the deviation of what it misses, pixel by pixel and larger behind a mask, U Λ Uᵀ the
 covariance of that between the bins, ring by ring in ℓ, measured on simulations. Were all Gaussian and the observation of the
 same depth everywhere, u and v would be white noise, which every mode of a diffusion sees alike. Without an observation κ_y = 0,
 and σ² Λ is the power of the field itself.
