@@ -39,7 +39,8 @@ BIBTEX = {
   author  = {Kaiser, Nick and Squires, Gordon},
   title   = {Mapping the dark matter with weak gravitational lensing},
   journal = {The Astrophysical Journal},
-  volume  = {404}, pages = {441--450}, year = {1993}
+  volume  = {404}, pages = {441--450}, year = {1993},
+  url     = {https://doi.org/10.1086/172297}
 }""",
     "robnik2025": """@misc{robnik2025,
   author = {Robnik, Jakob and Cohn-Gordon, Reuben and Seljak, Uro\\v{s}},
