@@ -62,7 +62,7 @@ def trained():
 
 
 @pytest.fixture(scope="module")
-def tests():
+def unseen():
     """Shear and convergence of fields that training never saw."""
     observed = Observed(noise())
 
@@ -76,26 +76,26 @@ def tests():
     return data[..., :2], data[..., 2]
 
 
-def error(estimate, tests):
-    shear, truth = tests
+def error(estimate, unseen):
+    shear, truth = unseen
     return float(jnp.mean((jax.lax.map(estimate, shear, batch_size=64) - truth) ** 2))
 
 
-def test_it_nears_the_exact_posterior_mean(trained, tests):
+def test_it_nears_the_exact_posterior_mean(trained, unseen):
     learnt, history = trained
-    exact = error(WienerFilter(SKY, power(), noise()), tests)
-    best_smoothing = min(error(KaiserSquires(SKY, width), tests) for width in (15.0, 20.0, 25.0, 30.0))
-    ratio = error(learnt, tests) / exact
+    exact = error(WienerFilter(SKY, power(), noise()), unseen)
+    best_smoothing = min(error(KaiserSquires(SKY, width), unseen) for width in (15.0, 20.0, 25.0, 30.0))
+    ratio = error(learnt, unseen) / exact
     assert 0.995 < ratio < 1.1
     assert best_smoothing / exact > 1.15, "the bar says something"
-    variance = float(jnp.var(tests[1]))
-    assert history.best == pytest.approx(error(learnt, tests) / variance, rel=0.06)  # 200 maps held out: 4 % from map to map
+    variance = float(jnp.var(unseen[1]))
+    assert history.best == pytest.approx(error(learnt, unseen) / variance, rel=0.06)  # 200 maps held out: 4 % from map to map
 
 
-def test_without_training_it_says_zero(trained, tests):
+def test_without_training_it_says_zero(trained, unseen):
     learnt, _ = trained
     blank = UNet((N, N, 2), 1, key=jax.random.key(1), widths=(16, 24), blocks=1)
-    assert not np.any(eqx.tree_at(lambda m: m.network, learnt, blank)(tests[0][0]))
+    assert not np.any(eqx.tree_at(lambda m: m.network, learnt, blank)(unseen[0][0]))
 
 
 def test_observed_shear_is_that_of_the_convergence_plus_its_noise():
@@ -111,10 +111,10 @@ def test_observed_shear_is_that_of_the_convergence_plus_its_noise():
     assert np.abs(pulls.var(0) - 1).max() < 5 * np.sqrt(2 / 400)
 
 
-def test_the_network_sees_the_shear_through_a_sufficient_statistic(trained, tests):
+def test_the_network_sees_the_shear_through_a_sufficient_statistic(trained, unseen):
     # B modes of weighted shear hold nothing on the convergence; nor do pixels without weight.
     learnt, _ = trained
-    shear = tests[0][0]
+    shear = unseen[0][0]
     hidden = jnp.where(jnp.isfinite(jnp.asarray(noise()))[..., None], shear, 7.0)
     np.testing.assert_allclose(learnt(hidden), learnt(shear), atol=1e-6)
 

@@ -12,7 +12,7 @@ class JointGaussianConfiguration(JointConfiguration):
     """Settings of the trial."""
 
     pixels: Literal[8, 16, 32, 64] = 16
-    denoiser: DenoiserSettings = DenoiserSettings(patch=2)
+    denoiser: DenoiserSettings = DenoiserSettings(patch=2, widths=(32, 64))
     prior: bool = Field(default=True, description="train a denoiser without observations too, whose draws are simulations")
 
 
