@@ -150,7 +150,7 @@ def test_training_finds_what_the_coordinates_do_not_know():
     nothing = Condition(jnp.zeros_like(field), 0.01 * jax.random.normal(stream(key, "summary"), (4000, 1)))
     rows = layout.pack(field, nothing)
     parts = [StoredSimulations(np.asarray(theta)[part], rows[part], batch_size=200) for part in (slice(400, None), slice(400))]
-    denoiser, _ = train_joint(SPACE, layout, *parts, key=key, branch=small, max_epochs=10)
+    denoiser, _ = train_joint(SPACE, layout, *parts, key=key, branch=small, max_epochs=20)
     posterior = JointPosterior(SPACE, denoiser, lambda data: data, DPMSolver(26))
     blank = Condition(jnp.zeros((N, N, 1)), jnp.zeros(1))
     for a in (-1.0, 1.0):
@@ -160,9 +160,9 @@ def test_training_finds_what_the_coordinates_do_not_know():
     for together in (False, True):
         drawn, maps = JointPosterior(SPACE, denoiser, lambda data: data, DPMSolver(26), together).draw(key, blank, 500)
         power = np.log(np.mean(np.asarray(maps) ** 2, axis=(1, 2, 3)))
-        # ln power = a to within √(2 / 64) = 0.18, a correlation of 0.98; eight epochs do not reach it on the joint path.
-        assert np.corrcoef(drawn[:, 0], power)[0, 1] > 0.8
-        assert float(drawn[:, 0].std()) == pytest.approx(1.0, abs=0.25)
+        # ln power = a to within √(2 / 64) = 0.18, a correlation of 0.98; twenty epochs come near it on the joint path.
+        assert np.corrcoef(drawn[:, 0], power)[0, 1] > 0.9
+        assert float(drawn[:, 0].std()) == pytest.approx(1.0, abs=0.15)
 
 
 def test_too_few_simulations_for_coordinates_are_refused():
