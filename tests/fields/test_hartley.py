@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fullfield.fields import band_powers, FlatSky, hartley, inverse_hartley, logarithmic_bands
+from fullfield.fields import band_powers, FlatSky, hartley, inverse_hartley, logarithmic_bands, unitary_hartley
 
 
 SKY = FlatSky(12, 4.0)
@@ -30,3 +30,10 @@ def test_bands_of_the_plane_give_the_same_spectra_as_the_half_plane(maps):
     found = np.einsum("byx,pyx->pb", bands.plane, products) / bands.modes
     np.testing.assert_allclose(found, band_powers(bands, maps[0]), rtol=1e-4, atol=1e-8)
     np.testing.assert_array_equal(bands.plane.sum((1, 2)), bands.modes)
+
+
+def test_the_transform_without_units_is_its_own_inverse_and_keeps_white_noise_white():
+    maps = jax.random.normal(jax.random.key(5), (16, 16, 2))
+    modes = unitary_hartley(maps)
+    np.testing.assert_allclose(unitary_hartley(modes), maps, atol=1e-5)
+    np.testing.assert_allclose(jnp.sum(modes**2, (0, 1)), jnp.sum(maps**2, (0, 1)), rtol=1e-5)

@@ -7,7 +7,8 @@ import pytest
 
 from fullfield._core import DataError, ShapeError, stream
 from fullfield.datasets import StoredSimulations
-from fullfield.generative import Adams, Condition, DPMSolver, JointDenoiser, JointPosterior, Layout, train_joint
+from fullfield.fields import FlatSky, gaussian_field, root_on_plane, unitary_hartley
+from fullfield.generative import Adams, Colour, Condition, DPMSolver, JointDenoiser, JointPosterior, Layout, train_joint
 from fullfield.generative.coordinates import Coordinates, Rings
 from fullfield.generative.joint import draw_times, JointLoss
 from fullfield.networks import UNetBranch
@@ -81,7 +82,7 @@ def test_untrained_it_denoises_white_noise_exactly(fitted):
     found_u, found_v = fitted(u, v, (t, t), condition)
     np.testing.assert_allclose(found_u, shrunk * u, rtol=1e-5)
     np.testing.assert_allclose(found_v, shrunk * v, atol=1e-5)
-    np.testing.assert_allclose(fitted.parameters(u, t, condition), shrunk * u, rtol=1e-5)
+    np.testing.assert_allclose(fitted.parameters(u, t, condition.summary), shrunk * u, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("solver", "together"), [(Adams(16), False), (DPMSolver(26), True)])
@@ -112,6 +113,16 @@ def test_noises_of_the_blocks_are_independent(fitted):
     same = jax.random.normal(key, (50, 2)), jax.random.normal(key, (50, N, N, BINS))
     assert np.abs(np.corrcoef(theta.ravel(), field.ravel()[:100])[0, 1]) < 0.4
     assert np.allclose(same[0].ravel(), same[1].ravel()[:100])
+
+
+def test_latents_are_decoded_with_the_parameters_they_were_drawn_with(fitted):
+    plain = JointPosterior(SPACE, fitted, lambda data: data)
+    decoded = eqx.tree_at(lambda drawn: drawn.decode, plain, lambda theta, field, _: field * theta[0])
+    condition = jax.tree.map(lambda array: array[0], world(jax.random.key(16), 1)[2])
+    theta, field = plain.draw(jax.random.key(17), condition, 3)
+    other, maps = decoded.draw(jax.random.key(17), condition, 3)
+    np.testing.assert_array_equal(other, theta)
+    np.testing.assert_allclose(maps, field * theta[:, :1, None, None], rtol=1e-5)
 
 
 def test_times_cover_the_whole_grid():
@@ -174,3 +185,15 @@ def test_too_few_simulations_for_coordinates_are_refused():
 def test_rings_of_blank_coordinates_change_nothing():
     maps = jax.random.normal(jax.random.key(14), (N, N, BINS))
     np.testing.assert_allclose(Rings.blank(N, BINS).white(maps), maps, atol=1e-6)
+
+
+def test_colour_is_that_of_the_field_and_its_transpose_carries_slopes_back():
+    sky = FlatSky(8, 2.0)
+    root = jax.random.uniform(jax.random.key(18), (3, 5, 5))
+    colour, white = Colour(root_on_plane(sky, root)), jax.random.normal(jax.random.key(19), (2, 8, 8))
+    maps = jnp.moveaxis(unitary_hartley(white[..., None])[..., 0], 0, -1)
+    field = jnp.moveaxis(gaussian_field(sky, root, white), 0, -1)
+    # Both know pixels of another size: the unitary transform has none.
+    np.testing.assert_allclose(colour(maps) * sky.pixels / sky.side_radians, field, rtol=1e-4, atol=1e-3)
+    slopes = jax.linear_transpose(colour, maps)(field)[0]
+    np.testing.assert_allclose(colour.transposed(field), slopes, rtol=1e-4, atol=1e-2)

@@ -1,3 +1,4 @@
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -5,9 +6,12 @@ import pytest
 
 from fullfield._core.progress import silent
 from fullfield.fields import FlatSky
+from fullfield.generative import Condition
+from fullfield.inference.explicit import ShearLatents, Target
+from fullfield.inference.explicit.precondition import Preconditioner
 from fullfield.recipes import RECIPES
 from fullfield.recipes.joint_gaussian_bench import GaussianBench
-from fullfield.recipes.mass_map_bench import depth_map
+from fullfield.recipes.mass_map_bench import depth_map, ShearBench, ShearFrame
 from fullfield.recipes.mass_map_judge import chain_numbers
 from fullfield.recipes.study import Measured
 
@@ -47,6 +51,22 @@ def test_rows_of_the_gaussian_field_hold_field_filter_and_powers(tmp_path):
     filtered = jax.vmap(lambda data: bench.exact.wiener(data, bench.model.parameters.fiducial))(jnp.asarray(part["data"]))
     np.testing.assert_allclose(condition.expected, filtered, atol=1e-5)
     assert np.corrcoef(part["theta"][:, 0], condition.summary.mean(1))[0, 1] > 0.3
+
+
+def test_latents_of_the_shear_hold_the_convergence():
+    bench = ShearBench(RECIPES["mass-map-cosmology"].configure({"pixels": 16}))
+    theta, target = bench.model.parameters.fiducial + 0.01, Target(bench.model, jnp.zeros(bench.model.data_shape))
+    frame = ShearFrame(bench.truth, ShearLatents(bench.model, target, Preconditioner.unit(target)), together=False)
+
+    @eqx.filter_jit
+    def both(key):
+        latents, data = bench.model.simulate_with_latents(key, theta)
+        condition = frame.given(theta, Condition(jnp.zeros((16, 16, 5)), jnp.zeros(12), data))
+        return frame.maps(theta, frame.field(theta, latents, condition), condition), bench.truth(theta, latents)
+
+    found, kappa = both(jax.random.key(0))
+    np.testing.assert_allclose(found, kappa, atol=1e-5)
+    np.testing.assert_allclose(kappa.mean((0, 1)), 0.0, atol=1e-6)
 
 
 def test_what_warm_starts_save_is_the_ratio_of_gradients():

@@ -4,7 +4,7 @@ from fullfield.fields.catalogue import check_shear, randomly_rotated, shear_maps
 from fullfield.fields.counts import histogram, peak_counts, peaks, pixel_distribution
 from fullfield.fields.gaussian import gaussian_field, pair_indices, power_root, unrealised_fraction
 from fullfield.fields.grid import ARCMIN, block_average, FlatSky
-from fullfield.fields.hartley import hartley, inverse_hartley
+from fullfield.fields.hartley import hartley, inverse_hartley, unitary_hartley
 from fullfield.fields.lognormal import (
     averaged_skewness,
     gaussian_correlation,
@@ -21,7 +21,7 @@ from fullfield.fields.shear import kaiser_squires, shear_of
 from fullfield.fields.sparse import SparseStarlet
 from fullfield.fields.spectra import band_powers, banded, Bands, logarithmic_bands
 from fullfield.fields.starlet import starlet, starlet_l1
-from fullfield.fields.wiener import PeriodicWiener, WienerFilter
+from fullfield.fields.wiener import each_mode, PeriodicWiener, precision_root, root_on_plane, WienerFilter
 
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "banded",
     "block_average",
     "check_shear",
+    "each_mode",
     "gaussian_correlation",
     "gaussian_field",
     "hartley",
@@ -61,12 +62,15 @@ __all__ = [
     "peaks",
     "pixel_distribution",
     "power_root",
+    "precision_root",
     "randomly_rotated",
+    "root_on_plane",
     "scattering",
     "shear_maps",
     "shear_of",
     "shift_of_skewness",
     "starlet",
     "starlet_l1",
+    "unitary_hartley",
     "unrealised_fraction",
 ]

@@ -35,7 +35,7 @@ def power_root(power: Float[Array, "pairs m m"]) -> Float[Array, "pairs m m"]:
     Returns:
         Factor L_ij, j <= i, stored at the place of pair (j, i).
     """
-    bins = _bins(len(power))
+    bins = bins_of(len(power))
     place = _places(bins)
     # Indexing would be transposed into one padded array per pair; unstacking is transposed into one concatenation.
     given, root = jnp.unstack(power), [jnp.zeros(())] * len(power)
@@ -56,7 +56,7 @@ def power_root(power: Float[Array, "pairs m m"]) -> Float[Array, "pairs m m"]:
 
 def unrealised_fraction(power: Float[Array, "pairs m m"]) -> Float[Array, ""]:
     """Fraction of modes, the zero mode aside, whose power matrix is not positive definite."""
-    bins = _bins(len(power))
+    bins = bins_of(len(power))
     root = power_root(power)
     pivots = jnp.stack([root[_places(bins)[j, j]] for j in range(bins)])
     missing = jnp.any(pivots <= 0, axis=0)
@@ -101,7 +101,8 @@ def white_of(sky: FlatSky, root: Float[Array, "pairs m m"], field: Float[Array, 
     return jnp.stack(white)
 
 
-def _bins(pairs: int) -> int:
+def bins_of(pairs: int) -> int:
+    """Number of bins that have so many pairs."""
     return int((np.sqrt(8 * pairs + 1) - 1) / 2)
 
 

@@ -22,6 +22,11 @@ def inverse_hartley(sky: FlatSky, modes: Float[Array, "*batch n n bins"]) -> Flo
     return _cas(modes) / sky.side_radians
 
 
+def unitary_hartley(values: Float[Array, "*batch n n bins"]) -> Float[Array, "*batch n n bins"]:
+    """The transform without units, its own inverse: white coefficients to a white map, and back."""
+    return _cas(values) / values.shape[-2]
+
+
 def _cas(values):
     transformed = jnp.fft.fft2(values, axes=(-3, -2))
     return transformed.real - transformed.imag

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from fullfield._core import full_precision, stream
-from fullfield.fields.gaussian import gaussian_field, pair_indices, power_root
+from fullfield.fields.gaussian import bins_of, gaussian_field, pair_indices, power_root
 from fullfield.fields.grid import FlatSky
 from fullfield.fields.mass_map import AbstractMassPosterior, check_shear, inverse_variance
 from fullfield.fields.random import normal
@@ -55,7 +55,7 @@ class PeriodicWiener(AbstractMassPosterior):
         mean = self._mean(shear)
 
         def draw(key):
-            return _coloured(self.sky, self.root, mean + _matrices(self.covariance_root, normal(key, mean.shape)))
+            return _coloured(self.sky, self.root, mean + each_mode(self.covariance_root, normal(key, mean.shape)))
 
         return jax.lax.map(draw, jax.random.split(key, n), batch_size=_side_by_side(mean.size))
 
@@ -171,29 +171,63 @@ def _adjoint(sky, root, shear):
 
 
 @full_precision
+def precision_root(
+    sky: FlatSky, root: Float[Array, "pairs m m"], weight: Float[Array, " bins"]
+) -> Float[Array, "bins bins n n"]:
+    """Lower triangular K of each mode, K Kᵀ = 1 + Lᵀ N⁻¹ L the precision of its white latents given shear.
+
+    Args:
+        sky: patch of the maps.
+        root: L from `power_root`, in sr^½.
+        weight: 1/σ² of each shear component in a pixel, bin by bin.
+    """
+    return _on_plane(sky, _octant_precision_root(sky, root, weight))
+
+
+@full_precision
 def _covariance_root(sky, root, weight):
     """R of each mode on the full plane (bins, bins, n, n), R Rᵀ = (1 + Lᵀ N⁻¹ L)⁻¹ with L the root of the power."""
-    bins, octant = len(weight), root.shape[1:]
+    lower = _octant_precision_root(sky, root, weight)
+    inverse = jax.scipy.linalg.solve_triangular(lower, jnp.broadcast_to(jnp.eye(len(weight)), lower.shape), lower=True)
+    return _on_plane(sky, inverse.mT)
+
+
+def _octant_precision_root(sky, root, weight):
+    lower, pixel = _lower(root), (sky.side_radians / sky.pixels) ** 2
+    return jnp.linalg.cholesky(jnp.eye(len(weight)) + jnp.einsum("yxki,k,yxkj->yxij", lower, weight / pixel, lower))
+
+
+def root_on_plane(sky: FlatSky, root: Float[Array, "pairs m m"]) -> Float[Array, "bins bins n n"]:
+    """L of each mode as a lower triangular matrix.
+
+    Args:
+        sky: patch of the maps.
+        root: from `power_root`, in sr^½.
+    """
+    return _on_plane(sky, _lower(root))
+
+
+def _lower(root):
+    bins = bins_of(len(root))
     first, second = pair_indices(bins)
-    lower = jnp.zeros((*octant, bins, bins)).at[..., second, first].set(jnp.moveaxis(root, 0, -1))
-    pixel = (sky.side_radians / sky.pixels) ** 2
-    precision = jnp.eye(bins) + jnp.einsum("yxki,k,yxkj->yxij", lower, weight / pixel, lower)
-    inverse = jax.scipy.linalg.solve_triangular(
-        jnp.linalg.cholesky(precision), jnp.broadcast_to(jnp.eye(bins), precision.shape), lower=True
-    )
+    return jnp.zeros((*root.shape[1:], bins, bins)).at[..., second, first].set(jnp.moveaxis(root, 0, -1))
+
+
+def _on_plane(sky, matrices):
     index = np.arange(sky.pixels)
     folded = np.minimum(index, sky.pixels - index)
-    return jnp.moveaxis(inverse.mT[folded][:, folded], (2, 3), (0, 1))
+    return jnp.moveaxis(matrices[folded][:, folded], (2, 3), (0, 1))
 
 
-def _matrices(matrix, white):
+def each_mode(matrix: Float[Array, "bins bins n n"], white: Float[Array, "bins n n"]) -> Float[Array, "bins n n"]:
+    """Product of each mode's matrix and vector."""
     # As sums of products: XLA's CPU makes very small batched products one by one, and sums over an axis slowly.
     return jnp.asarray(sum(matrix[:, j] * white[j] for j in range(len(white))))
 
 
 def _both(root, white):
     """Root times its transpose."""
-    return _matrices(root, _matrices(jnp.swapaxes(root, 0, 1), white))
+    return each_mode(root, each_mode(jnp.swapaxes(root, 0, 1), white))
 
 
 def _rms(r):

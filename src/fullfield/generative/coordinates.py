@@ -16,6 +16,7 @@ import paramax
 from jaxtyping import Array, Float, Int
 
 from fullfield._core import full_precision
+from fullfield.fields import each_mode, unitary_hartley
 from fullfield.networks import ConditionalFlow, regression
 
 
@@ -78,6 +79,35 @@ class Rings(eqx.Module):
 def ring_numbers(pixels: int) -> Int[np.ndarray, "n m"]:
     """Number of the ring of each mode of a real transform, the multipole in units of the fundamental one."""
     return np.rint(np.hypot(np.fft.fftfreq(pixels, 1 / pixels)[:, None], np.arange(pixels // 2 + 1))).astype(int)
+
+
+class Colour(eqx.Module):
+    """A linear map of fields, mode by mode, such as from white latents to the field they stand for.
+
+    Args:
+        matrices: of each Hartley mode (b, b, n, n), the same at ℓ and -ℓ.
+    """
+
+    matrices: paramax.NonTrainable | Float[Array, "b b n n"]
+
+    def __init__(self, matrices: Float[Array, "b b n n"]):
+        self.matrices = paramax.NonTrainable(matrices)
+
+    def __call__(self, maps: Float[Array, "n n b"]) -> Float[Array, "n n b"]:
+        """Fields of white maps."""
+        return self._each(maps, paramax.unwrap(self.matrices))
+
+    def transposed(self, maps: Float[Array, "n n b"]) -> Float[Array, "n n b"]:
+        """The transpose, by which slopes by the field become slopes by white maps."""
+        return self._each(maps, jnp.swapaxes(paramax.unwrap(self.matrices), 0, 1))
+
+    @full_precision
+    def _each(self, maps, matrices):
+        return jnp.moveaxis(_hartley(each_mode(matrices, _hartley(jnp.moveaxis(maps, -1, 0)))), 0, -1)
+
+
+def _hartley(maps):
+    return unitary_hartley(maps[..., None])[..., 0]
 
 
 class Coordinates(eqx.Module):

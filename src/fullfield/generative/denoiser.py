@@ -21,7 +21,7 @@ import paramax
 from jaxtyping import Array, Float, Key
 
 from fullfield._core import full_precision, stream
-from fullfield.generative.coordinates import Coordinates, ring_numbers
+from fullfield.generative.coordinates import Colour, Coordinates, ring_numbers
 from fullfield.networks import AbstractBranch, moments, ResidualMLP, Standardise, UNetBranch
 
 
@@ -35,10 +35,12 @@ class Condition(eqx.Module):
     Args:
         expected: κ_y, the field that a Gaussian would expect (n, n, bins); zero without an observation.
         summary: numbers (s,) about the parameters; none without an observation.
+        data: the observation itself, where more is made of it once the parameters are known; not seen by the denoiser.
     """
 
     expected: Float[Array, "*d n n b"]
     summary: Float[Array, "*d s"]
+    data: Float[Array, "..."] | None = None
 
 
 class JointDenoiser(eqx.Module):
@@ -52,6 +54,8 @@ class JointDenoiser(eqx.Module):
         gains: logarithm of the field's power and its correlation with the expected field, in each band.
         survey: maps (n, n, c) that are the same for all observations, such as the depth.
         size: of the field in physical units (bins,).
+        colour: from white latents to the field they stand for, if that is what is denoised. The branch then sees both, and
+            what it says of the field is carried back.
     """
 
     coordinates: Coordinates
@@ -63,6 +67,7 @@ class JointDenoiser(eqx.Module):
     early: eqx.nn.Linear
     survey: paramax.NonTrainable | Float[Array, "n n c"]
     size: paramax.NonTrainable | Float[Array, " b"]
+    colour: Colour | None = None
 
     @classmethod
     def make(
@@ -76,6 +81,7 @@ class JointDenoiser(eqx.Module):
         branch: Callable[..., AbstractBranch] = UNetBranch,
         width: int = 128,
         context: int = 64,
+        colour: Colour | None = None,
     ) -> "JointDenoiser":
         """A denoiser to be fitted and trained.
 
@@ -88,9 +94,11 @@ class JointDenoiser(eqx.Module):
             branch: `(shape, outputs, context, *, key) -> branch`.
             width: of the parameters' network.
             context: length of what it tells the field's.
+            colour: from white latents to the field they stand for; not given if the field itself is denoised.
         """
         n = survey.shape[0]
-        branch_ = branch((n, n, 3 * bins + survey.shape[-1]), bins, context, key=stream(key, "branch"))
+        outputs = bins if colour is None else 2 * bins
+        branch_ = branch((n, n, 3 * bins + survey.shape[-1]), outputs, context, key=stream(key, "branch"))
         bands = int(band_numbers(n).max()) + 1
         inputs = 2 * parameters + summary + 4 * WAVES + 2 * bands * bins + branch_.pooled_size
         linear = lambda size, name: jax.tree.map(  # noqa: E731
@@ -106,6 +114,7 @@ class JointDenoiser(eqx.Module):
             eqx.nn.Linear(2 * WAVES, context, key=stream(key, "early")),
             paramax.NonTrainable(survey),
             paramax.NonTrainable(jnp.ones(bins)),
+            colour,
         )
 
     def fitted_to(
@@ -117,7 +126,8 @@ class JointDenoiser(eqx.Module):
             DataError: there are too few of them for a regression.
         """
         coordinates = self.coordinates.fitted_to(unconstrained, field, condition.expected, condition.summary)
-        size = paramax.NonTrainable(jnp.std(field, axis=(0, 1, 2)))
+        shown = field if self.colour is None else jax.lax.map(self.colour, field)
+        size = paramax.NonTrainable(jnp.std(shown, axis=(0, 1, 2)))
         return eqx.tree_at(lambda d: (d.coordinates, d.size, d.seen), self, (coordinates, size, moments(condition.summary)))
 
     def white(
@@ -134,10 +144,10 @@ class JointDenoiser(eqx.Module):
         unconstrained = self.coordinates.regression.unwhitened(u, condition.summary)
         return unconstrained, condition.expected + self.coordinates.coloured(v)
 
-    def parameters(self, u: Float[Array, " p"], t: Float[Array, ""], condition: Condition) -> Float[Array, " p"]:
+    def parameters(self, u: Float[Array, " p"], t: Float[Array, ""], summary: Float[Array, " s"]) -> Float[Array, " p"]:
         """û of the parameters alone, the field being all noise: the field's branch has no part in it."""
-        blank = jnp.zeros(self.trunk.entry.weights[0].shape[1] - 2 * len(u) - condition.summary.size - 4 * WAVES)
-        return self._parameters(u, t, self._told(u, t, jnp.zeros(()), condition, blank))
+        blank = jnp.zeros(self.trunk.entry.weights[0].shape[1] - 2 * len(u) - summary.size - 4 * WAVES)
+        return self._parameters(u, t, self._told(u, t, jnp.zeros(()), summary, blank))
 
     def __call__(
         self,
@@ -152,21 +162,26 @@ class JointDenoiser(eqx.Module):
         expected = self.coordinates.white(condition.expected)
         guess = condition.expected + self.coordinates.coloured(t / norm**2 * v)
         size, survey = paramax.unwrap((self.size, self.survey))
-        maps = jnp.concatenate([v / norm, guess / size, condition.expected / size, survey], axis=-1)
+        shown = [guess, condition.expected] if self.colour is None else map(self.colour, (guess, condition.expected))
+        maps = jnp.concatenate([v / norm, *(each / size for each in shown), survey], axis=-1)
         hidden = self.branch.encode(maps, self.early(_waves(t)))
         powers = _band_powers(v / norm, expected)
         pooled = jnp.where(t > 0, jnp.concatenate([powers, self.branch.pool(hidden)]), 0.0)
-        told = self._told(u, times[0], t, condition, pooled)
+        told = self._told(u, times[0], t, condition.summary, pooled)
         gain, mean = self._gains(told, v.shape)
         # E[v | v_t] of a Gaussian with this power about this multiple of the expected field, mode by mode.
         base = _filtered(expected, mean)
         shrunk = t * gain / (t**2 * gain + (1 - t) ** 2)
         found = base + _filtered(v - t * base, shrunk)
-        return self._parameters(u, times[0], told), found + (1 - t) / norm * self.branch.decode(hidden, told)
+        change = self.branch.decode(hidden, told)
+        if self.colour is not None:
+            change, of_field = jnp.split(change, 2, axis=-1)
+            change = change + self.colour.transposed(of_field / size)
+        return self._parameters(u, times[0], told), found + (1 - t) / norm * change
 
-    def _told(self, u, t_theta, t_field, condition, pooled):
+    def _told(self, u, t_theta, t_field, summary, pooled):
         scaled = u / jnp.hypot(t_theta, 1 - t_theta)
-        return self.trunk(jnp.concatenate([u, scaled, self.seen(condition.summary), _waves(t_theta), _waves(t_field), pooled]))
+        return self.trunk(jnp.concatenate([u, scaled, self.seen(summary), _waves(t_theta), _waves(t_field), pooled]))
 
     def _parameters(self, u, t, told):
         norm = jnp.hypot(t, 1 - t)

@@ -22,6 +22,7 @@ from jaxtyping import Array, Float, Key
 from fullfield._core import ShapeError, stream
 from fullfield._core.progress import Progress, silent
 from fullfield.datasets import AbstractSimulations
+from fullfield.generative.coordinates import Colour
 from fullfield.generative.denoiser import Condition, JointDenoiser
 from fullfield.generative.solvers import HIGHEST, LOWEST
 from fullfield.networks import AbstractBranch, UNetBranch
@@ -30,7 +31,7 @@ from fullfield.training import cosine_adam, fit, History
 
 
 EXAMPLES = 2048  # for coordinates
-KNOWN = 0.5  # of the pairs are seen with their parameters known
+ALONE = 8  # noises for each pair's parameters by themselves, which cost next to nothing
 SPREAD = 1.6  # of λ about 0.3, for half of the times; the other half lies evenly over the solvers' grid
 
 
@@ -75,10 +76,12 @@ class JointLoss(eqx.Module):
     Args:
         parameters: the parameters, for their unconstrained coordinates.
         layout: of the rows.
+        known: part of the pairs that are seen with their parameters known.
     """
 
     parameters: ParameterSpace
     layout: Layout
+    known: float = 0.5
 
     def __call__(
         self, module: JointDenoiser, theta: Float[Array, "b p"], data: Float[Array, "b k"], *, key: Key[Array, ""]
@@ -87,16 +90,18 @@ class JointLoss(eqx.Module):
         field, condition = self.layout.unpack(data)
         u, v = jax.vmap(module.white)(self.parameters.to_unconstrained(theta), field, condition)
         count = len(u)
-        t, alone = draw_times(stream(key, "times"), count), draw_times(stream(key, "times alone"), count)
-        known = jax.random.bernoulli(stream(key, "known"), KNOWN, (count,))
+        t, alone = draw_times(stream(key, "times"), count), draw_times(stream(key, "times alone"), ALONE * count)
+        known = jax.random.bernoulli(stream(key, "known"), self.known, (count,))
         t_theta = jnp.where(known, 1.0, t)
-        noises = jax.random.normal(stream(key, "noise of parameters"), (2, *u.shape))
+        noises = jax.random.normal(stream(key, "noise of parameters"), (1 + ALONE, *u.shape))
         noise = jax.random.normal(stream(key, "noise of field"), v.shape)
-        noisy, other = _mixed(u, noises[0], t_theta), _mixed(u, noises[1], alone)
+        noisy = _mixed(u, noises[0], t_theta)
         found_u, found_v = jax.vmap(module)(noisy, _mixed(v, noise, t), (t_theta, t), condition)
-        by_itself = jax.vmap(module.parameters)(other, alone, condition)
-        losses = jnp.where(known, 0.0, _scaled(found_u - u, t)) + _scaled(by_itself - u, alone) + _scaled(found_v - v, t)
-        return jnp.mean(losses)
+        losses = jnp.where(known, 0.0, _scaled(found_u - u, t)) + _scaled(found_v - v, t)
+        u, summary = (jnp.tile(each, (ALONE, 1)) for each in (u, condition.summary))
+        other = _mixed(u, noises[1:].reshape(u.shape), alone)
+        by_itself = jax.vmap(module.parameters)(other, alone, summary)
+        return jnp.mean(losses) + jnp.mean(_scaled(by_itself - u, alone))
 
 
 def draw_times(key: Key[Array, ""], count: int) -> Float[Array, " count"]:
@@ -128,6 +133,8 @@ def train_joint(
     survey: Float[Array | np.ndarray, "n n c"] | None = None,
     branch: Callable[..., AbstractBranch] = UNetBranch,
     width: int = 128,
+    known: float = 0.5,
+    colour: Colour | None = None,
     optimiser: optax.GradientTransformation | None = None,
     max_epochs: int = 40,
     patience: int = 40,
@@ -147,6 +154,9 @@ def train_joint(
         survey: maps (n, n, c) that are the same for all observations, such as the depth; none if not given.
         branch: the field's network, `UNetBranch`, `TransformerBranch` or a partial of one.
         width: of the parameters' network.
+        known: part of the pairs whose field is seen with the parameters known, the others at equal times; 1.0 if what is
+            expected of a field is expected at its own parameters.
+        colour: from white latents to the field they stand for, if those are what rows hold as the field.
         optimiser: optax transformation; `cosine_adam(2e-3, all steps)` if not given.
         max_epochs, patience, average, checkpoint, progress, stage: as `fit` has them.
 
@@ -162,11 +172,18 @@ def train_joint(
     n, _, bins = layout.shape
     survey = jnp.zeros((n, n, 0)) if survey is None else jnp.asarray(survey, jnp.float32)
     untrained = JointDenoiser.make(
-        parameters.size, layout.summary, bins, survey, key=stream(key, "weights"), branch=branch, width=width
+        parameters.size,
+        layout.summary,
+        bins,
+        survey,
+        key=stream(key, "weights"),
+        branch=branch,
+        width=width,
+        colour=colour,
     )
     start = untrained.fitted_to(parameters.to_unconstrained(theta), field, condition)
     return fit(
-        start, JointLoss(parameters, layout), simulations, validation=validation, key=stream(key, "training"),
+        start, JointLoss(parameters, layout, known), simulations, validation=validation, key=stream(key, "training"),
         optimiser=optimiser or cosine_adam(2e-3, max_epochs * simulations.steps_per_epoch),
         max_epochs=max_epochs, patience=patience, average=average, checkpoint=checkpoint, progress=progress, stage=stage,
     )  # fmt: skip

@@ -24,6 +24,20 @@ from fullfield.parameters import ParameterSpace
 ALONE = 50  # evaluations for parameters alone, which cost next to nothing
 
 
+def as_seen(theta: Float[Array, " p"], condition: Condition) -> Condition:
+    """No more is made of an observation once parameters are known."""
+    del theta
+    return condition
+
+
+def the_field_itself(
+    theta: Float[Array, " p"], field: Float[Array, "n n bins"], condition: Condition
+) -> Float[Array, "n n bins"]:
+    """What denoisers that were trained on maps draw."""
+    del theta, condition
+    return field
+
+
 class JointPosterior(eqx.Module):
     """Posterior of parameters and maps given an observation; of a denoiser trained without observations, their prior.
 
@@ -34,6 +48,10 @@ class JointPosterior(eqx.Module):
         solver: of the field's flow, or of both together, for which `DPMSolver` is the safer one.
         together: whether parameters and field go one way at equal times; else the parameters go first, alone, and the field
             after them, given each.
+        given: parameters and what was seen of an observation to what a field given both is expected to be. Fields that expect
+            other things of every parameter cannot be drawn together with them.
+        decode: parameters, what the denoiser was trained on as the field, such as a forward model's latents, and what was seen
+            of the observation to maps.
     """
 
     parameters: ParameterSpace
@@ -41,6 +59,8 @@ class JointPosterior(eqx.Module):
     see: Callable[..., Condition]
     solver: AbstractSolver = Adams(16)
     together: bool = eqx.field(static=True, default=False)
+    given: Callable[..., Condition] = as_seen
+    decode: Callable[..., Array] = the_field_itself
 
     def sample(
         self, key: Key[Array, ""], observation: Float[Array | np.ndarray, "..."], n: int
@@ -67,13 +87,11 @@ class JointPosterior(eqx.Module):
     def draw_maps(self, key: Key[Array, ""], condition: Condition, theta: Float[Array, "n p"]) -> Float[Array, "n m m bins"]:
         """Draw one map (m, m, bins) for each of some parameters (n, p)."""
         conditions = _repeated(condition, len(theta))
-        u = _whitened(self, theta, conditions)
-        return _physical(self, u, self._given(key, conditions, u), conditions)[1]
+        return self._given(key, conditions, _whitened(self, theta, conditions))[1]
 
     def _draw(self, key, conditions):
         if not self.together:
-            u = self._alone(key, conditions)
-            return _physical(self, u, self._given(key, conditions, u), conditions)
+            return self._given(key, conditions, self._alone(key, conditions))
         noise = self._noise(key, conditions), self._white(key, conditions)
         u, v = _solve(self.solver, _Together(self.denoiser, conditions), noise)
         return _physical(self, u, v, conditions)
@@ -82,7 +100,9 @@ class JointPosterior(eqx.Module):
         return _solve(DPMSolver(ALONE), _Alone(self.denoiser, conditions), self._noise(key, conditions))
 
     def _given(self, key, conditions, u):
-        return _solve(self.solver, _Given(self.denoiser, conditions, u), self._white(key, conditions))
+        conditions = _conditioned(self, u, conditions)
+        v = _solve(self.solver, _Given(self.denoiser, conditions, u), self._white(key, conditions))
+        return _physical(self, u, v, conditions)
 
     def _noise(self, key, conditions):
         return jax.random.normal(stream(key, "parameters"), (len(conditions.summary), self.parameters.size))
@@ -132,7 +152,7 @@ class _Alone(eqx.Module):
     conditions: Condition
 
     def __call__(self, x, t):
-        return jax.vmap(lambda u, seen: self.denoiser.parameters(u, t, seen))(x, self.conditions)
+        return jax.vmap(lambda u, summary: self.denoiser.parameters(u, t, summary))(x, self.conditions.summary)
 
 
 class _Given(eqx.Module):
@@ -163,7 +183,13 @@ def _seen(see, observation):
 @eqx.filter_jit
 def _physical(posterior, u, v, conditions):
     unconstrained, field = jax.vmap(posterior.denoiser.physical)(u, v, conditions)
-    return posterior.parameters.to_constrained(unconstrained), field
+    theta = posterior.parameters.to_constrained(unconstrained)
+    return theta, jax.vmap(posterior.decode)(theta, field, conditions)
+
+
+@eqx.filter_jit
+def _conditioned(posterior, u, conditions):
+    return jax.vmap(posterior.given)(_constrained(posterior, u, conditions), conditions)
 
 
 @eqx.filter_jit

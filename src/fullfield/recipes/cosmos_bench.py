@@ -41,14 +41,14 @@ class CosmosBench(AbstractShearBench):
         self.model = cosmos_model(configuration.pixels)
 
     @property
-    def maps(self) -> ShearMaps:
+    def survey_maps(self) -> ShearMaps:
         """What was observed."""
         return cosmos_maps(self.configuration.pixels)
 
     @property
     def data(self) -> Float[Array, "n n 1 2"]:
         """Observed shear, as the model has it."""
-        return jnp.asarray(self.model.prepare(self.maps))
+        return jnp.asarray(self.model.prepare(self.survey_maps))
 
     def amplitude(self, theta: Float[np.ndarray, "*n p"]) -> Float[np.ndarray, "*n"]:
         """σ8 (Ωm / 0.3)^0.51."""
@@ -72,7 +72,10 @@ def cosmos_study(configuration: CosmosConfiguration) -> Study:
     return Study(
         study.cells,
         lambda found: merge([cosmos_numbers(found), study.judge(found)]),
-        lambda found, directory: [*cosmos_pictures(bench.model, bench.maps, directory), *study.illustrate(found, directory)],
+        lambda found, directory: [
+            *cosmos_pictures(bench.model, bench.survey_maps, directory),
+            *study.illustrate(found, directory),
+        ],
     )
 
 
@@ -91,7 +94,7 @@ def _draws(bench: CosmosBench, folder: pathlib.Path, progress: Progress) -> Meas
     misfit = np.mean(residuals_of(bench, bench.data, jnp.asarray(maps)) ** 2) / np.mean(np.isfinite(bench.model.noise))
     write_arrays(
         folder / "draws.npz", theta=theta, mean=maps.mean(0), std=maps.std(0), some=maps[:4],
-        expected=np.asarray(condition.expected),
+        filtered=np.asarray(eqx.filter_jit(bench.filtered)(bench.data)),
     )  # fmt: skip
     values = {"c2st": distance(exact["theta"], theta, key), "misfit": float(misfit)}
     values["map/difference"] = float(np.sqrt(((maps.mean(0) - exact["mean"]) ** 2 / exact["std"] ** 2).mean()))
@@ -132,11 +135,11 @@ def _b_modes(bench: CosmosBench, shear: Float[Array, "t n n 1 2"]) -> Float[Arra
 def _clusters(bench: CosmosBench, folder: pathlib.Path, progress: Progress) -> Measured:
     """Mean of each mass map at the heaviest clusters, in units of its scatter between random places."""
     del progress
-    maps, clusters, drawn = bench.maps, cosmos_clusters(), read_arrays(folder.parent / "real.draws" / "draws.npz")
+    maps, clusters, drawn = bench.survey_maps, cosmos_clusters(), read_arrays(folder.parent / "real.draws" / "draws.npz")
     chains = read_arrays(folder.parent / "real.chains" / "exact.npz")
     found = {
         "Kaiser-Squires": np.asarray(KaiserSquires(bench.sky, SMOOTHING)(bench.data)),
-        "Wiener": drawn["expected"],
+        "Wiener": drawn["filtered"],
         "sparse": np.asarray(SparseStarlet(bench.model.noise, scales=min(4, bench.sky.pixels.bit_length() - 3))(bench.data)),
         "diffusion": drawn["mean"],
         "chains": chains["mean"],

@@ -15,11 +15,11 @@ from jaxtyping import Array, Float, Key
 from fullfield._core import on_every_core, stream
 from fullfield._core.progress import Progress
 from fullfield.fields import Bands, FlatSky, logarithmic_bands
-from fullfield.generative import Condition, Layout
+from fullfield.generative import as_seen, Colour, Condition, Layout, the_field_itself
 from fullfield.networks import TransformerBranch, UNetBranch
 from fullfield.recipes.joint_settings import DenoiserSettings
 from fullfield.recipes.study import Measured
-from fullfield.simulators import even_batch
+from fullfield.simulators import AbstractExplicitModel, even_batch
 
 
 CHUNK = 100  # simulations between two reports of progress
@@ -42,8 +42,27 @@ class AbstractBench(eqx.Module):
         """How simulations lie in rows."""
 
     @abc.abstractmethod
-    def field(self, theta: Float[Array, " p"], latents: dict[str, Array]) -> Float[Array, "n n bins"]:
+    def truth(self, theta: Float[Array, " p"], latents: dict[str, Array]) -> Float[Array, "n n bins"]:
         """Map that is to be inferred."""
+
+    def frame(self, folder: pathlib.Path) -> "Frame":
+        """What the denoiser draws in place of the map; `folder` is that of any cell."""
+        del folder
+        return Frame(self.truth)
+
+    @property
+    def colour(self) -> Colour | None:
+        """From latents to the field they stand for, if latents are what the denoiser draws; they are not."""
+        return None
+
+    @property
+    def known(self) -> float:
+        """Part of the pairs that are trained on with their parameters known."""
+        return 0.5
+
+    @abc.abstractmethod
+    def filtered(self, data: Float[Array, "..."]) -> Float[Array, "n n bins"]:
+        """Wiener filtered map of an observation, which draws are held against."""
 
     @abc.abstractmethod
     def see(self, folder: pathlib.Path) -> Callable[[Array], Condition]:
@@ -74,8 +93,7 @@ class AbstractBench(eqx.Module):
     def observe(self, i: int) -> tuple[Float[Array, " p"], Float[Array, "n n bins"], Array]:
         """Parameters, map and data of observation i, simulated at the fiducial parameters."""
         theta = self.model.parameters.fiducial
-        field, data = _once(self, jax.random.fold_in(self.key("observations"), i), theta)
-        return theta, field, data
+        return theta, *_once(self, jax.random.fold_in(self.key("observations"), i), theta)
 
     def simulate(
         self, part: str, folder: pathlib.Path, progress: Progress, *, with_data: bool = False
@@ -84,7 +102,8 @@ class AbstractBench(eqx.Module):
         n = getattr(self.configuration.simulations, part)
         theta = self.model.parameters.sample(self.key(f"{part} prior"), (n,))
         keys = jax.random.split(self.key(f"{part} simulations"), n)
-        one, parts = Simulated(self, self.see(folder)), [slice(start, start + CHUNK) for start in range(0, n, CHUNK)]
+        one = Simulated(self.model, self.see(folder), self.frame(folder))
+        parts = [slice(start, start + CHUNK) for start in range(0, n, CHUNK)]
         rows, data = [], []
         for some in on_every_core(lambda part: _some(one, keys[part], theta[part], with_data), parts):
             rows.append(np.asarray(some[0]))
@@ -99,39 +118,59 @@ def _some(simulated, keys, theta, with_data):
     return jax.lax.map(lambda pair: simulated(*pair, with_data), (keys, theta), batch_size=even_batch(len(theta), 8))
 
 
+class Frame(eqx.Module):
+    """What a denoiser draws: the map itself.
+
+    Args:
+        truth: parameters and latents of a simulation to its map.
+    """
+
+    truth: Callable
+
+    def given(self, theta: Float[Array, " p"], condition: Condition) -> Condition:
+        """What is seen of an observation once the parameters are known."""
+        return as_seen(theta, condition)
+
+    def field(self, theta: Float[Array, " p"], latents: dict[str, Array], condition: Condition) -> Float[Array, "n n bins"]:
+        """What is drawn, of a simulation."""
+        del condition
+        return self.truth(theta, latents)
+
+    def maps(
+        self, theta: Float[Array, " p"], field: Float[Array, "n n bins"], condition: Condition
+    ) -> Float[Array, "n n bins"]:
+        """The map of what is drawn."""
+        return the_field_itself(theta, field, condition)
+
+
 class Simulated(eqx.Module):
     """Field of one simulation and what is seen of it, in one row.
 
     Args:
-        bench: the problem.
+        model: the forward model.
         see: data to condition.
+        frame: of the field.
     """
 
-    bench: AbstractBench
+    model: AbstractExplicitModel
     see: Callable
+    frame: Frame
 
     def __call__(
         self, key: Key[Array, ""], theta: Float[Array, " p"], with_data: bool
     ) -> tuple[Float[Array, " k"], Float[Array, "..."]]:
         """Row of a simulation, and its data or nothing."""
-        field, data = self.both(key, theta)
-        condition = self.see(data)
+        latents, data = self.model.simulate_with_latents(key, theta)
+        condition = self.frame.given(theta, self.see(data))
+        field = self.frame.field(theta, latents, condition)
         row = jnp.concatenate([field.ravel(), condition.expected.ravel(), condition.summary])
         return row, data if with_data else jnp.zeros(1)
-
-    def both(self, key: Key[Array, ""], theta: Float[Array, " p"]) -> tuple[Float[Array, "n n bins"], Array]:
-        """Field and data."""
-        latents, data = self.bench.model.simulate_with_latents(key, theta)
-        return self.bench.field(theta, latents), data
-
-
-def _blind(data: Array) -> Condition:
-    return Condition(jnp.zeros(0), jnp.zeros(0))
 
 
 @eqx.filter_jit
 def _once(bench, key, theta):
-    return Simulated(bench, _blind).both(key, theta)
+    latents, data = bench.model.simulate_with_latents(key, theta)
+    return bench.truth(theta, latents), data
 
 
 def branch(settings: DenoiserSettings, bins: int) -> Callable:

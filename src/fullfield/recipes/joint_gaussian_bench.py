@@ -73,9 +73,13 @@ class GaussianBench(AbstractBench):
         last = int(ring_numbers(self.sky.pixels).max())
         return Bands(self.sky, tuple((k + 0.5) * self.sky.fundamental for k in range(last + 1)))
 
-    def field(self, theta: Float[Array, " p"], latents: dict[str, Array]) -> Float[Array, "n n 1"]:
+    def truth(self, theta: Float[Array, " p"], latents: dict[str, Array]) -> Float[Array, "n n 1"]:
         """The map without noise."""
         return self.model.field(theta, latents["white"])
+
+    def filtered(self, data: Float[Array, "n n 1"]) -> Float[Array, "n n 1"]:
+        """At the fiducial spectrum."""
+        return self.exact.wiener(data, self.model.parameters.fiducial)
 
     def see(self, folder: pathlib.Path) -> Callable[[Array], Condition]:
         """Filtered map and band powers."""

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from fullfield._core import load_module, save_module, stream
+from fullfield._core import load_module, on_every_core, save_module, stream
 from fullfield._core.progress import Progress
 from fullfield.datasets import StoredSimulations, stream_draws
 from fullfield.diagnostics import c2st, joint_blocks, joint_calibration, joint_table, JointSample
@@ -20,10 +20,11 @@ from fullfield.generative import Adams, Condition, DPMSolver, JointDenoiser, Joi
 from fullfield.inference import sample_many
 from fullfield.inference.implicit import train_npe
 from fullfield.recipes.artefacts import read_arrays, write_arrays
-from fullfield.recipes.joint_bench import AbstractBench, branch
+from fullfield.recipes.joint_bench import AbstractBench, branch, CHUNK
 from fullfield.recipes.joint_judge import judge
 from fullfield.recipes.joint_pictures import pictures
 from fullfield.recipes.study import Cell, Measured, Study
+from fullfield.simulators import even_batch
 from fullfield.training import cosine_adam, History
 
 
@@ -72,10 +73,10 @@ def joint_study(bench: AbstractBench, first: tuple[Cell, ...] = (), last: tuple[
 def posterior(bench: AbstractBench, folder: pathlib.Path) -> JointPosterior:
     """The trained posterior; `folder` is that of any cell."""
     denoiser = load_module(folder.parent / "denoiser.posterior" / "denoiser.eqx", _untrained(bench))
-    settings = bench.configuration
+    settings, frame = bench.configuration, bench.frame(folder)
     together = settings.together
     solver = DPMSolver(max(LEAST_TOGETHER, settings.evaluations)) if together else Adams(settings.evaluations)
-    return JointPosterior(bench.model.parameters, denoiser, bench.see(folder), solver, together)
+    return JointPosterior(bench.model.parameters, denoiser, bench.see(folder), solver, together, frame.given, frame.maps)
 
 
 def _untrained(bench: AbstractBench) -> JointDenoiser:
@@ -83,7 +84,7 @@ def _untrained(bench: AbstractBench) -> JointDenoiser:
     bins = layout.shape[-1]
     return JointDenoiser.make(
         bench.model.parameters.size, layout.summary, bins, jnp.asarray(bench.survey), key=jax.random.key(0),
-        branch=branch(settings, bins),
+        branch=branch(settings, bins), colour=bench.colour,
     )  # fmt: skip
 
 
@@ -102,7 +103,10 @@ def simulations_of(folder: pathlib.Path, name: str) -> dict[str, np.ndarray]:
 
 
 def _train(bench: AbstractBench, folder: pathlib.Path, progress: Progress) -> Measured:
-    _, history = _trained(bench, bench.layout, lambda rows: rows, bench.key("denoiser"), folder, progress)
+    _, history = _trained(
+        bench, bench.layout, lambda theta, rows: rows, bench.key("denoiser"), folder, progress,
+        known=bench.known, colour=bench.colour,
+    )  # fmt: skip
     return Measured({"seconds": sum(history.seconds), "loss": history.best})
 
 
@@ -110,22 +114,44 @@ def _prior(bench: AbstractBench, folder: pathlib.Path, progress: Progress) -> Me
     """The same denoiser without observations, and its draws beside simulations."""
     shape = bench.layout.shape
     layout, size = Layout(shape, 1), int(np.prod(shape))
-    blind = lambda rows: np.concatenate([rows[:, :size], np.zeros((len(rows), size + 1), np.float32)], axis=1)  # noqa: E731
+    maps_of = functools.partial(_maps_of, bench.frame(folder), bench.layout)
+
+    def blind(theta, rows):
+        nothing = np.zeros((len(rows), size + 1), np.float32)
+        return np.concatenate([maps_of(theta, rows).reshape(-1, size), nothing], axis=1)
+
     denoiser, history = _trained(bench, layout, blind, bench.key("prior"), folder, progress)
     prior = JointPosterior(bench.model.parameters, denoiser, lambda data: data, DPMSolver(26), together=True)
     truth, nothing = simulations_of(folder, "validation"), Condition(jnp.zeros(shape), jnp.zeros(1))
     count = len(truth["theta"]) // TOGETHER
     parts = [prior.draw(jax.random.fold_in(bench.key("prior draws"), i), nothing, TOGETHER) for i in range(count)]
     theta, maps = (np.concatenate([np.asarray(part[k]) for part in parts]) for k in range(2))
-    fields = truth["rows"][: len(maps), :size].reshape(-1, *shape)
+    true = truth["theta"][: len(maps)]
     both = [
         np.concatenate([one, np.log(np.asarray(_powers(bench, jnp.asarray(field))))], axis=1)
-        for one, field in ((theta, maps), (truth["theta"][: len(maps)], fields))
+        for one, field in ((theta, maps), (true, maps_of(true, truth["rows"][: len(maps)])))
     ]
     values = {"seconds": sum(history.seconds)}
     values["c2st"] = distance(both[1][None], both[0], bench.key("prior c2st"))
-    values["c2st/parameters"] = distance(truth["theta"][None, : len(maps)], theta, bench.key("prior c2st"))
+    values["c2st/parameters"] = distance(true[None], theta, bench.key("prior c2st"))
     return Measured(values)
+
+
+def _maps_of(frame, layout, theta, rows) -> Float[np.ndarray, "m n n bins"]:
+    """The maps behind rows of simulations."""
+    parts = [slice(start, start + CHUNK) for start in range(0, len(rows), CHUNK)]
+    return np.concatenate(list(map(np.asarray, on_every_core(lambda p: _some_maps(frame, layout, theta[p], rows[p]), parts))))
+
+
+@eqx.filter_jit
+def _some_maps(frame, layout, theta, rows):
+    one = lambda pair: frame.maps(pair[0], *layout.unpack(pair[1]))  # noqa: E731
+    return jax.lax.map(one, (theta, rows), batch_size=even_batch(len(theta), 10))
+
+
+@eqx.filter_jit
+def _filtered(bench, data):
+    return jax.lax.map(bench.filtered, data)
 
 
 @eqx.filter_jit
@@ -134,10 +160,10 @@ def _powers(bench, maps):
     return jax.vmap(lambda one: band_powers(bench.bands, one)[first == second].ravel())(maps)
 
 
-def _trained(bench, layout, change, key, folder, progress) -> tuple[JointDenoiser, History]:
+def _trained(bench, layout, change, key, folder, progress, **often) -> tuple[JointDenoiser, History]:
     settings = bench.configuration.denoiser
     source, held_out = (
-        StoredSimulations(part["theta"], change(part["rows"]), batch_size=settings.batch, memory=2**33)
+        StoredSimulations(part["theta"], change(part["theta"], part["rows"]), batch_size=settings.batch, memory=2**33)
         for part in (simulations_of(folder, "training"), simulations_of(folder, "validation"))
     )
     bins = layout.shape[-1]
@@ -146,7 +172,7 @@ def _trained(bench, layout, change, key, folder, progress) -> tuple[JointDenoise
         branch=branch(settings, bins),
         optimiser=cosine_adam(settings.learning_rate, settings.epochs * source.steps_per_epoch),
         max_epochs=settings.epochs, patience=settings.epochs, average=AVERAGE, checkpoint=folder / "training",
-        progress=progress,
+        progress=progress, **often,
     )  # fmt: skip
     save_module(folder / "denoiser.eqx", denoiser)
     return denoiser, history
@@ -174,10 +200,11 @@ def _calibrate(bench: AbstractBench, folder: pathlib.Path, progress: Progress) -
     """Draws of many simulated observations, reduced to a table, and every test of it."""
     settings, layout, part = bench.configuration, bench.layout, simulations_of(folder, "calibration")
     found, theta, data = posterior(bench, folder), part["theta"], part["data"]
-    fields, conditions = (jax.tree.map(np.asarray, value) for value in layout.unpack(jnp.asarray(part["rows"])))
+    fields, filtered = _maps_of(bench.frame(folder), layout, theta, part["rows"]), np.asarray(_filtered(bench, data))
     regression = found.denoiser.coordinates.regression
     mean = jax.vmap(lambda summary: regression.unwhitened(jnp.zeros(regression.size), summary))
-    estimates = np.asarray(bench.model.parameters.to_constrained(mean(jnp.asarray(conditions.summary)))), conditions.expected
+    summaries = jnp.asarray(part["rows"][:, layout.size - layout.summary :])
+    estimates = np.asarray(bench.model.parameters.to_constrained(mean(summaries))), filtered
     blocks = joint_blocks(bench.model.parameters.names, bench.bands, theta, fields, *estimates)
 
     def sample(theta, maps, data):
@@ -186,7 +213,7 @@ def _calibrate(bench: AbstractBench, folder: pathlib.Path, progress: Progress) -
 
     def draw(j):
         progress("drawing", j, len(theta))
-        condition = Condition(jnp.asarray(conditions.expected[j]), jnp.asarray(conditions.summary[j]))
+        condition = seen(found.see, jnp.asarray(data[j]))
         drawn, maps = found.draw(jax.random.fold_in(bench.key("calibration draws"), j), condition, settings.draws)
         yield sample(np.asarray(drawn), np.asarray(maps), data[j])
 
@@ -202,13 +229,13 @@ def _calibrate(bench: AbstractBench, folder: pathlib.Path, progress: Progress) -
         drawn = tested.tarp[part].curves
         for rule, curve in zip(drawn.labels, drawn.values, strict=True):
             values[f"inside/{part}/{rule}"] = float(np.all((curve >= drawn.low) & (curve <= drawn.high)))
-    values |= _beside_wiener(bench, fields, conditions.expected, tested.field.correlation_mean.values)
+    values |= _beside_wiener(bench, fields, filtered, tested.field.correlation_mean.values)
     return Measured(values)
 
 
-def _beside_wiener(bench, fields, expected, correlation) -> dict[str, float]:
+def _beside_wiener(bench, fields, filtered, correlation) -> dict[str, float]:
     """In each band, r of the posterior mean with the truth over that of the Wiener filtered map, all bins together."""
-    modes = [np.asarray(hartley(bench.sky, jnp.asarray(maps))) for maps in (fields, expected)]
+    modes = [np.asarray(hartley(bench.sky, jnp.asarray(maps))) for maps in (fields, filtered)]
     plane = np.asarray(bench.bands.plane)
     truth, other, cross = (
         np.einsum("byx,tyxc->cb", plane, product) for product in (modes[0] ** 2, modes[1] ** 2, modes[0] * modes[1])
@@ -232,7 +259,7 @@ def _compare(bench: AbstractBench, i: int, folder: pathlib.Path, progress: Progr
     drawn, maps = stored_draws(found, condition, stream(key, "maps"), settings.maps, folder, progress)
     write_arrays(
         folder / "draws.npz", theta=theta, joint=drawn, mean=maps.mean(0), std=maps.std(0), some=maps[:4],
-        truth=np.asarray(truth), expected=np.asarray(condition.expected),
+        truth=np.asarray(truth), filtered=np.asarray(_filtered(bench, data[None])[0]),
     )  # fmt: skip
     if found.together:
         theta = drawn

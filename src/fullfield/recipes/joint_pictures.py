@@ -32,7 +32,7 @@ def pictures(bench: AbstractBench, found: Mapping[str, Measured], directory: Run
         drawn["theta"], space.labels, space.bounds, name="joint diffusion", truth=np.asarray(space.fiducial),
         others={"reference": exact["theta"].reshape(-1, space.size), "NPE": npe},
     )  # fmt: skip
-    maps = [drawn["truth"], drawn["expected"], drawn["some"][0], drawn["mean"], exact["mean"]]
+    maps = [drawn["truth"], drawn["filtered"], drawn["some"][0], drawn["mean"], exact["mean"]]
     titles = ("truth", "Wiener filter", "one draw", "mean of draws", "mean of the reference")
     deviations, names = [drawn["std"], exact["std"]], ("deviation of draws", "of the reference")
     field = tested.field

@@ -12,13 +12,13 @@ from jaxtyping import Array, Float
 
 from fullfield._core import load_module, save_module, stream
 from fullfield._core.progress import Progress
-from fullfield.compression import Composed, Joined, SpectraAndMoments
+from fullfield.compression import Composed, SpectraAndMoments
 from fullfield.diagnostics import convergence, merge
-from fullfield.fields import FlatSky, kaiser_squires, WienerFilter
-from fullfield.generative import Condition, Layout
-from fullfield.inference.explicit import Chains, MAMS, sample_field
+from fullfield.fields import FlatSky, kaiser_squires, power_root, root_on_plane, WienerFilter
+from fullfield.generative import Colour, Condition, Layout
+from fullfield.inference.explicit import Chains, MAMS, sample_field, ScoreAtEstimate, ShearLatents, white_maps
 from fullfield.recipes.artefacts import write_arrays
-from fullfield.recipes.joint_bench import AbstractBench
+from fullfield.recipes.joint_bench import AbstractBench, Frame
 from fullfield.recipes.joint_measure import joint_study, posterior
 from fullfield.recipes.mass_map import MassMapConfiguration
 from fullfield.recipes.mass_map_judge import chain_numbers
@@ -41,19 +41,53 @@ class EModes(eqx.Module):
 
 
 class SeenShear(eqx.Module):
-    """The Wiener filtered convergence, and what sums up the parameters.
+    """An estimate of the parameters and the score there, and the most probable latents at the estimate.
 
     Args:
-        wiener: filter at the fiducial parameters.
-        summarise: shear to vector.
+        score: that finds them.
     """
 
-    wiener: WienerFilter
-    summarise: Callable
+    score: ScoreAtEstimate
 
     def __call__(self, shear: Float[Array, "n n bins 2"]) -> Condition:
         """What a denoiser is shown of shear maps."""
-        return Condition(self.wiener(shear), self.summarise(shear))
+        summary, latents = self.score.with_latents(shear)
+        return Condition(white_maps(latents["white"]), summary, shear)
+
+
+class ShearFrame(Frame):
+    """White latents relative to the most probable ones, at the parameters if these go first, else at their estimate.
+
+    Args:
+        truth: parameters and latents of a simulation to its map.
+        latents: what is drawn.
+        together: whether parameters and latents are drawn at equal times.
+    """
+
+    latents: ShearLatents
+    together: bool = eqx.field(static=True)
+
+    def given(self, theta: Float[Array, " p"], condition: Condition) -> Condition:
+        """The same with the most probable latents at the parameters."""
+        if self.together:
+            return condition
+        assert condition.data is not None  # as seen, not as stored
+        expected = self.latents.expected(theta, condition.data, condition.expected)
+        return Condition(expected, condition.summary, condition.data)
+
+    def field(self, theta: Float[Array, " p"], latents: dict[str, Array], condition: Condition) -> Float[Array, "n n bins"]:
+        """Relative latents."""
+        return self.latents.relative(theta, latents["white"], condition.expected)
+
+    def white(self, theta: Float[Array, " p"], field: Float[Array, "n n bins"], condition: Condition) -> dict[str, Array]:
+        """Latents of relative ones."""
+        return {"white": self.latents.latents(theta, field, condition.expected)}
+
+    def maps(
+        self, theta: Float[Array, " p"], field: Float[Array, "n n bins"], condition: Condition
+    ) -> Float[Array, "n n bins"]:
+        """The convergence of relative latents."""
+        return self.truth(theta, self.white(theta, field, condition))
 
 
 class AbstractShearBench(AbstractBench):
@@ -75,30 +109,48 @@ class AbstractShearBench(AbstractBench):
     @property
     def layout(self) -> Layout:
         """How simulations lie in rows."""
-        size = eqx.filter_eval_shape(self._summary(None), jnp.zeros(self.model.data_shape)).shape[0]
         n, _, bins = self.model.noise.shape
-        return Layout((n, n, bins), size)
+        return Layout((n, n, bins), 2 * self.model.parameters.size)
 
     @property
     def statistics(self) -> Composed:
         """Spectra and moments of the E modes."""
         return Composed((EModes(), SpectraAndMoments(bands_of(self.model.lensing))))
 
-    def _summary(self, file: pathlib.Path | None) -> Joined:
-        blank = unfitted_reconstruction(self.model, self.statistics)
-        return Joined((self.statistics, blank if file is None else load_module(file, blank)))
+    @property
+    def colour(self) -> Colour:
+        """Root of the convergence's power at the fiducial parameters."""
+        lensing = self.model.lensing
+        spectra = eqx.filter_jit(lensing.spectra)(lensing.parameters.fiducial)
+        return Colour(root_on_plane(self.sky, power_root(lensing.lattice.power(spectra))))
 
-    def field(self, theta: Float[Array, " p"], latents: dict[str, Array]) -> Float[Array, "n n bins"]:
+    @property
+    def known(self) -> float:
+        """Where latents are expected at their own parameters, the denoiser may see them with those alone."""
+        return super().known if self.configuration.together else 1.0
+
+    def frame(self, folder: pathlib.Path) -> "ShearFrame":
+        """Latents beside the most probable ones."""
+        score = self._score(folder)
+        return ShearFrame(self.truth, ShearLatents(self.model, score.target, score.preconditioner), self.configuration.together)
+
+    def truth(self, theta: Float[Array, " p"], latents: dict[str, Array]) -> Float[Array, "n n bins"]:
         """The convergence, without its mean, which shear does not know."""
-        kappa = self.model.convergence(theta, latents["white"])
-        return kappa - jnp.mean(kappa, axis=(0, 1))
+        return MeanFree(self.model)(theta, latents)
+
+    def filtered(self, data: Float[Array, "n n bins 2"]) -> Float[Array, "n n bins"]:
+        """At the fiducial parameters."""
+        lensing = self.model.lensing
+        power = lensing.lattice.power(lensing.spectra(lensing.parameters.fiducial))
+        return WienerFilter(self.sky, power, self.model.noise, tolerance=0.01)(data)
 
     def see(self, folder: pathlib.Path) -> Callable[[Array], Condition]:
-        """Wiener filter, and scores at the estimate with spectra and moments."""
-        lensing = self.model.lensing
-        power = eqx.filter_jit(lambda m: m.lattice.power(m.spectra(m.parameters.fiducial)))(lensing)
-        wiener = WienerFilter(self.sky, power, self.model.noise, tolerance=0.01)
-        return SeenShear(wiener, self._summary(folder.parent / "features.estimate" / "features.eqx"))
+        """Most probable latents at an estimate, and the score there."""
+        return SeenShear(self._score(folder))
+
+    def _score(self, folder: pathlib.Path) -> ScoreAtEstimate:
+        blank = unfitted_reconstruction(self.model, self.statistics)
+        return load_module(folder.parent / "features.estimate" / "features.eqx", blank)
 
     def residual(self, data: Float[Array, "n n bins 2"], field: Float[Array, "n n bins"]) -> Float[Array, "n n channels"]:
         """Both components of the shear in units of their noise."""
@@ -200,9 +252,8 @@ def _start(bench: AbstractShearBench, kind: str, i: int, folder: pathlib.Path, p
     data, key = bench.observe(i)[2], jax.random.fold_in(bench.key(f"start {kind}"), i)
     points = None
     if kind == "warm":
-        found = posterior(bench, folder)
-        theta, maps = found.sample(stream(key, "points"), data, chains)
-        points = _points(bench.model, theta, maps)
+        found = eqx.tree_at(lambda drawn: drawn.decode, posterior(bench, folder), _Points(bench.model, bench.frame(folder)))
+        _, points = found.sample(stream(key, "points"), data, chains)
     values, spent = {}, 0
     for warmup in settings.warmups:
         if values.get("rhat", np.inf) <= RHAT:
@@ -216,14 +267,15 @@ def _start(bench: AbstractShearBench, kind: str, i: int, folder: pathlib.Path, p
     return Measured(values, gradients=spent)
 
 
-@eqx.filter_jit
-def _points(model, theta, maps):
-    def point(pair):
-        one, kappa = pair
-        latents = model.lensing.latents(one[: model.lensing.parameters.size], kappa)
-        return jnp.concatenate([model.parameters.to_unconstrained(one), latents.ravel()])
+class _Points(eqx.Module):
+    """Where chains start."""
 
-    return jax.lax.map(point, (theta, maps))
+    model: ShearModel
+    frame: ShearFrame
+
+    def __call__(self, theta, field, condition):
+        white = self.frame.white(theta, field, condition)["white"]
+        return jnp.concatenate([self.model.parameters.to_unconstrained(theta), white.ravel()])
 
 
 def worst(chains: Chains) -> dict[str, float]:

@@ -7,6 +7,7 @@ from fullfield.inference.explicit.forecast import ConvergenceWarning, find_map, 
 from fullfield.inference.explicit.reconstruct import ReconstructedScore
 from fullfield.inference.explicit.record import Chains, DivergenceWarning
 from fullfield.inference.explicit.samplers import AbstractSampler, MAMS, MCLMC, NUTS
+from fullfield.inference.explicit.shear_latents import ShearLatents, white_maps
 from fullfield.inference.explicit.target import explicit, Target
 
 
@@ -23,6 +24,7 @@ __all__ = [
     "Mode",
     "ReconstructedScore",
     "ScoreAtEstimate",
+    "ShearLatents",
     "Target",
     "explicit",
     "find_map",
@@ -30,4 +32,5 @@ __all__ = [
     "laplace",
     "sample_density",
     "sample_field",
+    "white_maps",
 ]

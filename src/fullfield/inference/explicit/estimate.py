@@ -102,18 +102,26 @@ class ScoreAtEstimate(eqx.Module):
 
     def __call__(self, data: Float[Array, "..."]) -> Float[Array, " s"]:
         """Summarise one data set."""
-        return jnp.arcsinh((self.raw(data) - self.centre) / self.scale)
+        return self.with_latents(data)[0]
 
-    @full_precision
+    def with_latents(self, data: Float[Array, "..."]) -> tuple[Float[Array, " s"], dict[str, Float[Array, "..."]]]:
+        """The summary, and the most probable latents at the estimate, by site."""
+        numbers, latents = self._found(data)
+        return jnp.arcsinh((numbers - self.centre) / self.scale), latents
+
     def raw(self, data: Float[Array, "..."]) -> Float[Array, " s"]:
         """The numbers themselves."""
+        return self._found(data)[0]
+
+    @full_precision
+    def _found(self, data):
         target = self.target
         # Lying further out, no field could be told from noise, or from numbers that overflow.
         unconstrained = jnp.clip(self.estimate(data), -REACH, REACH)
         latents = most_probable(target, self.preconditioner, unconstrained, data, steps=self.steps)
         _, sites = target.split(jnp.concatenate([unconstrained, latents]))
         score = -jax.grad(target.model.potential)(unconstrained, sites, data)
-        return jnp.concatenate([unconstrained, score])
+        return jnp.concatenate([unconstrained, score]), sites
 
 
 @eqx.filter_jit
