@@ -74,6 +74,12 @@ def test_too_few_outputs_or_simulations_are_refused(tangents):
         train_imnn(MLP((8,), 5, key=jax.random.key(0)), source, source, key=jax.random.key(1))
 
 
+def test_constant_data_are_refused_by_imnn(tangents):
+    source = StoredSimulations(tangents.theta[:64], np.zeros_like(tangents.data[:64]), batch_size=32)
+    with pytest.raises(DataError, match="expected simulations that differ, got equal ones"):
+        train_imnn(MLP((8,), 3, key=jax.random.key(0)), source, source, key=jax.random.key(1))
+
+
 def test_score_compression_is_exact_for_gaussian_statistics():
     compressor = moped(WORLD, eqx.nn.Identity(), key=jax.random.key(3), simulations=N)
     data = WORLD.simulate(jax.random.key(4), 500).data

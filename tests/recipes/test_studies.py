@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from fullfield._core import ConfigurationError
-from fullfield.recipes import RECIPES, run_study
+from fullfield._core import ConfigurationError, digest
+from fullfield.inference.explicit import MAMS
+from fullfield.recipes import lensing_measure, RECIPES, run_study, summaries_measure
 from fullfield.recipes.rundir import create
 from fullfield.recipes.study import Measured
 
@@ -123,6 +124,32 @@ def test_the_lensing_benchmark_compares_by_cost():
     assert (warm.simulations, warm.gradients, warm.bar) == (2000, 63_000 + 2000 * 176, None), "what taught the start is no gift"
 
 
+def test_chains_whose_warm_up_costs_too_much_fail_instead_of_being_left_out():
+    def costly(group, name, seed=None):
+        return {key: value for key, value in lensing_cell(group, name, seed).items() if key != "c2st/63000"}
+
+    numbers = judged("lensing-benchmark", costly, pixels=64, methods=("npe",), budgets=(1000,))
+    assert numbers["explicit/mclmc/c2st/63000 gradients"].verdict == "fail"
+    assert "explicit/warm/c2st/63000 gradients" not in numbers
+
+
+@pytest.mark.parametrize("name", ["lensing-benchmark", "neural-summaries"])
+def test_chains_of_another_sampler_are_other_chains(name, monkeypatch):
+    """A run that is continued with code of another sampler must not keep the old reference."""
+    recipe = RECIPES[name]
+
+    def digests():
+        cells = recipe.build(recipe.configure({})).cells
+        return {cell.name: digest(cell.name, cell.inputs) for cell in cells if "reference" in cell.name}
+
+    before = digests()
+    measure = {"lensing-benchmark": lensing_measure, "neural-summaries": summaries_measure}[name]
+    monkeypatch.setattr(measure, "REFERENCE", MAMS(steps=7.0))
+    after = digests()
+    assert before.keys() == after.keys() != set()
+    assert all(before[cell] != after[cell] for cell in before)
+
+
 def test_chains_are_judged_by_their_worst_parameter():
     numbers = judged("lensing-benchmark", lensing_cell, methods=("npe",), budgets=(1000,))
     for cell in ("explicit/mclmc", "explicit/warm", "explicit/nuts", "spectra/fixed", "spectra/varying"):
@@ -169,6 +196,8 @@ def summaries_cell(group, number):
     planes = ("omega_c-sigma_8", "omega_c-w_0", "sigma_8-w_0")
     if group in ("estimate", "features"):
         return {}
+    if group == "floor":
+        return {"c2st": 0.5}
     scatter = 1 + 0.01 * (int(number) % 2)
     if group in ("reference", "likelihood"):
         merit = scatter * {"reference": 100.0, "likelihood": 50.0}[group]
@@ -198,6 +227,7 @@ def test_summaries_are_judged_by_what_they_keep_of_each_observation():
     assert numbers["reference/largest rhat"].verdict == "fail", "one observation in ten is enough"
     assert numbers["calibration/mse/failed tests"].verdict == "fail"
     assert numbers["calibration/vmim/failed tests"].verdict == "pass"
+    assert (numbers["c2st/floor"].value, numbers["c2st/vmim"].simulations) == (0.5, 244_000)
     assert numbers["reference/fom/omega_c-w_0"].bar is None
 
 
@@ -213,8 +243,8 @@ def test_few_observations_are_held_to_nothing_and_the_published_mock_to_the_publ
 
 @pytest.mark.parametrize(
     ("network", "groups"),
-    [("reconstruction", {"estimate", "features", "likelihood", "reference", "vmim"}),
-     ("convolution", {"features", "likelihood", "reference", "vmim"})],
+    [("reconstruction", {"estimate", "features", "floor", "likelihood", "reference", "vmim"}),
+     ("convolution", {"features", "floor", "likelihood", "reference", "vmim"})],
 )  # fmt: skip
 def test_only_reconstruction_needs_an_estimate(network, groups):
     recipe = RECIPES["neural-summaries"]

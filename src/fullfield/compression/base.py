@@ -15,6 +15,9 @@ from fullfield._core.progress import Progress, silent
 from fullfield.networks import apply_many, moments, Standardise
 
 
+OTHER = "Bring the data to the pixels and bins that the compressor was trained on, or train one on data like these."
+
+
 class Compressor(eqx.Module):
     """A network behind the standardisation of its input: data of a fixed shape to a summary (s,).
 
@@ -41,7 +44,7 @@ class Compressor(eqx.Module):
             ShapeError: it has other pixels or bins than those the compressor was made for.
         """
         if tuple(data.shape) != self.data_shape:
-            raise ShapeError("data", expected=f"shape {self.data_shape}", got=tuple(data.shape))
+            raise ShapeError("data", expected=f"shape {self.data_shape}", got=tuple(data.shape), remedy=OTHER)
         return self.network(self.standardise(data))
 
 
@@ -141,7 +144,8 @@ def check_alive(summaries: Float[np.ndarray, "n s"]) -> None:
     bad = ~np.isfinite(summaries).all(axis=1)
     if bad.any():
         got = f"others in {bad.sum()} of {bad.size} rows, first in row {bad.argmax()}"
-        raise DataError("summaries", expected="finite numbers", got=got)
+        remedy = "Look at the data of these rows; if they are fine, train anew with a lower learning rate."
+        raise DataError("summaries", expected="finite numbers", got=got, remedy=remedy)
     centred, size = summaries - summaries.mean(axis=0), np.abs(summaries).max(axis=0)
     scatter = centred.std(axis=0)
     remedy = "Train anew from another key, with a lower learning rate, or ask for fewer summaries."
@@ -198,5 +202,5 @@ def compress(
         ShapeError: the data sets have another shape than those the compressor was made for.
     """
     if tuple(data.shape[1:]) != compressor.data_shape:
-        raise ShapeError("data", expected=f"shape {('n', *compressor.data_shape)}", got=tuple(data.shape))
+        raise ShapeError("data", expected=f"shape {('n', *compressor.data_shape)}", got=tuple(data.shape), remedy=OTHER)
     return apply_many(compressor, data, batch_size=batch_size, progress=progress, stage=stage)

@@ -22,7 +22,7 @@ from jaxtyping import Array, Float, Key
 from fullfield._core import ConfigurationError, DataError, full_precision, stream
 from fullfield._core.progress import Progress, silent
 from fullfield.compression.base import Compressor, standardising
-from fullfield.compression.objective import first_batch
+from fullfield.compression.objective import check_varying, first_batch
 from fullfield.datasets import AbstractSimulations
 from fullfield.parameters import ParameterSpace
 from fullfield.simulators import AbstractForwardModel
@@ -146,10 +146,13 @@ def train_imnn(
 
     Raises:
         ConfigurationError: the network has fewer outputs than there are parameters.
-        DataError: a batch has not twice as many simulations as summaries, whose covariance it is to measure.
+        DataError: a batch has not twice as many simulations as summaries, whose covariance it is to measure, or the data are
+            constant or not finite.
     """
     batch = first_batch(simulations, stream(key, "examples"))
-    compressor = standardising(network, batch[:, :, 0].reshape(-1, *batch.shape[3:]))
+    examples = batch[:, :, 0].reshape(-1, *batch.shape[3:])
+    check_varying(examples)
+    compressor = standardising(network, examples)
     size, p = compressor.summary_size, batch.shape[2] - 1
     if size < p:
         raise ConfigurationError(

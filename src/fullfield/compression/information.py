@@ -11,6 +11,9 @@ from fullfield._core import DataError, ShapeError
 from fullfield.compression.imnn import summary_moments
 
 
+FEW = "Take more simulations, or fewer summaries."
+
+
 def fisher_of_summaries(
     compressor: Callable, simulations: Float[Array | np.ndarray, "n k columns ..."]
 ) -> Float[np.ndarray, "k p p"]:
@@ -27,7 +30,9 @@ def fisher_of_summaries(
     means, covariances = (np.asarray(found, np.float64) for found in _moments(compressor, jnp.asarray(simulations)))
     n, size = len(simulations), means.shape[-1]
     if n < 2 * size:
-        raise DataError("simulations", expected=f"at least {2 * size} for the covariance of {size} summaries", got=n)
+        raise DataError(
+            "simulations", expected=f"at least {2 * size} for the covariance of {size} summaries", got=n, remedy=FEW
+        )
     scatter = np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
     if not (np.isfinite(scatter).all() and scatter.min() > 0):
         dead = np.flatnonzero(~(scatter.min(axis=0) > 0)).tolist()

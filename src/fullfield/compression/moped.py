@@ -78,7 +78,10 @@ def moped(
     fisher = slopes @ weights
     size = np.sqrt(np.diagonal(fisher))
     if not (size.min() > 0 and np.linalg.eigvalsh(fisher / np.outer(size, size))[0] > LEAST_EIGENVALUE):
-        raise DataError("statistic", expected="statistics that follow every parameter", got="a singular Fisher matrix")
+        raise DataError(
+            "statistic", expected="statistics that follow every parameter", got="a singular Fisher matrix",
+            remedy="Add statistics, take more simulations, or fix the parameters that these do not tell apart.",
+        )  # fmt: skip
     if out:
         weights = weights[:, kept] - weights[:, out] @ np.linalg.solve(fisher[np.ix_(out, out)], fisher[np.ix_(out, kept)])
         fisher = np.linalg.inv(np.linalg.inv(fisher)[np.ix_(kept, kept)])

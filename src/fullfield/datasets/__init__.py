@@ -1,5 +1,6 @@
 """Training data: stored or simulated on the fly behind one interface, and the store that campaigns write."""
 
+from fullfield.datasets.augment import FreshNoise, InTurn, turn_and_roll
 from fullfield.datasets.campaign import simulate_to_store, write_chunks
 from fullfield.datasets.draws import stream_draws
 from fullfield.datasets.simulations import AbstractShard, AbstractSimulations, OnlineSimulations
@@ -12,11 +13,14 @@ __all__ = [
     "FRACTIONS",
     "AbstractShard",
     "AbstractSimulations",
+    "FreshNoise",
+    "InTurn",
     "OnlineSimulations",
     "SimulationSet",
     "StoredSimulations",
     "simulate_to_store",
     "split",
     "stream_draws",
+    "turn_and_roll",
     "write_chunks",
 ]

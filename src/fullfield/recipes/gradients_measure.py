@@ -224,7 +224,7 @@ def _c2st(configuration, found, task):
             means = [[v for k, v in values.items() if k.startswith(f"c2st/{_trained(values, side)}/")] for values in cells]
             if means[0]:
                 row = np.mean(means, axis=1)
-                yield Number(f"c2st/{task}/{side}/{budget}", float(row.mean()), _error(row))
+                yield Number(f"c2st/{task}/{side}/{budget}", float(row.mean()), _error(row), simulations=budget)
 
 
 def _saved(budgets, sides):

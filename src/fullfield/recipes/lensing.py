@@ -49,6 +49,7 @@ def build(configuration: LensingConfiguration):
 
     from fullfield._core import ConfigurationError, stream
     from fullfield.compression import SpectraAndMoments
+    from fullfield.datasets import turn_and_roll
     from fullfield.fields import band_powers, block_average, logarithmic_bands
     from fullfield.networks import ConvNet, Hybrid, ResNet18
     from fullfield.recipes.lensing_checks import Averaged, picture
@@ -103,19 +104,6 @@ def build(configuration: LensingConfiguration):
         illustrate=lambda outcome: picture(outcome, model.survey, bands),
         published_merit=PUBLISHED_MERIT if published else None,
     )
-
-
-def turn_and_roll(key, theta, data):
-    """Turn, mirror and shift a periodic map (y, x, bins) at random: symmetries of the model, so the parameters stay."""
-    import jax
-    import jax.numpy as jnp
-
-    n = data.shape[0]
-    shift, turn = jax.random.randint(key, (2,), 0, n), jax.random.randint(jax.random.fold_in(key, 1), (3,), 0, 2)
-    data = jnp.roll(data, shift, (0, 1))
-    data = jnp.where(turn[0], data[::-1], data)
-    data = jnp.where(turn[1], data[:, ::-1], data)
-    return jnp.where(turn[2], jnp.swapaxes(data, 0, 1), data)
 
 
 LENSING = Recipe(

@@ -52,14 +52,17 @@ def _chains(configuration: LensingBenchmarkConfiguration, found: Mapping[str, Me
         # Warm chains start from a posterior that had to be learnt, from simulations whose summaries took gradients.
         taught = max(configuration.budgets) if start == "warm" else 0
         learnt = taught * _gradients_per_summary(configuration, found) if taught else 0
-        for name, value in found[f"explicit/{start}"].values.items():
-            if name.startswith("c2st/"):
-                cost = int(name.removeprefix("c2st/"))
-                held = cost == AFFORDABLE and not taught
+        values = found[f"explicit/{start}"].values
+        measured = {int(name.removeprefix("c2st/")): value for name, value in values.items() if name.startswith("c2st/")}
+        for cost in configuration.explicit.gradients:
+            held = cost == AFFORDABLE and not taught
+            # Missing where the warm-up alone costs as much: these chains fail what they are held to.
+            if cost in measured or held:
                 numbers.append(
                     Number(
-                        f"explicit/{start}/{name} gradients", value, bar="<= 0.61" if held else None,
-                        published=0.765 if held else None, simulations=taught, gradients=cost + learnt,
+                        f"explicit/{start}/c2st/{cost} gradients", measured.get(cost, float("nan")),
+                        bar="<= 0.61" if held else None, published=0.765 if held else None,
+                        simulations=taught, gradients=cost + learnt,
                     )
                 )  # fmt: skip
     for cell in ("explicit/mclmc", "explicit/warm", "explicit/nuts", "spectra/fixed", "spectra/varying"):

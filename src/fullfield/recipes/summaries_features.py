@@ -25,11 +25,10 @@ from fullfield.compression import (
     Tangents,
     train_compressor,
 )
-from fullfield.datasets import StoredSimulations
+from fullfield.datasets import StoredSimulations, turn_and_roll
 from fullfield.fields import Bands, logarithmic_bands
 from fullfield.inference.explicit import ScoreAtEstimate
 from fullfield.networks import ConvNet, MLP, ResNet18
-from fullfield.recipes.lensing import turn_and_roll
 from fullfield.recipes.lensing_summaries import summaries
 from fullfield.simulators import AbstractExplicitModel, even_batch, LensingModel
 from fullfield.training import cosine_adam

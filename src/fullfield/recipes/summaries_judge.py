@@ -147,11 +147,13 @@ def _order(configuration: NeuralSummariesConfiguration, found: Mapping[str, Meas
 
 def _beside(configuration: NeuralSummariesConfiguration, found: Mapping[str, Measured]) -> list[Number]:
     """Distance from the full field, information in nats, calibration, and time to train."""
-    numbers = []
+    floors = np.array([[found[f"floor/{i}"].values["c2st"] for i in range(configuration.observations)]])
+    numbers = [Number("c2st/floor", *mean_and_error(floors))]
     for objective in configuration.objectives:
         cells = [found[f"{objective}/{seed}"].values for seed in range(configuration.seeds)]
         distances = np.array([_each(configuration, found, objective, "c2st", seed) for seed in range(configuration.seeds)])
-        numbers.append(Number(f"c2st/{objective}", *mean_and_error(distances)))
+        cost = simulations(configuration, objective)
+        numbers.append(Number(f"c2st/{objective}", *mean_and_error(distances), simulations=cost))
         numbers.append(
             Number(
                 f"information/{objective}",

@@ -64,6 +64,8 @@ OBJECTIVES = {
 }  # fmt: skip
 FIXED = ("spectra", "statistics")
 UNITS = 60  # of the classifier, as in the published benchmark of these maps
+# Unadjusted chains of as many gradients would be several percent too narrow.
+REFERENCE = MAMS(steps=5.0)
 AVERAGE = 0.999  # decay of the running average of all weights
 CALIBRATION_DRAWS = 200
 PARTS = ("training", "inference", "validation", "calibration")
@@ -79,12 +81,18 @@ def summaries_study(configuration: NeuralSummariesConfiguration) -> Study:
     chains, spectra = ((common, configuration.reference.model_dump(exclude={other})) for other in ("spectrum_draws", "draws"))
     counts = configuration.simulations.model_dump()
     rows = (common, configuration.observations, {name: counts[name] for name in (*PARTS, "estimate")})
-    trained = (rows, configuration.model_dump(include={"training", "posterior", "distance_draws", "reference", "observations"}))
+    trained = (
+        rows,
+        REFERENCE,
+        configuration.model_dump(include={"training", "posterior", "distance_draws", "reference", "observations"}),
+    )
+    distance = configuration.distance_draws
     cells = []
     for i in range(configuration.observations):
         cells += [
             Cell(f"likelihood/{i}", (spectra, i), functools.partial(_likelihood, bench, i), effort=3),
-            Cell(f"reference/{i}", (spectra, chains, i), functools.partial(_reference, bench, i), effort=10),
+            Cell(f"reference/{i}", (spectra, chains, REFERENCE, i), functools.partial(_reference, bench, i), effort=10),
+            Cell(f"floor/{i}", (spectra, chains, REFERENCE, i, distance), functools.partial(_floor, bench, i)),
         ]
     if bench.looked_at(configuration.network) == "reconstruction":
         cells.append(
@@ -179,12 +187,25 @@ def _reference(bench: Bench, i: int, folder: pathlib.Path, progress: Progress) -
     start = read_arrays(folder.parent / f"likelihood.{i}" / "chains.npz")["theta"][:, -1]
     chains = sample_field(
         bench.model, bench.observe(i),
-        # Unadjusted chains of as many gradients would be several percent too narrow.
-        key=jax.random.fold_in(bench.key("reference"), i), sampler=MAMS(steps=5.0),
+        key=jax.random.fold_in(bench.key("reference"), i), sampler=REFERENCE,
         draws=settings.draws, chains=settings.chains, start=start, warmup=settings.warmup, block=100, directory=folder,
         progress=progress,
     )  # fmt: skip
     return _measured(chains, folder)
+
+
+def _floor(bench: Bench, i: int, folder: pathlib.Path, progress: Progress) -> Measured:
+    """What C2ST makes of two halves of the same chains, neither of which is longer than posteriors' draws."""
+    progress("comparing", 0, 1)
+    theta = read_arrays(folder.parent / f"reference.{i}" / "chains.npz")["theta"]
+    one, other = (half.reshape(-1, theta.shape[-1]) for half in np.array_split(theta, 2))
+    n = min(bench.configuration.distance_draws, len(one), len(other))
+    key = jax.random.fold_in(bench.key("floor"), i)
+    return Measured({"c2st": float(c2st(_thinned(one, n), _thinned(other, n), units=UNITS, key=key).numbers[0].value)})
+
+
+def _thinned(draws: Float[np.ndarray, "n p"], n: int) -> Float[np.ndarray, "m p"]:
+    return draws[np.linspace(0, len(draws) - 1, n).astype(int)]
 
 
 def _measured(chains: Chains, folder: pathlib.Path) -> Measured:
@@ -338,5 +359,4 @@ def _distance(bench: Bench, draws: Float[np.ndarray, "n p"], reference: pathlib.
     """C2ST of draws of a posterior against draws of the chains of the same observation."""
     theta = read_arrays(reference / "chains.npz")["theta"].reshape(-1, draws.shape[1])
     n = min(bench.configuration.distance_draws, len(draws), len(theta))
-    thinned = theta[np.linspace(0, len(theta) - 1, n).astype(int)]
-    return float(c2st(draws[:n], thinned, units=UNITS, key=key).numbers[0].value)
+    return float(c2st(draws[:n], _thinned(theta, n), units=UNITS, key=key).numbers[0].value)

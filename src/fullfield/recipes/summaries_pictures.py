@@ -16,7 +16,7 @@ from fullfield.simulators import LensingModel
 
 
 SHOWN = ("omega_c", "sigma_8", "w_0")
-GROUPS = (("vmim", "info_nce", "moments"), ("gnll", "mae", "mse"), ("imnn", "statistics", LIKELIHOOD))
+GROUPS = (("vmim", "info_nce", "moments"), ("gnll", "mae", "mse"), ("imnn", "statistics", "spectra", LIKELIHOOD))
 NAMES = {
     "vmim": "VMIM", "info_nce": "InfoNCE", "gnll": "GNLL", "moments": "moment network", "mae": "MAE", "mse": "MSE",
     "imnn": "IMNN", "statistics": "fixed statistics", "spectra": "spectra, compressed", LIKELIHOOD: "spectra, likelihood",

@@ -5,12 +5,12 @@ import numpyro
 import numpyro.distributions as dist
 import pytest
 
-from fullfield._core import ConfigurationError, DataError
+from fullfield._core import ConfigurationError, DataError, ParameterError
 from fullfield.inference.explicit import ConvergenceWarning, find_map, fisher, laplace, Mode, Target
 from fullfield.inference.explicit.precondition import expected, learnt
 from fullfield.inference.explicit.scaling import Diagonal, Modes
 from fullfield.simulators import BlackBoxModel, LinearGaussian, NumPyroModel
-from fullfield.simulators.tasks import BernoulliGLM
+from fullfield.simulators.tasks import BernoulliGLM, TASKS
 
 
 MODEL = LinearGaussian()
@@ -32,6 +32,16 @@ def test_laplace_and_fisher_of_the_linear_model_are_its_closed_forms():
     # With the field held instead of integrated out the parameters would seem twice as well known.
     held = np.linalg.inv(np.eye(3) + np.asarray(MODEL.response).T @ np.asarray(MODEL.response))
     assert np.all(np.diag(held) < 0.6 * width**2)
+
+
+def test_parameters_outside_the_prior_are_named():
+    moons = TASKS["two_moons"]()
+    for call in (
+        lambda: fisher(moons, jnp.asarray([2.0, 0.0]), key=jax.random.key(0)),
+        lambda: find_map(moons, jnp.zeros(2), key=jax.random.key(0), start=jnp.asarray([2.0, 0.0])),
+    ):
+        with pytest.raises(ParameterError, match=r"theta_1: expected a value inside the prior \(-1 to 1\), got 2"):
+            call()
 
 
 def test_a_climb_that_ends_on_a_slope_says_so_and_is_no_place_for_laplace():

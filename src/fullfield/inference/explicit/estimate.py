@@ -89,7 +89,10 @@ class ScoreAtEstimate(eqx.Module):
         rows = np.asarray(_simulated(blank, jax.random.split(stream(key, "simulations"), simulations), theta), np.float64)
         bad = ~np.isfinite(rows).all(axis=1)
         if bad.any():
-            raise DataError("model", expected="finite scores", got=f"others in {bad.sum()} of {simulations} simulations")
+            raise DataError(
+                "model", expected="finite scores", got=f"others in {bad.sum()} of {simulations} simulations",
+                remedy="Narrow the prior to where the model and its derivatives are finite.",
+            )  # fmt: skip
         centre = np.median(rows, axis=0)
         scale = np.median(np.abs(rows - centre), axis=0)
         measured = (jnp.asarray(centre, jnp.float32), jnp.asarray(np.where(scale > 0, scale, 1.0), jnp.float32))

@@ -86,12 +86,13 @@ def find_map(
 
     Raises:
         ConfigurationError: the model has no joint density; says which methods remain.
+        ParameterError: `start` is outside the prior.
 
     Warns:
         ConvergenceWarning: the slope where it ended is no mode's.
     """
     target = Target(model, data)
-    theta = target.model.parameters.fiducial if start is None else jnp.asarray(start, float)
+    theta = _checked(target, start)
     preconditioner, spent = expected(target, key=stream(key, "preconditioner"), theta=theta, simulations=2)
     transposed, forward = eqx.filter_jit(preconditioner.transposed), eqx.filter_jit(preconditioner)
 
@@ -113,6 +114,15 @@ def find_map(
     return Mode(
         target.theta(point), target.split(point)[1], point, -float(found.fun), steepest, int(found.nfev) + spent
     )  # fmt: skip
+
+
+def _checked(target, theta):
+    """Parameters inside the prior, the fiducial ones if none are given."""
+    if theta is None:
+        return target.model.parameters.fiducial
+    theta = jnp.asarray(theta, float)
+    target.model.parameters.check(theta)
+    return theta
 
 
 def laplace(
@@ -174,13 +184,14 @@ def fisher(
 
     Raises:
         ConfigurationError: the model has no joint density; says which methods remain.
+        ParameterError: `theta` is outside the prior.
 
     Warns:
         ConvergenceWarning: the average is not positive definite; in its weakest direction it is noise.
     """
     blank = eqx.filter_eval_shape(model.simulate_at, jax.random.key(0), model.parameters.fiducial)
     target = Target(model, jnp.zeros(blank.shape))
-    theta = target.model.parameters.fiducial if theta is None else theta
+    theta = _checked(target, theta)
     simulations = simulations or (8 if target.sites else 1000)
     preconditioner, _ = expected(target, key=stream(key, "preconditioner"), theta=theta, simulations=2)
     keys = jax.random.split(stream(key, "forecast"), simulations)

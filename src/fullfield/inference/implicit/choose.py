@@ -1,5 +1,6 @@
 """An automatic on/off check: train with and without simulator scores, and keep what predicts held-out simulations better."""
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -15,11 +16,12 @@ from fullfield.inference.implicit.npe import train_npe
 from fullfield.inference.implicit.sampled import AbstractSampledPosterior
 from fullfield.inference.implicit.scores import check_takes_scores, WEIGHT
 from fullfield.inference.posterior import AbstractPosterior
-from fullfield.networks import apply_many
+from fullfield.networks import apply_many, smooth_flow
 from fullfield.parameters import ParameterSpace
 from fullfield.training import History
 
 
+SMOOTH = functools.partial(train_npe, density=smooth_flow)
 MARGIN = 0.01  # nats; a smaller gain may be an accident of the epoch that was kept
 
 
@@ -86,7 +88,7 @@ def train_with_scores(
     validation: AbstractSimulations,
     *,
     key: Key[Array, ""],
-    train: Callable[..., tuple[AbstractPosterior, History]] = train_npe,
+    train: Callable[..., tuple[AbstractPosterior, History]] = SMOOTH,
     weight: float = WEIGHT,
     **settings: object,
 ) -> tuple[AbstractPosterior, History, Choice]:
@@ -101,7 +103,8 @@ def train_with_scores(
         parameters: the parameters.
         simulations, validation: rows of summary and score (p,) side by side.
         key: scalar key.
-        train: `train_npe`, `train_nle` or `train_amortised`, or a partial of one; `smooth_flow` is the density for scores.
+        train: `train_npe`, `train_nle` or `train_amortised`, or a partial of one; NPE with `smooth_flow`, whose gradients are
+            worth matching, if not given.
         weight: weight of the score term, relative to a loss in which the gradient zero costs one.
         settings: further arguments of `train`; a `checkpoint` serves as the stem of two.
 

@@ -130,8 +130,9 @@ class NRELoss(eqx.Module):
         """Loss on parameters (b, p) and summaries (b, s); `key` is ignored, since batches come in random order."""
         if len(theta) <= self.contrast.others:
             raise ConfigurationError(
-                "batch_size", expected=f"more than {self.contrast.others}, as the contrast needs", got=len(theta)
-            )
+                "batch_size", expected=f"more than {self.contrast.others}, as the contrast needs", got=len(theta),
+                remedy="Take larger batches, or a contrast with fewer candidates.",
+            )  # fmt: skip
         u = self.parameters.to_unconstrained(theta)
         candidates = jnp.stack([jnp.roll(u, -shift, axis=0) for shift in range(1 + self.contrast.others)], axis=1)
         log_ratios = jax.vmap(jax.vmap(module, in_axes=(0, None)))(candidates, data)

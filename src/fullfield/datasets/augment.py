@@ -1,0 +1,54 @@
+"""Augmentations of stored simulations: every time an example is drawn it is another one with the same parameters."""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+
+def turn_and_roll(key: Key[Array, ""], theta: Float[Array, " p"], data: Float[Array, "n n c"]) -> Float[Array, "n n c"]:
+    """Turn, mirror and shift a periodic map at random: symmetries of models on a periodic patch, so the parameters stay."""
+    del theta
+    n = data.shape[0]
+    shift, turn = jax.random.randint(key, (2,), 0, n), jax.random.randint(jax.random.fold_in(key, 1), (3,), 0, 2)
+    data = jnp.roll(data, shift, (0, 1))
+    data = jnp.where(turn[0], data[::-1], data)
+    data = jnp.where(turn[1], data[:, ::-1], data)
+    return jnp.where(turn[2], jnp.swapaxes(data, 0, 1), data)
+
+
+class FreshNoise(eqx.Module):
+    """Adds independent normal noise to simulations that were stored without it.
+
+    Args:
+        scale: deviation, of the shape of the data or one that broadcasts to it, such as (bins,).
+    """
+
+    scale: Float[Array, "..."]
+
+    def __init__(self, scale: Float[Array | np.ndarray, "..."]):
+        self.scale = jnp.asarray(scale, jnp.float32)
+
+    def __call__(self, key: Key[Array, ""], theta: Float[Array, " p"], data: Float[Array, "..."]) -> Float[Array, "..."]:
+        """The data under noise of this draw alone."""
+        del theta
+        return data + self.scale * jax.random.normal(key, data.shape)
+
+
+class InTurn(eqx.Module):
+    """Several augmentations, one behind the other, each with a key of its own.
+
+    Args:
+        augmentations: `(key, theta, data) -> data` each.
+    """
+
+    augmentations: tuple[Callable, ...]
+
+    def __call__(self, key: Key[Array, ""], theta: Float[Array, " p"], data: Float[Array, "..."]) -> Float[Array, "..."]:
+        """The data behind all of them."""
+        for number, augment in enumerate(self.augmentations):
+            data = augment(jax.random.fold_in(key, number), theta, data)
+        return data

@@ -1,0 +1,47 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fullfield.datasets import FreshNoise, InTurn, StoredSimulations, turn_and_roll
+from fullfield.fields import band_powers, FlatSky, logarithmic_bands
+
+
+THETA = jnp.zeros(2)
+
+
+def test_turning_and_rolling_are_symmetries(key):
+    # Parameters enter the maps through isotropic fields and white noise alone: what keeps every spectrum keeps them.
+    data = jax.random.normal(key, (16, 16, 3))
+    bands = logarithmic_bands(FlatSky(16, 10.0), 4)
+    powers = band_powers(bands, data)
+    seen = []
+    for number in range(8):
+        turned = turn_and_roll(jax.random.key(number), THETA, data)
+        np.testing.assert_allclose(band_powers(bands, turned), powers, rtol=2e-4, atol=1e-6 * np.max(np.abs(powers)))
+        np.testing.assert_array_equal(np.sort(turned.reshape(-1, 3), axis=0), np.sort(data.reshape(-1, 3), axis=0))
+        seen.append(np.asarray(turned).tobytes())
+    assert len(set(seen)) == len(seen)
+
+
+def test_noise_is_fresh_every_time_and_as_deep_as_said():
+    noise = FreshNoise(np.array([0.5, 2.0]))
+    data = jnp.ones((64, 64, 2))
+    one, other = (noise(jax.random.key(i), THETA, data) - data for i in range(2))
+    assert np.abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.05  # 8192 numbers: 4.5 standard errors
+    np.testing.assert_allclose(one.std((0, 1)), [0.5, 2.0], rtol=0.06)  # 4096 each: five standard errors
+
+
+def test_one_behind_the_other_with_keys_of_their_own():
+    twice = InTurn((FreshNoise(jnp.ones(())), FreshNoise(jnp.ones(()))))
+    added = twice(jax.random.key(0), THETA, jnp.zeros(10_000))
+    # With one key for both it would be 2.
+    assert float(added.std()) == pytest.approx(2**0.5, rel=0.04)
+
+
+def test_stored_simulations_never_show_the_same_noise_twice():
+    stored = StoredSimulations(np.zeros((4, 2)), np.zeros((4, 8, 8, 1)), batch_size=4, augment=FreshNoise(jnp.ones(1)))
+    shard = next(stored.shards(jax.random.key(0)))
+    first, second = (shard.draw(jax.random.key(i), jnp.asarray(0, jnp.int32))[1] for i in range(2))
+    assert not np.allclose(first, second)
+    assert np.unique(first).size == first.size
