@@ -20,7 +20,7 @@ from jaxtyping import Array, Float, Key
 from fullfield import compression
 from fullfield._core import load_module, save_module, stream
 from fullfield._core.progress import Progress
-from fullfield.compression import Compressor, standardising, train_compressor, VMIM
+from fullfield.compression import Compressor, load_compressor, save_compressor, standardising, train_compressor, VMIM
 from fullfield.datasets import OnlineSimulations, simulate_to_store, SimulationSet, StoredSimulations
 from fullfield.inference import AbstractPosterior, sample_many, train_npe
 from fullfield.networks import AbstractDensity, apply_many, DENSITIES, NETWORKS
@@ -95,13 +95,14 @@ def compress(run: Run, store: SimulationSet, inputs: str) -> tuple[Compressor, H
             max_epochs=training.epochs, patience=training.patience,
             checkpoint=run.directory.checkpoint("compressor.training"), progress=run.progress,
         )  # fmt: skip
-        save_module(file, compressor)
+        told = {"objective": "VMIM", "recipe": run.configuration.recipe, "seed": run.configuration.seed}
+        save_compressor(file, compressor, told | {"simulations": "online" if online else source.cost(history.epochs)})
         write_json(history_file, history.to_dict())
         return Work((file, history_file), source.cost(history.epochs) if online else 0, seconds=sum(history.seconds))
 
     identity = run.directory.once("compress", (inputs, settings.model_dump(), network, problem.augment), work)
     skeleton = standardising(network, jnp.zeros((1, *problem.model.data_shape)))
-    return load_module(file, skeleton), read_history(history_file), identity
+    return load_compressor(file, skeleton), read_history(history_file), identity
 
 
 def make_network(problem: Problem, settings: CompressorSettings, key: Key[Array, ""]) -> Callable[..., Array]:

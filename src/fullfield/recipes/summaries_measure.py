@@ -24,6 +24,7 @@ from fullfield.compression import (
     MeanAbsoluteError,
     MeanSquaredError,
     MomentNetwork,
+    save_compressor,
     train_compressor,
     train_imnn,
     VMIM,
@@ -301,7 +302,8 @@ def _objective(bench: Bench, objective: str, seed: int, folder: pathlib.Path, pr
     looked = folder.parent / f"features.{bench.looked_at(objective)}"
     parts = {part: read_arrays(looked / f"{part}.npz") for part in ("inference", "validation", "calibration")}
     compressor = whitened(compressor, parts["inference"]["rows"])  # names summaries that have collapsed
-    save_module(folder / "compressor.eqx", compressor)
+    told = {"objective": objective, "recipe": "neural-summaries", "sees": bench.looked_at(objective), "seed": seed}
+    save_compressor(folder / "compressor.eqx", compressor, told)
     theta = {part: arrays["theta"] for part, arrays in parts.items()}
     t = {part: compress(compressor, arrays["rows"]) for part, arrays in parts.items()}
     source, held_out = (
