@@ -34,7 +34,8 @@ def pictures(
             "Right: chains, by gradients of the simulator, warm-up included."
         )
         best = ", and by the best of the implicit methods."
-    accuracy = plots.accuracy_curves(curves, goal=0.6)
+    # Chains so short that nothing was measured have no panel.
+    accuracy = plots.accuracy_curves({name: panel for name, panel in curves.items() if panel}, goal=0.6)
     space = problem.model.parameters
     corner = plots.corner(
         _flat(reference["theta"]), space.labels, space.bounds,
@@ -68,8 +69,9 @@ def _implicit(configuration, found):
             ]
         )
         several = configuration.seeds > 1
-        errors = list(values.std(axis=1, ddof=1) / configuration.seeds**0.5) if several else [None] * len(values)
-        curves[method.upper() if method != "amortised" else method] = (configuration.budgets, list(values.mean(axis=1)), errors)
+        errors = (values.std(axis=1, ddof=1) / configuration.seeds**0.5).tolist() if several else [None] * len(values)
+        costs = [float(budget) for budget in configuration.budgets]
+        curves[method.upper() if method != "amortised" else method] = costs, values.mean(axis=1).tolist(), errors
     return curves
 
 
@@ -77,9 +79,9 @@ def _explicit(found):
     curves = {}
     for cell, label in (("explicit/mclmc", "MCLMC from the prior"), ("explicit/warm", "MCLMC, warm start")):
         values = found[cell].values if cell in found else {}
-        costs = [int(name.removeprefix("c2st/")) for name in values if name.startswith("c2st/")]
-        if costs:
-            curves[label] = (costs, [values[f"c2st/{cost}"] for cost in costs], [None] * len(costs))
+        curve = {float(name.removeprefix("c2st/")): value for name, value in values.items() if name.startswith("c2st/")}
+        if curve:
+            curves[label] = [*curve], [*curve.values()], [None] * len(curve)
     return curves
 
 
