@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from fullfield._core import digest
 from fullfield._core.progress import silent
 from fullfield.fields import FlatSky
 from fullfield.generative import Condition
@@ -27,6 +28,16 @@ from fullfield.recipes.study import Measured
 )  # fmt: skip
 def test_cells_of_the_joint_studies(name, groups):
     assert set(RECIPES[name].build(RECIPES[name].configure({})).plan()) == groups
+
+
+def test_simulations_for_one_way_of_drawing_are_not_those_for_the_other():
+    """Latents expected at their own parameters would tell these to a denoiser that draws both together."""
+    recipe = RECIPES["mass-map-cosmology"]
+    digests = []
+    for together in (False, True):
+        cells = recipe.build(recipe.configure({"pixels": 16, "together": together})).cells
+        digests.append(next(digest(cell.inputs) for cell in cells if cell.name == "simulations/all"))
+    assert digests[0] != digests[1]
 
 
 def test_the_mask_hides_what_was_asked_for_and_is_always_the_same():

@@ -44,9 +44,10 @@ def joint_study(bench: AbstractBench, first: tuple[Cell, ...] = (), last: tuple[
         last: cells that need the posterior.
     """
     settings = bench.configuration
-    made = (*(cell.inputs for cell in first), settings.seed, settings.simulations.model_dump(), bench.model)
+    # What is expected of a field may depend on whether its parameters are drawn before it.
+    made = (*(cell.inputs for cell in first), settings.seed, settings.simulations.model_dump(), bench.model, settings.together)
     trained = (made, settings.denoiser.model_dump())
-    drawn = (trained, settings.evaluations, settings.together)
+    drawn = (trained, settings.evaluations)
     common = settings.seed, bench.model
     cells = [
         *first,
