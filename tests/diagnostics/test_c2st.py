@@ -5,7 +5,7 @@ from sklearn.model_selection import cross_val_score, KFold
 from sklearn.neural_network import MLPClassifier
 
 from fullfield._core import ShapeError
-from fullfield.diagnostics import c2st
+from fullfield.diagnostics import c2st, thinned
 
 
 def normal(seed, n=250, shift=0.0):
@@ -53,3 +53,9 @@ def test_unequal_numbers_are_refused(key):
 def test_floor_with_ten_thousand_samples(key):
     # Exact draws against the reference draws of github.com/sbi-benchmark/sbibm gave .495 to .508.
     assert 0.49 < c2st(normal(0, 10_000), normal(1, 10_000), key=key)["c2st"].value < 0.512
+
+
+def test_thinned_draws_reach_from_the_first_to_the_last():
+    draws = np.arange(20.0).reshape(10, 2)
+    np.testing.assert_array_equal(thinned(draws, 4), draws[[0, 3, 6, 9]])
+    np.testing.assert_array_equal(thinned(draws, 10), draws)

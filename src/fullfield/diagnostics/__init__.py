@@ -7,7 +7,7 @@ Every verdict has a stated false-alarm probability (`Budget`): an exact posterio
 from fullfield.datasets.typicality import Typicality
 from fullfield.diagnostics.blocks import joint_blocks, JointBlocks
 from fullfield.diagnostics.budget import Budget
-from fullfield.diagnostics.c2st import c2st
+from fullfield.diagnostics.c2st import c2st, thinned
 from fullfield.diagnostics.calibration import calibrate, Calibration
 from fullfield.diagnostics.chains import agreement, CONVERGED, convergence, ebfmi, ess_bulk, ess_mean, ess_tail, rhat
 from fullfield.diagnostics.coverage import Coverage, coverage
@@ -73,4 +73,5 @@ __all__ = [
     "rhat",
     "simultaneous_band",
     "tarp",
+    "thinned",
 ]

@@ -10,6 +10,11 @@ from fullfield.diagnostics.record import Number, Report
 from fullfield.diagnostics.samples import as_finite, Numeric
 
 
+def thinned(draws: Float[np.ndarray, "m p"], n: int) -> Float[np.ndarray, "n p"]:
+    """So many of some draws, evenly spaced from the first to the last, as chains should be cut to the length of others."""
+    return draws[np.linspace(0, len(draws) - 1, n).astype(int)]
+
+
 def c2st(
     samples: Float[Numeric, "n p"],
     reference: Float[Numeric, "n p"],

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from fullfield._core import load_module, on_every_core, save_module, stream
 from fullfield._core.progress import Progress
 from fullfield.datasets import StoredSimulations, stream_draws
-from fullfield.diagnostics import c2st, joint_blocks, joint_calibration, joint_table, JointSample
+from fullfield.diagnostics import c2st, joint_blocks, joint_calibration, joint_table, JointSample, thinned
 from fullfield.fields import band_powers, hartley, pair_indices
 from fullfield.generative import Adams, Condition, DPMSolver, JointDenoiser, JointPosterior, Layout, train_joint
 from fullfield.inference import sample_many
@@ -317,8 +317,7 @@ def distance(reference: Float[np.ndarray, "c n p"], draws: Float[np.ndarray, "m 
     """C2ST of draws against as many of some chains, evenly thinned."""
     flat = reference.reshape(-1, draws.shape[1])
     n = min(len(draws), len(flat))
-    thinned = flat[np.linspace(0, len(flat) - 1, n).astype(int)]
-    return float(c2st(draws[:n], thinned, units=UNITS, key=key).numbers[0].value or 0.0)
+    return float(c2st(draws[:n], thinned(flat, n), units=UNITS, key=key).numbers[0].value or 0.0)
 
 
 def residuals_of(

@@ -19,6 +19,7 @@ from fullfield.diagnostics import (
     ess_bulk,
     figure_of_merit,
     misspecification,
+    thinned,
 )
 from fullfield.inference import sample_many
 from fullfield.inference.explicit import Chains, MCLMC, NUTS, ReconstructedScore, sample_field
@@ -136,7 +137,7 @@ class Bench:
         """C2ST of draws (n, p) against as many of the reference, the longer of both evenly thinned."""
         others = _flat(self.reference(folder))
         n = min(len(draws), len(others))
-        return self._distance(_thinned(draws, n), _thinned(others, n), name)
+        return self._distance(thinned(draws, n), thinned(others, n), name)
 
     def _distance(self, draws: np.ndarray, others: np.ndarray, name: str) -> float:
         report = c2st(draws, others, units=UNITS, key=self.key(f"c2st {name}"))
@@ -146,7 +147,7 @@ class Bench:
         """C2ST of one half of the reference's chains against the other."""
         one, other = (_flat(half) for half in np.array_split(self.reference(folder), 2))
         n = min(self.configuration.draws, len(one), len(other))
-        return self._distance(_thinned(one, n), _thinned(other, n), "floor")
+        return self._distance(thinned(one, n), thinned(other, n), "floor")
 
     def compressor(self, folder: pathlib.Path) -> Summary:
         """The compressor that was found."""
@@ -156,10 +157,6 @@ class Bench:
 
 def _flat(theta: np.ndarray) -> np.ndarray:
     return theta.reshape(-1, theta.shape[-1])
-
-
-def _thinned(draws: np.ndarray, n: int) -> np.ndarray:
-    return draws[np.linspace(0, len(draws) - 1, n).astype(int)]
 
 
 def _reference(bench: Bench, folder: pathlib.Path, progress: Progress) -> Measured:
@@ -183,7 +180,7 @@ def _mclmc(bench: Bench, warm: bool, folder: pathlib.Path, progress: Progress) -
     if warm:
         assert bench.teacher is not None
         taught = read_arrays(folder.parent / bench.teacher.replace("/", ".") / "draws.npz")["theta"]
-        start = _thinned(taught, settings.chains)
+        start = thinned(taught, settings.chains)
     per_draw = 2 * COMPARED.steps_per_draw * settings.chains
     chains = sample_field(
         bench.model, bench.observe(),
@@ -198,7 +195,7 @@ def _mclmc(bench: Bench, warm: bool, folder: pathlib.Path, progress: Progress) -
         part = round((cost - tuning) // per_draw)
         if part * settings.chains >= min(1000, bench.configuration.draws):  # of fewer, a classifier learns nothing
             draws = _flat(chains.theta[:, :part])
-            draws = _thinned(draws, min(len(draws), bench.configuration.draws))
+            draws = thinned(draws, min(len(draws), bench.configuration.draws))
             accuracy[f"c2st/{cost}"] = bench.distance(folder, draws, f"{'warm' if warm else 'mclmc'} {cost}")
     return Measured(dict(measured.values) | accuracy, gradients=chains.gradients)
 

@@ -22,6 +22,7 @@ from fullfield._core import load_module, save_module, stream
 from fullfield._core.progress import Progress
 from fullfield.compression import Compressor, load_compressor, save_compressor, standardising, train_compressor, VMIM
 from fullfield.datasets import OnlineSimulations, simulate_to_store, SimulationSet, StoredSimulations
+from fullfield.diagnostics import thinned
 from fullfield.inference import AbstractPosterior, sample_many, train_npe
 from fullfield.networks import AbstractDensity, apply_many, DENSITIES, NETWORKS
 from fullfield.recipes.artefacts import read_arrays, write_arrays, write_draws, write_json
@@ -244,7 +245,7 @@ def replicate(run: Run, draws: np.ndarray, statistic: Callable, inputs: str) -> 
     file, m = run.directory.checkpoint("replicas.npz"), run.configuration.calibration.replicas
 
     def work() -> Work:
-        theta = draws[np.linspace(0, len(draws) - 1, m).astype(int)]
+        theta = thinned(draws, m)
         simulate_statistic = Replicate(run.problem.model, statistic)
         keys = jax.random.split(run.key("replicas"), m)
         batch = run.configuration.simulations.batch or run.problem.model.batch_size

@@ -31,7 +31,7 @@ from fullfield.compression import (
     whitened,
 )
 from fullfield.datasets import StoredSimulations
-from fullfield.diagnostics import Budget, c2st, calibrate, convergence, figure_of_merit, mutual_information, regress
+from fullfield.diagnostics import Budget, c2st, calibrate, convergence, figure_of_merit, mutual_information, regress, thinned
 from fullfield.inference import EnsemblePosterior, sample_many
 from fullfield.inference.explicit import Chains, MAMS, sample_field
 from fullfield.inference.implicit import train_npe
@@ -202,11 +202,7 @@ def _floor(bench: Bench, i: int, folder: pathlib.Path, progress: Progress) -> Me
     one, other = (half.reshape(-1, theta.shape[-1]) for half in np.array_split(theta, 2))
     n = min(bench.configuration.distance_draws, len(one), len(other))
     key = jax.random.fold_in(bench.key("floor"), i)
-    return Measured({"c2st": float(c2st(_thinned(one, n), _thinned(other, n), units=UNITS, key=key).numbers[0].value)})
-
-
-def _thinned(draws: Float[np.ndarray, "n p"], n: int) -> Float[np.ndarray, "m p"]:
-    return draws[np.linspace(0, len(draws) - 1, n).astype(int)]
+    return Measured({"c2st": float(c2st(thinned(one, n), thinned(other, n), units=UNITS, key=key).numbers[0].value)})
 
 
 def _measured(chains: Chains, folder: pathlib.Path) -> Measured:
@@ -361,4 +357,4 @@ def _distance(bench: Bench, draws: Float[np.ndarray, "n p"], reference: pathlib.
     """C2ST of draws of a posterior against draws of the chains of the same observation."""
     theta = read_arrays(reference / "chains.npz")["theta"].reshape(-1, draws.shape[1])
     n = min(bench.configuration.distance_draws, len(draws), len(theta))
-    return float(c2st(draws[:n], _thinned(theta, n), units=UNITS, key=key).numbers[0].value)
+    return float(c2st(draws[:n], thinned(theta, n), units=UNITS, key=key).numbers[0].value)
