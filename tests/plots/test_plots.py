@@ -36,6 +36,14 @@ def test_corner_marks_the_truth_and_stays_inside_hard_bounds(draws):
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["posterior", "prior", "truth"]
 
 
+def test_corner_draws_three_other_posteriors_in_lines_of_their_own(draws):
+    others = {name: draws[:500] * factor for name, factor in (("a", 0.8), ("b", 0.9), ("c", 1.1))}
+    figure = plots.corner(draws, LABELS, BOUNDS, others=others)
+    lines = np.reshape(figure.axes, (3, 3))[0, 0].lines
+    assert len({line.get_color() for line in lines}) == 4
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["posterior", "a", "b", "c"]
+
+
 def test_corner_contours_hold_what_they_say(random):
     draws = random.normal(size=(50_000, 2)) * (1.0, 3.0)
     figure = plots.corner(draws, LABELS[:2], ((-np.inf, np.inf),) * 2)

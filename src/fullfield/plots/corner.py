@@ -19,7 +19,7 @@ from fullfield.plots.style import BLUE, GREEN, GREY, INK, style, VERMILION
 
 Line = str | tuple[float, tuple[float, ...]]
 LEVELS = (0.68, 0.95)
-OTHER_LOOKS = ((GREY, "--"), (VERMILION, (0, (4, 2))), (GREEN, "-."))
+OTHER_LOOKS = ((GREY, "--"), (VERMILION, (0.0, (4.0, 2.0))), (GREEN, "-."))
 
 
 def corner(
