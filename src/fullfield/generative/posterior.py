@@ -38,6 +38,14 @@ def the_field_itself(
     return field
 
 
+def left_as_drawn(
+    key: Key[Array, ""], theta: Float[Array, " p"], field: Float[Array, "n n bins"], condition: Condition
+) -> Float[Array, "n n bins"]:
+    """Draws are those of the denoiser."""
+    del key, theta, condition
+    return field
+
+
 class JointPosterior(eqx.Module):
     """Posterior of parameters and maps given an observation; of a denoiser trained without observations, their prior.
 
@@ -52,6 +60,8 @@ class JointPosterior(eqx.Module):
             other things of every parameter cannot be drawn together with them.
         decode: parameters, what the denoiser was trained on as the field, such as a forward model's latents, and what was seen
             of the observation to maps.
+        correct: key, parameters, field as drawn and what was seen of the observation to a better field, such as after moves
+            that leave an explicit model's posterior of the field as it is.
     """
 
     parameters: ParameterSpace
@@ -61,6 +71,7 @@ class JointPosterior(eqx.Module):
     together: bool = eqx.field(static=True, default=False)
     given: Callable[..., Condition] = as_seen
     decode: Callable[..., Array] = the_field_itself
+    correct: Callable[..., Array] = left_as_drawn
 
     def sample(
         self, key: Key[Array, ""], observation: Float[Array | np.ndarray, "..."], n: int
@@ -94,7 +105,7 @@ class JointPosterior(eqx.Module):
             return self._given(key, conditions, self._alone(key, conditions))
         noise = self._noise(key, conditions), self._white(key, conditions)
         u, v = _solve(self.solver, _Together(self.denoiser, conditions), noise)
-        return _physical(self, u, v, conditions)
+        return _physical(self, stream(key, "corrections"), u, v, conditions)
 
     def _alone(self, key, conditions):
         return _solve(DPMSolver(ALONE), _Alone(self.denoiser, conditions), self._noise(key, conditions))
@@ -102,7 +113,7 @@ class JointPosterior(eqx.Module):
     def _given(self, key, conditions, u):
         conditions = _conditioned(self, u, conditions)
         v = _solve(self.solver, _Given(self.denoiser, conditions, u), self._white(key, conditions))
-        return _physical(self, u, v, conditions)
+        return _physical(self, stream(key, "corrections"), u, v, conditions)
 
     def _noise(self, key, conditions):
         return jax.random.normal(stream(key, "parameters"), (len(conditions.summary), self.parameters.size))
@@ -181,9 +192,10 @@ def _seen(see, observation):
 
 
 @eqx.filter_jit
-def _physical(posterior, u, v, conditions):
+def _physical(posterior, key, u, v, conditions):
     unconstrained, field = jax.vmap(posterior.denoiser.physical)(u, v, conditions)
     theta = posterior.parameters.to_constrained(unconstrained)
+    field = jax.vmap(posterior.correct)(jax.random.split(key, len(theta)), theta, field, conditions)
     return theta, jax.vmap(posterior.decode)(theta, field, conditions)
 
 

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Key
 from fullfield._core import on_every_core, stream
 from fullfield._core.progress import Progress
 from fullfield.fields import Bands, FlatSky, logarithmic_bands
-from fullfield.generative import as_seen, Colour, Condition, Layout, the_field_itself
+from fullfield.generative import as_seen, Colour, Condition, Layout, left_as_drawn, the_field_itself
 from fullfield.networks import TransformerBranch, UNetBranch
 from fullfield.recipes.joint_settings import DenoiserSettings
 from fullfield.recipes.study import Measured
@@ -135,6 +135,12 @@ class Frame(eqx.Module):
         """What is drawn, of a simulation."""
         del condition
         return self.truth(theta, latents)
+
+    def correct(
+        self, key: Key[Array, ""], theta: Float[Array, " p"], field: Float[Array, "n n bins"], condition: Condition
+    ) -> Float[Array, "n n bins"]:
+        """What is drawn, nearer to its exact posterior."""
+        return left_as_drawn(key, theta, field, condition)
 
     def maps(
         self, theta: Float[Array, " p"], field: Float[Array, "n n bins"], condition: Condition

@@ -47,7 +47,7 @@ def joint_study(bench: AbstractBench, first: tuple[Cell, ...] = (), last: tuple[
     # What is expected of a field may depend on whether its parameters are drawn before it.
     made = (*(cell.inputs for cell in first), settings.seed, settings.simulations.model_dump(), bench.model, settings.together)
     trained = (made, settings.denoiser.model_dump())
-    drawn = (trained, settings.evaluations)
+    drawn = (trained, settings.evaluations, getattr(settings, "moves", 0))
     common = settings.seed, bench.model
     cells = [
         *first,
@@ -67,7 +67,7 @@ def joint_study(bench: AbstractBench, first: tuple[Cell, ...] = (), last: tuple[
         cells.append(Cell(f"observation/{i}", told, functools.partial(_compare, bench, i)))
     if settings.prior:
         cells.append(Cell("denoiser/prior", trained, functools.partial(_prior, bench), effort=20))
-    cells.append(Cell("speed/draws", (trained, settings.evaluations), functools.partial(_speed, bench)))
+    cells.append(Cell("speed/draws", drawn, functools.partial(_speed, bench)))
     return Study((*cells, *last), functools.partial(judge, bench), functools.partial(pictures, bench))
 
 
@@ -77,7 +77,9 @@ def posterior(bench: AbstractBench, folder: pathlib.Path) -> JointPosterior:
     settings, frame = bench.configuration, bench.frame(folder)
     together = settings.together
     solver = DPMSolver(max(LEAST_TOGETHER, settings.evaluations)) if together else Adams(settings.evaluations)
-    return JointPosterior(bench.model.parameters, denoiser, bench.see(folder), solver, together, frame.given, frame.maps)
+    return JointPosterior(
+        bench.model.parameters, denoiser, bench.see(folder), solver, together, frame.given, frame.maps, frame.correct
+    )
 
 
 def _untrained(bench: AbstractBench) -> JointDenoiser:

@@ -8,7 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Key
 
 from fullfield._core import load_module, save_module, stream
 from fullfield._core.progress import Progress
@@ -62,10 +62,12 @@ class ShearFrame(Frame):
         truth: parameters and latents of a simulation to its map.
         latents: what is drawn.
         together: whether parameters and latents are drawn at equal times.
+        moves: of the latents at the parameters of each draw.
     """
 
     latents: ShearLatents
     together: bool = eqx.field(static=True)
+    moves: int = eqx.field(static=True, default=0)
 
     def given(self, theta: Float[Array, " p"], condition: Condition) -> Condition:
         """The same with the most probable latents at the parameters."""
@@ -78,6 +80,15 @@ class ShearFrame(Frame):
     def field(self, theta: Float[Array, " p"], latents: dict[str, Array], condition: Condition) -> Float[Array, "n n bins"]:
         """Relative latents."""
         return self.latents.relative(theta, latents["white"], condition.expected)
+
+    def correct(
+        self, key: Key[Array, ""], theta: Float[Array, " p"], field: Float[Array, "n n bins"], condition: Condition
+    ) -> Float[Array, "n n bins"]:
+        """After Hamiltonian moves."""
+        if not self.moves:
+            return field
+        assert condition.data is not None  # as seen, not as stored
+        return self.latents.moved(key, theta, field, condition.data, condition.expected, self.moves)
 
     def white(self, theta: Float[Array, " p"], field: Float[Array, "n n bins"], condition: Condition) -> dict[str, Array]:
         """Latents of relative ones."""
@@ -131,8 +142,9 @@ class AbstractShearBench(AbstractBench):
 
     def frame(self, folder: pathlib.Path) -> "ShearFrame":
         """Latents beside the most probable ones."""
-        score = self._score(folder)
-        return ShearFrame(self.truth, ShearLatents(self.model, score.target, score.preconditioner), self.configuration.together)
+        score, settings = self._score(folder), self.configuration
+        latents = ShearLatents(self.model, score.target, score.preconditioner)
+        return ShearFrame(self.truth, latents, settings.together, settings.moves)
 
     def truth(self, theta: Float[Array, " p"], latents: dict[str, Array]) -> Float[Array, "n n bins"]:
         """The convergence, without its mean, which shear does not know."""
@@ -220,7 +232,7 @@ def mass_map_study(configuration: MassMapConfiguration) -> Study:
     """The joint study, with scores before and warm starts after."""
     bench, warm = ShearBench(configuration), configuration.warm
     first = (estimate_cell(bench),)
-    posterior_of = configuration.model_dump(include={"simulations", "denoiser", "evaluations", "together", "estimate"})
+    posterior_of = configuration.model_dump(include={"simulations", "denoiser", "evaluations", "moves", "together", "estimate"})
     last = tuple(
         Cell(
             f"start/{kind}/{i}", (configuration.seed, bench.model, warm.model_dump(), posterior_of if kind == "warm" else None),
