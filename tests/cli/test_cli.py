@@ -280,3 +280,13 @@ def test_a_run_ends_with_its_tests_counted_and_the_failed_ones_named(finished):
     lines = console.export_text().splitlines()
     assert f"{len(held) - 1} of {len(held)}" in next(line for line in lines if line.strip().startswith("sbc "))
     assert [line.split()[0] for line in lines if line.rstrip().endswith("fail")] == [held[0].name]
+
+
+def test_a_run_ends_with_what_it_was_made_for_though_it_passed(finished):
+    report = read_report(finished[0] / "report.json")
+    numbers = [number.model_copy(update={"verdict": "pass"}) for number in report.numbers]
+    wanted = next(number for number in numbers if number.name.startswith("sbc/"))
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(verdict_table(report.model_copy(update={"numbers": numbers}), [wanted.name]))
+    lines = console.export_text().splitlines()
+    assert [line.split()[0] for line in lines if line.rstrip().endswith("pass")] == [wanted.name]

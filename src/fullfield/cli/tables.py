@@ -50,8 +50,13 @@ def _cost(recipe: Recipe, configuration: Configuration) -> str:
     return f"How long it takes is unknown: settings differ from {scale} ({difference})."
 
 
-def verdict_table(report: RunReport) -> RenderableType:
-    """Verdict and cost of a run, its numbers counted by test; those that do not pass are listed one by one."""
+def verdict_table(report: RunReport, headline: Sequence[str] = ()) -> RenderableType:
+    """Verdict and cost of a run, its numbers counted by test; those that do not pass are listed one by one.
+
+    Args:
+        report: of the run.
+        headline: beginnings of the names of numbers that are listed in any case: what the run was made for.
+    """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("tests")
     table.add_column("passed", justify="right")
@@ -62,8 +67,8 @@ def verdict_table(report: RunReport) -> RenderableType:
             counts.setdefault("/".join(parts[:-2]) or parts[0], []).append(number.verdict == "pass")
     for test, passed in counts.items():
         table.add_row(escape(test), f"{sum(passed)} of {len(passed)}")
-    doubtful = [number for number in report.numbers if number.verdict != "pass"]
-    details = [_numbers(doubtful)] if doubtful else []
+    wanted = [n for n in report.numbers if n.verdict != "pass" or n.name.startswith(tuple(headline))]
+    details = [_numbers(wanted)] if wanted else []
     return Group(_sentence(report), table, *details, _cost_line(report))
 
 

@@ -60,4 +60,5 @@ GRADIENTS = Recipe(
     },
     build=build,
     citations=("zeghal2022", "lueckmann2021", "papamakarios2016"),
+    headline=("saved/", "never_worse/"),
 )  # fmt: skip

@@ -105,4 +105,5 @@ LENSING_BENCHMARK = Recipe(
         "zeghal2025", "robnik2023", "hoffman2014", "cabezas2024", "vehtari2021", "alsing2018", "millea2022", "heavens2000",
         "papamakarios2016", "papamakarios2019", "hermans2020", "deistler2022", "wildberger2023", "lopezpaz2017",
     ),
+    headline=("c2st/",),
 )  # fmt: skip

@@ -119,4 +119,5 @@ NEURAL_SUMMARIES = Recipe(
         "lanzieri2025", "zeghal2025", "jeffrey2021", "jeffrey2020", "oord2018", "charnock2018", "millea2022", "alsing2018",
         "hotelling1936", "robnik2023", "lopezpaz2017",
     ),
+    headline=("kept/", "c2st/", "calibration/"),
 )  # fmt: skip

@@ -28,6 +28,7 @@ class Recipe:
         build: `(configuration) -> fullfield.recipes.Problem`. It imports what it needs in its body, so that listing recipes
             does not wait for the forward models.
         citations: BibTeX keys (`fullfield.recipes.citations`) of what is particular to the recipe.
+        headline: beginnings of the names of the numbers that a run is made for, and prints.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Recipe:
     scales: Mapping[str, Scale]
     build: Callable[[Any], Any]
     citations: tuple[str, ...] = ()
+    headline: tuple[str, ...] = ()
 
     def configure(self, settings: Mapping[str, Any], overrides: Sequence[str] = ()) -> Configuration:
         """Resolve a configuration of this recipe.

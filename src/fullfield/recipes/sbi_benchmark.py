@@ -71,4 +71,5 @@ SBI_BENCHMARK = Recipe(
         "lueckmann2021", "papamakarios2016", "papamakarios2019", "hermans2020", "deistler2022", "wildberger2023",
         "lopezpaz2017",
     ),
+    headline=("c2st/",),
 )  # fmt: skip
