@@ -67,7 +67,7 @@ class TruncatedPrior(AbstractProposal):
     def draw(self, key: Key[Array, ""], n: int) -> Float[Array, "n p"]:
         """Draw `n` parameter vectors: prior draws in the region and, where too few of them lie there, posterior draws thinned.
 
-        A posterior draw θ is kept with a probability in proportion to prior(θ) / q(θ), which the region's edge bounds.
+        Draws of the prior are given up as soon as it can be told that all of them will not do. A posterior draw θ is kept with a probability in proportion to prior(θ) / q(θ), which the region's edge bounds.
 
         Raises:
             DataError: neither way finds enough.
@@ -75,6 +75,9 @@ class TruncatedPrior(AbstractProposal):
         found, count = [], 0
         for source, most in ((_prior_candidates, PRIOR_BATCHES), (_posterior_candidates, POSTERIOR_BATCHES)):
             for batch in range(most):
+                # Three errors of a Poisson count above what was found: a rate that is hardly the true one.
+                if source is _prior_candidates and batch and (count + 3 * math.sqrt(count + 1)) / batch * most < n:
+                    break
                 theta, kept = source(self, jax.random.fold_in(stream(key, source.__name__), batch))
                 found.append(np.asarray(theta)[np.asarray(kept)])
                 count += len(found[-1])
