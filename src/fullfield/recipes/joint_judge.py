@@ -40,7 +40,12 @@ def judge(bench: AbstractBench, found: Mapping[str, Measured]) -> Report:
 
 def _against_reference(bench, found):
     rows = [found[f"observation/{i}"].values for i in range(bench.configuration.observations)]
-    for name, label, bar in (("c2st", "theta/c2st against the reference", "<= 0.56"), ("c2st/npe", "theta/c2st of NPE", None)):
+    compared = (
+        ("c2st", "theta/c2st against the reference", "<= 0.56"),
+        ("c2st/npe", "theta/c2st of NPE", None),
+        ("c2st/floor", "theta/c2st of one half of the reference", None),
+    )
+    for name, label, bar in compared:
         values = np.array([row[name] for row in rows])
         yield Number(label, *_mean(values), bar)
     for name in bench.model.parameters.names:

@@ -270,6 +270,8 @@ def _compare(bench: AbstractBench, i: int, folder: pathlib.Path, progress: Progr
     npe = read_arrays(folder.parent / "denoiser.npe" / "draws.npz")["theta"][i]
     values["c2st/npe"] = distance(exact["theta"], npe, stream(key, "c2st"))
     flat = exact["theta"].reshape(-1, len(names))
+    half, other = np.array_split(flat, 2)
+    values["c2st/floor"] = distance(half[None], other, stream(key, "c2st floor"))
     for k, name in enumerate(names):
         values[f"shift/{name}"] = float((theta[:, k].mean() - flat[:, k].mean()) / flat[:, k].std())
         values[f"width/{name}"] = float(theta[:, k].std() / flat[:, k].std())
