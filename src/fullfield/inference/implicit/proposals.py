@@ -67,7 +67,8 @@ class TruncatedPrior(AbstractProposal):
     def draw(self, key: Key[Array, ""], n: int) -> Float[Array, "n p"]:
         """Draw `n` parameter vectors: prior draws in the region and, where too few of them lie there, posterior draws thinned.
 
-        Draws of the prior are given up as soon as it can be told that all of them will not do. A posterior draw θ is kept with a probability in proportion to prior(θ) / q(θ), which the region's edge bounds.
+        Draws of the prior are given up as soon as it can be told that all of them will not do. A posterior draw θ is kept
+        with a probability in proportion to prior(θ) / q(θ), which the region's edge bounds.
 
         Raises:
             DataError: neither way finds enough.
