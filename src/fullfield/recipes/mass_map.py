@@ -38,7 +38,7 @@ class MassMapConfiguration(JointConfiguration):
     masked: float = Field(default=0.1, ge=0, le=0.5, description="part of the patch behind round holes")
     depth: float = Field(default=0.15, ge=0, le=0.5, description="amplitude of a smooth variation of the noise over the patch")
     estimate: EstimateSettings = EstimateSettings()
-    moves: int = Field(default=8, ge=0, description="Hamiltonian moves of each map at its parameters, after the diffusion")
+    moves: int = Field(default=16, ge=0, description="Hamiltonian moves of each map at its parameters, after the diffusion")
     reference: ChainSettings = ChainSettings()
     warm: WarmSettings = WarmSettings()
 

@@ -88,7 +88,10 @@ class ShearFrame(Frame):
         if not self.moves:
             return field
         assert condition.data is not None  # as seen, not as stored
-        return self.latents.moved(key, theta, field, condition.data, condition.expected, self.moves)
+        white = self.white(theta, field, condition)["white"]
+        return self.latents.relative(
+            theta, self.latents.moved(key, theta, white, condition.data, self.moves), condition.expected
+        )
 
     def white(self, theta: Float[Array, " p"], field: Float[Array, "n n bins"], condition: Condition) -> dict[str, Array]:
         """Latents of relative ones."""

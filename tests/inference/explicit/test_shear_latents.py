@@ -6,8 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fullfield.inference.explicit import ShearLatents, Target, white_maps
-from fullfield.inference.explicit.precondition import expected
+from fullfield.inference.explicit import ShearLatents, white_maps
 from fullfield.inference.explicit.shear_latents import coefficients
 from fullfield.simulators import lsst_y10_model, ShearModel
 
@@ -18,9 +17,7 @@ THETA = MODEL.parameters.fiducial
 
 @pytest.fixture(scope="module")
 def latents():
-    target = Target(MODEL, jnp.zeros(MODEL.data_shape))
-    preconditioner, _ = expected(target, key=jax.random.key(0))
-    return ShearLatents(MODEL, target, preconditioner)
+    return ShearLatents.of(MODEL, key=jax.random.key(0))
 
 
 def test_relative_latents_lead_back(latents):
@@ -57,12 +54,12 @@ def test_moves_leave_exact_draws_as_they_are_and_mend_others(latents):
     def moved(key):
         found, data = MODEL.simulate_with_latents(key, THETA)
         peak = latents.expected(THETA, data, jnp.zeros((16, 16, 5)))
-        exact = latents.relative(THETA, found["white"], peak)
-        starts = jnp.stack([exact, peak + 0.5 * jax.random.normal(key, peak.shape)])
-        ends = jax.vmap(lambda x: latents.moved(key, THETA, x, data, peak, 6))(starts)
-        missed = jnp.concatenate([exact[None], ends]) - peak
-        fields = jax.vmap(lambda x: MODEL.convergence(THETA, latents.latents(THETA, x + peak, peak)))(missed)
-        return missed, jnp.mean(fields**2, axis=(1, 2))
+        narrow = latents.latents(THETA, peak + 0.5 * jax.random.normal(key, peak.shape), peak)
+        starts = jnp.stack([found["white"], narrow])
+        ends = jax.vmap(lambda white: latents.moved(key, THETA, white, data, 6))(starts)
+        drawn = jnp.concatenate([starts[:1], ends])
+        fields = jax.vmap(lambda white: MODEL.convergence(THETA, white))(drawn)
+        return jax.vmap(lambda white: latents.relative(THETA, white, peak))(drawn) - peak, jnp.mean(fields**2, axis=(1, 2))
 
     x, power = (np.asarray(each) for each in jax.lax.map(moved, jax.random.split(jax.random.key(4), 300), batch_size=10))
     exact, again, mended = np.moveaxis(x, 1, 0)

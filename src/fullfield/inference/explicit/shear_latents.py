@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Key
 
 from fullfield._core import full_precision
 from fullfield.fields import each_mode, power_root, precision_root, unitary_hartley
-from fullfield.inference.explicit.precondition import Preconditioner
+from fullfield.inference.explicit.precondition import expected as expected_preconditioner, Preconditioner
 from fullfield.inference.explicit.reconstruct import most_probable
 from fullfield.inference.explicit.target import Target
 from fullfield.simulators import ShearModel
@@ -44,6 +44,12 @@ class ShearLatents(eqx.Module):
     target: Target
     preconditioner: Preconditioner
     steps: int = eqx.field(static=True, default=8)
+
+    @classmethod
+    def of(cls, model: ShearModel, *, key: Key[Array, ""]) -> "ShearLatents":
+        """Those of a model, with the preconditioner of its fiducial parameters."""
+        target = Target(model, jnp.zeros(model.data_shape))
+        return cls(model, target, expected_preconditioner(target, key=key)[0])
 
     @full_precision
     def expected(
@@ -79,32 +85,33 @@ class ShearLatents(eqx.Module):
         self,
         key: Key[Array, ""],
         theta: Float[Array, " p"],
-        x: Float[Array, "n n bins"],
+        white: Float[Array, "bins n n"],
         data: Float[Array, "n n bins 2"],
-        expected: Float[Array, "n n bins"],
         moves: int,
-    ) -> Float[Array, "n n bins"]:
-        """x after Hamiltonian moves at fixed parameters, which leave p(x | θ, d) as it is (Duane et al. 1987, PLB 195, 216).
+    ) -> Float[Array, "bins n n"]:
+        """White latents after Hamiltonian moves of x at fixed parameters (Duane et al. 1987, Phys. Lett. B 195, 216).
 
-        x is nearly white, so that a quarter turn of unit mass forgets where it began: draws that are nearly right are right
-        after a few moves of five to ten gradients each, whoever made them. The first two are not rejected, for draws that lie
-        too near the peak could not leave it: energies of so many dimensions differ by more than moves may lose.
+        They leave p(z | θ, d) as it is, and since x is nearly white, a quarter turn of unit mass forgets where it began: draws
+        that are nearly right are right after a few moves of five to ten gradients each, whoever made them. The first two are
+        not rejected, for draws that lie too near the peak could not leave it: energies of so many dimensions differ by more
+        than a move may lose.
         """
-        step = STEP * x.size**-0.25
+        centre = jnp.zeros((*white.shape[1:], len(white)))  # any will do
+        step = STEP * white.size**-0.25
         kernel, turns = hmc.build_kernel(), math.ceil(QUARTER / step)
-        density = lambda flat: self.model.log_joint(  # noqa: E731
-            theta, {"white": self.latents(theta, flat.reshape(x.shape), expected)}, data
-        )
+        latents = lambda flat: self.latents(theta, flat.reshape(centre.shape), centre)  # noqa: E731
+        density = lambda flat: self.model.log_joint(theta, {"white": latents(flat)}, data)  # noqa: E731
 
         def move(state, at):
             i, key = at
-            kept, info = kernel(key, state, density, step, jnp.ones(x.size), turns)
+            kept, info = kernel(key, state, density, step, jnp.ones(white.size), turns)
             end = info.proposal
             proposed = hmc.HMCState(end.position, end.logdensity, end.logdensity_grad)
             return jax.tree.map(lambda a, b: jnp.where(i < FREE, a, b), proposed, kept), None
 
-        state, _ = jax.lax.scan(move, hmc.init(x.ravel(), density), (jnp.arange(moves), jax.random.split(key, moves)))
-        return state.position.reshape(x.shape)
+        start = hmc.init(self.relative(theta, white, centre).ravel(), density)
+        state, _ = jax.lax.scan(move, start, (jnp.arange(moves), jax.random.split(key, moves)))
+        return latents(state.position)
 
     def _root(self, theta):
         lensing, noise = self.model.lensing, self.model.noise
