@@ -125,6 +125,20 @@ def test_latents_are_decoded_with_the_parameters_they_were_drawn_with(fitted):
     np.testing.assert_allclose(maps, field * theta[:, :1, None, None], rtol=1e-5)
 
 
+def test_corrections_see_the_draws_parameters_and_have_keys_of_their_own(fitted):
+    plain = JointPosterior(SPACE, fitted, lambda data: data)
+    noisy = JointPosterior(
+        SPACE, fitted, lambda data: data, correct=lambda key, theta, field, _: field + theta[0] + jax.random.normal(key)
+    )
+    condition = jax.tree.map(lambda array: array[0], world(jax.random.key(16), 1)[2])
+    theta, field = plain.draw(jax.random.key(17), condition, 3)
+    other, maps = noisy.draw(jax.random.key(17), condition, 3)
+    np.testing.assert_array_equal(other, theta)
+    added = np.asarray(maps - field - theta[:, :1, None, None])
+    np.testing.assert_allclose(added, np.broadcast_to(added[:, :1, :1, :1], added.shape), atol=1e-4)
+    assert len(np.unique(np.round(added[:, 0, 0, 0], 3))) == 3
+
+
 def test_times_cover_the_whole_grid():
     levels = jax.scipy.special.logit(draw_times(jax.random.key(8), 4096))
     counts = np.histogram(levels, np.linspace(-3.5, 6.6, 11))[0]

@@ -48,7 +48,8 @@ def each_row(program: Callable[[X], Y], rows: X) -> Y:
     if jax.default_backend() != "cpu":
         return _batch(program, rows)
     each = _apart(rows)
-    kind = jax.tree.structure((program, each[0])), *(jnp.shape(leaf) for leaf in jax.tree.leaves((program, each[0])))
+    leaves, structure = jax.tree.flatten((program, each[0]))
+    kind = structure, *(jnp.shape(leaf) if eqx.is_array_like(leaf) else leaf for leaf in leaves)
     met = kind in MET
     MET.add(kind)
     return _together(list(on_every_core(program, each, met=met)))

@@ -14,7 +14,7 @@ import numpy as np
 import paramax
 from jaxtyping import Array, Float, Key
 
-from fullfield._core import stream
+from fullfield._core import each_row, stream
 from fullfield.fields import AbstractMassPosterior
 from fullfield.generative.denoiser import Condition, JointDenoiser
 from fullfield.generative.solvers import AbstractSolver, Adams, DPMSolver
@@ -105,7 +105,7 @@ class JointPosterior(eqx.Module):
             return self._given(key, conditions, self._alone(key, conditions))
         noise = self._noise(key, conditions), self._white(key, conditions)
         u, v = _solve(self.solver, _Together(self.denoiser, conditions), noise)
-        return _physical(self, stream(key, "corrections"), u, v, conditions)
+        return _physical(self, key, u, v, conditions)
 
     def _alone(self, key, conditions):
         return _solve(DPMSolver(ALONE), _Alone(self.denoiser, conditions), self._noise(key, conditions))
@@ -113,7 +113,7 @@ class JointPosterior(eqx.Module):
     def _given(self, key, conditions, u):
         conditions = _conditioned(self, u, conditions)
         v = _solve(self.solver, _Given(self.denoiser, conditions, u), self._white(key, conditions))
-        return _physical(self, stream(key, "corrections"), u, v, conditions)
+        return _physical(self, key, u, v, conditions)
 
     def _noise(self, key, conditions):
         return jax.random.normal(stream(key, "parameters"), (len(conditions.summary), self.parameters.size))
@@ -191,12 +191,31 @@ def _seen(see, observation):
     return see(observation)
 
 
-@eqx.filter_jit
 def _physical(posterior, key, u, v, conditions):
+    theta, field = _unwhitened(posterior, u, v, conditions)
+    if posterior.correct is not left_as_drawn:
+        rows = jax.random.split(stream(key, "corrections"), len(theta)), theta, field, conditions
+        field = each_row(_Corrected(posterior.correct), rows)
+    return theta, _decoded(posterior, theta, field, conditions)
+
+
+class _Corrected(eqx.Module):
+    correct: Callable[..., Array]
+
+    @eqx.filter_jit
+    def __call__(self, row):
+        return self.correct(*row)
+
+
+@eqx.filter_jit
+def _unwhitened(posterior, u, v, conditions):
     unconstrained, field = jax.vmap(posterior.denoiser.physical)(u, v, conditions)
-    theta = posterior.parameters.to_constrained(unconstrained)
-    field = jax.vmap(posterior.correct)(jax.random.split(key, len(theta)), theta, field, conditions)
-    return theta, jax.vmap(posterior.decode)(theta, field, conditions)
+    return posterior.parameters.to_constrained(unconstrained), field
+
+
+@eqx.filter_jit
+def _decoded(posterior, theta, field, conditions):
+    return jax.vmap(posterior.decode)(theta, field, conditions)
 
 
 @eqx.filter_jit
