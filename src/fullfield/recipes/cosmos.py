@@ -22,7 +22,7 @@ class CosmosConfiguration(JointConfiguration):
     observations: int = Field(default=3, ge=1, description="simulated twins of the survey that are compared with chains")
     simulations: JointSimulationSettings = JointSimulationSettings(training=20_000, validation=1000)
     estimate: EstimateSettings = EstimateSettings(simulations=5000)
-    moves: int = Field(default=16, ge=0, description="Hamiltonian moves of each map at its parameters, after the diffusion")
+    moves: int = Field(default=48, ge=0, description="Hamiltonian moves of each map at its parameters, after the diffusion")
     reference: ChainSettings = ChainSettings()
 
 
