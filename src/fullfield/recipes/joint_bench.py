@@ -127,6 +127,11 @@ class Frame(eqx.Module):
 
     truth: Callable
 
+    @property
+    def gradients(self) -> int:
+        """Gradients of the model that a draw costs beside the denoiser."""
+        return 0
+
     def given(self, theta: Float[Array, " p"], condition: Condition) -> Condition:
         """What is seen of an observation once the parameters are known."""
         return as_seen(theta, condition)

@@ -233,7 +233,7 @@ def _calibrate(bench: AbstractBench, folder: pathlib.Path, progress: Progress) -
         for rule, curve in zip(drawn.labels, drawn.values, strict=True):
             values[f"inside/{part}/{rule}"] = float(np.all((curve >= drawn.low) & (curve <= drawn.high)))
     values |= _beside_wiener(bench, fields, filtered, tested.field.correlation_mean.values)
-    return Measured(values)
+    return Measured(values, gradients=len(theta) * settings.draws * bench.frame(folder).gradients)
 
 
 def _beside_wiener(bench, fields, filtered, correlation) -> dict[str, float]:
@@ -285,7 +285,7 @@ def _compare(bench: AbstractBench, i: int, folder: pathlib.Path, progress: Progr
     for first, second in (("truth", "truth"), ("mean", "mean"), ("exact", "exact"), ("truth", "mean"), ("truth", "exact")):
         power = np.einsum("byx,yxc->b", plane, modes[first] * modes[second])
         values |= {f"power/{first}-{second}/{band}": float(value) for band, value in enumerate(power)}
-    return Measured(values)
+    return Measured(values, gradients=settings.maps * bench.frame(folder).gradients)
 
 
 def stored_draws(

@@ -69,6 +69,11 @@ class ShearFrame(Frame):
     together: bool = eqx.field(static=True)
     moves: int = eqx.field(static=True, default=0)
 
+    @property
+    def gradients(self) -> int:
+        """Those of the climb to the most probable latents, and of the moves."""
+        return self.latents.gradients(self.moves)
+
     def given(self, theta: Float[Array, " p"], condition: Condition) -> Condition:
         """The same with the most probable latents at the parameters."""
         if self.together:

@@ -70,3 +70,9 @@ def test_moves_leave_exact_draws_as_they_are_and_mend_others(latents):
     # Power of the convergence, bin by bin: its scatter between fields is halved by the data that all three share.
     error = power.std(axis=0).max(axis=0) / np.sqrt(300)
     assert np.all(np.abs(power.mean(axis=0)[1:] - power.mean(axis=0)[0]) < 4 * error)
+
+
+def test_gradients_of_moves_are_those_of_their_steps(latents):
+    # 1280 numbers: steps of 1.8 x 1280^-1/4 = 0.301, of which a quarter turn is six.
+    assert latents.gradients(0) == latents.steps + 1
+    assert latents.gradients(16) == latents.steps + 2 + 16 * 6

@@ -97,8 +97,7 @@ class ShearLatents(eqx.Module):
         than a move may lose.
         """
         centre = jnp.zeros((*white.shape[1:], len(white)))  # any will do
-        step = STEP * white.size**-0.25
-        kernel, turns = hmc.build_kernel(), math.ceil(QUARTER / step)
+        kernel, step, turns = hmc.build_kernel(), _step(white.size), _turns(white.size)
         latents = lambda flat: self.latents(theta, flat.reshape(centre.shape), centre)  # noqa: E731
         density = lambda flat: self.model.log_joint(theta, {"white": latents(flat)}, data)  # noqa: E731
 
@@ -113,11 +112,23 @@ class ShearLatents(eqx.Module):
         state, _ = jax.lax.scan(move, start, (jnp.arange(moves), jax.random.split(key, moves)))
         return latents(state.position)
 
+    def gradients(self, moves: int) -> int:
+        """Gradients of the model that expected latents and some moves from there cost."""
+        return self.steps + 1 + (moves * _turns(self.model.noise.size) + 1 if moves else 0)
+
     def _root(self, theta):
         lensing, noise = self.model.lensing, self.model.noise
         power = lensing.lattice.power(lensing.spectra(theta[: lensing.parameters.size]))
         weight = jnp.mean(1 / noise**2, axis=(0, 1))  # zero where unobserved
         return precision_root(lensing.survey.sky, power_root(power), weight)
+
+
+def _step(dimensions: int) -> float:
+    return STEP * dimensions**-0.25
+
+
+def _turns(dimensions: int) -> int:
+    return math.ceil(QUARTER / _step(dimensions))
 
 
 def white_maps(white: Float[Array, "bins n n"]) -> Float[Array, "n n bins"]:
