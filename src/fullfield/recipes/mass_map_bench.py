@@ -72,7 +72,7 @@ class ShearFrame(Frame):
     @property
     def gradients(self) -> int:
         """Those of the climb to the most probable latents, and of the moves."""
-        return self.latents.gradients(self.moves)
+        return self.latents.gradients(self.moves) + (0 if self.together else self.latents.steps + 1)
 
     def given(self, theta: Float[Array, " p"], condition: Condition) -> Condition:
         """The same with the most probable latents at the parameters."""

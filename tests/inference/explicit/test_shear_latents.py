@@ -74,5 +74,12 @@ def test_moves_leave_exact_draws_as_they_are_and_mend_others(latents):
 
 def test_gradients_of_moves_are_those_of_their_steps(latents):
     # 1280 numbers: steps of 1.8 x 1280^-1/4 = 0.301, of which a quarter turn is six.
-    assert latents.gradients(0) == latents.steps + 1
-    assert latents.gradients(16) == latents.steps + 2 + 16 * 6
+    assert latents.gradients(0) == 0
+    assert latents.gradients(16) == 1 + 16 * 6
+
+
+def test_moves_that_end_nowhere_are_not_made(latents):
+    """Data that are not numbers have no density anywhere: latents stay where they are."""
+    white = jax.random.normal(jax.random.key(5), (5, 16, 16))
+    moved = eqx.filter_jit(latents.moved)(jax.random.key(6), THETA, white, jnp.full(MODEL.data_shape, jnp.nan), 4)
+    np.testing.assert_allclose(moved, white, atol=1e-4)

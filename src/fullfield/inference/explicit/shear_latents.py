@@ -92,9 +92,9 @@ class ShearLatents(eqx.Module):
         """White latents after Hamiltonian moves of x at fixed parameters (Duane et al. 1987, Phys. Lett. B 195, 216).
 
         They leave p(z | θ, d) as it is, and since x is nearly white, a quarter turn of unit mass forgets where it began: draws
-        that are nearly right are right after a few moves of five to ten gradients each, whoever made them. The first two are
-        not rejected, for draws that lie too near the peak could not leave it: energies of so many dimensions differ by more
-        than a move may lose.
+        that are nearly right are right after a few moves of five to ten gradients each, whoever made them. The first two, or
+        half of fewer than four, are never rejected and leave it only nearly as it is: draws too near the peak could not leave
+        that otherwise, since energies of so many dimensions differ by more than a move may lose.
         """
         centre = jnp.zeros((*white.shape[1:], len(white)))  # any will do
         kernel, step, turns = hmc.build_kernel(), _step(white.size), _turns(white.size)
@@ -106,15 +106,16 @@ class ShearLatents(eqx.Module):
             kept, info = kernel(key, state, density, step, jnp.ones(white.size), turns)
             end = info.proposal
             proposed = hmc.HMCState(end.position, end.logdensity, end.logdensity_grad)
-            return jax.tree.map(lambda a, b: jnp.where(i < FREE, a, b), proposed, kept), None
+            free = (i < min(FREE, moves // 2)) & jnp.isfinite(end.logdensity)
+            return jax.tree.map(lambda a, b: jnp.where(free, a, b), proposed, kept), None
 
         start = hmc.init(self.relative(theta, white, centre).ravel(), density)
         state, _ = jax.lax.scan(move, start, (jnp.arange(moves), jax.random.split(key, moves)))
         return latents(state.position)
 
     def gradients(self, moves: int) -> int:
-        """Gradients of the model that expected latents and some moves from there cost."""
-        return self.steps + 1 + (moves * _turns(self.model.noise.size) + 1 if moves else 0)
+        """Gradients of the model that some moves cost."""
+        return moves * _turns(self.model.noise.size) + 1 if moves else 0
 
     def _root(self, theta):
         lensing, noise = self.model.lensing, self.model.noise
