@@ -15,6 +15,7 @@ from fullfield.datasets import StoredSimulations
 from fullfield.inference import AbstractPosterior
 from fullfield.inference.implicit import (
     PosteriorProposal,
+    proposals,
     sequential,
     train_fmpe,
     train_nle,
@@ -143,7 +144,7 @@ def test_truncated_prior_keeps_what_the_posterior_holds(whole, observation):
     assert len(kept) < 0.8 * len(prior), "the region must be smaller than the prior, or nothing was tested"
 
 
-def test_a_region_that_the_prior_never_hits_is_filled_evenly():
+def test_a_region_that_the_prior_never_hits_is_filled_evenly(monkeypatch):
     """In the ellipsoid of a narrow Gaussian, draws under a flat prior have uniform (radius / edge)^p, to Kolmogorov's .1 %."""
 
     class Narrow(AbstractPosterior):
@@ -157,7 +158,10 @@ def test_a_region_that_the_prior_never_hits_is_filled_evenly():
             return jnp.sum(dist.Normal(0.2, 1e-3).log_prob(theta))
 
     proposal = truncate(Narrow(), jnp.zeros(1), key=jax.random.key(0), outside=1e-3)
+    batches, plain = [], proposals._prior_candidates
+    monkeypatch.setattr(proposals, "_prior_candidates", lambda *given: batches.append(given) or plain(*given))
     draws = np.asarray(proposal.draw(jax.random.key(1), 2000))
+    assert len(batches) == 1, "of the prior's draws one batch says that 64 will not do"
     assert bool(jnp.all(proposal.contains(jnp.asarray(draws))))
     radius = np.linalg.norm((draws - 0.2) / 1e-3, axis=1)
     edge = np.sqrt(-2 * (float(proposal.threshold) - float(Narrow().log_prob(jnp.full(3, 0.2), None))))
