@@ -36,7 +36,7 @@ def power_root(power: Float[Array, "pairs m m"]) -> Float[Array, "pairs m m"]:
         Factor L_ij, j <= i, stored at the place of pair (j, i).
     """
     bins = bins_of(len(power))
-    place = _places(bins)
+    place = places(bins)
     # Indexing would be transposed into one padded array per pair; unstacking is transposed into one concatenation.
     given, root = jnp.unstack(power), [jnp.zeros(())] * len(power)
     for j in range(bins):
@@ -58,7 +58,7 @@ def unrealised_fraction(power: Float[Array, "pairs m m"]) -> Float[Array, ""]:
     """Fraction of modes, the zero mode aside, whose power matrix is not positive definite."""
     bins = bins_of(len(power))
     root = power_root(power)
-    pivots = jnp.stack([root[_places(bins)[j, j]] for j in range(bins)])
+    pivots = jnp.stack([root[places(bins)[j, j]] for j in range(bins)])
     missing = jnp.any(pivots <= 0, axis=0)
     return (jnp.sum(missing) - 1) / (missing.size - 1)
 
@@ -76,7 +76,7 @@ def gaussian_field(sky: FlatSky, root: Float[Array, "pairs m m"], white: Float[A
     """
     n, m = sky.pixels, sky.pixels // 2 + 1
     bins = white.shape[0]
-    place = _places(bins)
+    place = places(bins)
     mirrored = jnp.roll(white[:, ::-1, ::-1], 1, axis=(1, 2))[..., :m]
     even, odd = white[..., :m] + mirrored, mirrored - white[..., :m]
     plane = jnp.unstack((n**2 / (2 * sky.side_radians)) * jnp.concatenate([root, root[:, m - 2 : 0 : -1]], axis=1))
@@ -93,7 +93,7 @@ def white_of(sky: FlatSky, root: Float[Array, "pairs m m"], field: Float[Array, 
     modes = jnp.unstack(jnp.moveaxis(hartley(sky, jnp.moveaxis(field, 0, -1)), -1, 0))
     half = jnp.concatenate([root, root[:, m - 2 : 0 : -1]], axis=1)
     plane = jnp.unstack(jnp.concatenate([half, half[:, :, m - 2 : 0 : -1]], axis=2))
-    place, white = _places(len(modes)), []
+    place, white = places(len(modes)), []
     for i, mode in enumerate(modes):
         pivot = plane[place[i, i]]
         left = mode - sum(plane[place[j, i]] * white[j] for j in range(i))
@@ -106,7 +106,7 @@ def bins_of(pairs: int) -> int:
     return int((np.sqrt(8 * pairs + 1) - 1) / 2)
 
 
-def _places(bins: int) -> np.ndarray:
+def places(bins: int) -> np.ndarray:
     """Position of each pair (i <= j) in the list of pairs."""
     place = np.zeros((bins, bins), int)
     place[pair_indices(bins)] = np.arange(bins * (bins + 1) // 2)

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from fullfield._core import full_precision, stream
-from fullfield.fields.gaussian import bins_of, gaussian_field, pair_indices, power_root
+from fullfield.fields.gaussian import bins_of, gaussian_field, pair_indices, places, power_root
 from fullfield.fields.grid import FlatSky
 from fullfield.fields.mass_map import AbstractMassPosterior, check_shear, inverse_variance
 from fullfield.fields.random import normal
@@ -193,8 +193,13 @@ def _covariance_root(sky, root, weight):
 
 
 def _octant_precision_root(sky, root, weight):
-    lower, pixel = _lower(root), (sky.side_radians / sky.pixels) ** 2
-    return jnp.linalg.cholesky(jnp.eye(len(weight)) + jnp.einsum("yxki,k,yxkj->yxij", lower, weight / pixel, lower))
+    bins, weight = len(weight), weight / (sky.side_radians / sky.pixels) ** 2
+    place, root = places(bins), jnp.unstack(root)
+    precision = [
+        sum((weight[k] * root[place[i, k]] * root[place[j, k]] for k in range(j, bins)), jnp.asarray(float(i == j)))
+        for i, j in zip(*pair_indices(bins), strict=True)
+    ]
+    return _lower(power_root(jnp.stack(precision)))  # small matrices one by one, as in `each_mode`
 
 
 def root_on_plane(sky: FlatSky, root: Float[Array, "pairs m m"]) -> Float[Array, "bins bins n n"]:

@@ -22,6 +22,7 @@ from fullfield.parameters import ParameterSpace
 
 
 ALONE = 50  # evaluations for parameters alone, which cost next to nothing
+SCATTER = 200  # draws of them for their covariance
 
 
 def as_seen(theta: Float[Array, " p"], condition: Condition) -> Condition:
@@ -39,11 +40,15 @@ def the_field_itself(
 
 
 def left_as_drawn(
-    key: Key[Array, ""], theta: Float[Array, " p"], field: Float[Array, "n n bins"], condition: Condition
-) -> Float[Array, "n n bins"]:
+    key: Key[Array, ""],
+    theta: Float[Array, " p"],
+    field: Float[Array, "n n bins"],
+    condition: Condition,
+    scatter: Float[Array, "p p"] | None,
+) -> tuple[Float[Array, " p"], Float[Array, "n n bins"]]:
     """Draws are those of the denoiser."""
-    del key, theta, condition
-    return field
+    del key, condition, scatter
+    return theta, field
 
 
 class JointPosterior(eqx.Module):
@@ -60,8 +65,9 @@ class JointPosterior(eqx.Module):
             other things of every parameter cannot be drawn together with them.
         decode: parameters, what the denoiser was trained on as the field, such as a forward model's latents, and what was seen
             of the observation to maps.
-        correct: key, parameters, field as drawn and what was seen of the observation to a better field, such as after moves
-            that leave an explicit model's posterior of the field as it is.
+        correct: key, parameters and field as drawn, what was seen of the observation, and the lower root of the covariance that
+            unconstrained parameters have given it (None where the parameters are to stay) to better parameters and field, such
+            as after moves that leave an explicit model's posterior as it is.
     """
 
     parameters: ParameterSpace
@@ -71,7 +77,7 @@ class JointPosterior(eqx.Module):
     together: bool = eqx.field(static=True, default=False)
     given: Callable[..., Condition] = as_seen
     decode: Callable[..., Array] = the_field_itself
-    correct: Callable[..., Array] = left_as_drawn
+    correct: Callable[..., tuple[Array, Array]] = left_as_drawn
 
     def sample(
         self, key: Key[Array, ""], observation: Float[Array | np.ndarray, "..."], n: int
@@ -81,42 +87,48 @@ class JointPosterior(eqx.Module):
 
     def draw(self, key: Key[Array, ""], condition: Condition, n: int) -> tuple[Float[Array, "n p"], Float[Array, "n m m bins"]]:
         """The same of what was seen of an observation."""
-        return self._draw(key, _repeated(condition, n))
+        return jax.tree.map(lambda array: array[0], self.draw_each(key, _repeated(condition, 1), n))
 
     def draw_each(
         self, key: Key[Array, ""], conditions: Condition, n: int
     ) -> tuple[Float[Array, "o n p"], Float[Array, "o n m m bins"]]:
         """The same for each of several observations (o, ...), side by side in one batch."""
-        flat = jax.tree.map(lambda array: jnp.repeat(array, n, axis=0), conditions)
-        return jax.tree.map(lambda array: array.reshape(-1, n, *array.shape[1:]), self._draw(key, flat))
+        scatter = None if self.correct is left_as_drawn else self._scatter(stream(key, "scatter"), conditions)
+        flat = jax.tree.map(lambda array: jnp.repeat(array, n, axis=0), (conditions, scatter))
+        return jax.tree.map(lambda array: array.reshape(-1, n, *array.shape[1:]), self._draw(key, *flat))
 
     def draw_parameters(self, key: Key[Array, ""], condition: Condition, n: int) -> Float[Array, "n p"]:
-        """Draw parameters (n, p) alone, which costs no map."""
+        """Draw parameters (n, p) alone, which costs no map, and are not corrected."""
         conditions = _repeated(condition, n)
-        return _constrained(self, self._alone(key, conditions), conditions)
+        return _constrained(self, self._alone(key, conditions.summary), conditions)
 
     def draw_maps(self, key: Key[Array, ""], condition: Condition, theta: Float[Array, "n p"]) -> Float[Array, "n m m bins"]:
         """Draw one map (m, m, bins) for each of some parameters (n, p)."""
         conditions = _repeated(condition, len(theta))
         return self._given(key, conditions, _whitened(self, theta, conditions))[1]
 
-    def _draw(self, key, conditions):
+    def _draw(self, key, conditions, scatter):
         if not self.together:
-            return self._given(key, conditions, self._alone(key, conditions))
-        noise = self._noise(key, conditions), self._white(key, conditions)
+            return self._given(key, conditions, self._alone(key, conditions.summary), scatter)
+        noise = self._noise(key, conditions.summary), self._white(key, conditions)
         u, v = _solve(self.solver, _Together(self.denoiser, conditions), noise)
-        return _physical(self, key, u, v, conditions)
+        return _physical(self, key, u, v, conditions, scatter)
 
-    def _alone(self, key, conditions):
-        return _solve(DPMSolver(ALONE), _Alone(self.denoiser, conditions), self._noise(key, conditions))
+    def _alone(self, key, summaries):
+        return _solve(DPMSolver(ALONE), _Alone(self.denoiser, summaries), self._noise(key, summaries))
 
-    def _given(self, key, conditions, u):
+    def _scatter(self, key, conditions):
+        """Root of the parameters' covariance at each observation (o, p, p), from draws of them."""
+        summaries = jnp.repeat(conditions.summary, SCATTER, axis=0)
+        return _roots(self, self._alone(key, summaries), summaries)
+
+    def _given(self, key, conditions, u, scatter=None):
         conditions = _conditioned(self, u, conditions)
         v = _solve(self.solver, _Given(self.denoiser, conditions, u), self._white(key, conditions))
-        return _physical(self, key, u, v, conditions)
+        return _physical(self, key, u, v, conditions, scatter)
 
-    def _noise(self, key, conditions):
-        return jax.random.normal(stream(key, "parameters"), (len(conditions.summary), self.parameters.size))
+    def _noise(self, key, summaries):
+        return jax.random.normal(stream(key, "parameters"), (len(summaries), self.parameters.size))
 
     def _white(self, key, conditions):
         return jax.random.normal(stream(key, "field"), conditions.expected.shape)
@@ -160,10 +172,10 @@ class _Together(eqx.Module):
 
 class _Alone(eqx.Module):
     denoiser: JointDenoiser
-    conditions: Condition
+    summaries: Float[Array, "n s"]
 
     def __call__(self, x, t):
-        return jax.vmap(lambda u, summary: self.denoiser.parameters(u, t, summary))(x, self.conditions.summary)
+        return jax.vmap(lambda u, summary: self.denoiser.parameters(u, t, summary))(x, self.summaries)
 
 
 class _Given(eqx.Module):
@@ -191,11 +203,11 @@ def _seen(see, observation):
     return see(observation)
 
 
-def _physical(posterior, key, u, v, conditions):
+def _physical(posterior, key, u, v, conditions, scatter):
     theta, field = _unwhitened(posterior, u, v, conditions)
     if posterior.correct is not left_as_drawn:
-        rows = jax.random.split(stream(key, "corrections"), len(theta)), theta, field, conditions
-        field = each_row(_Corrected(posterior.correct), rows)
+        rows = jax.random.split(stream(key, "corrections"), len(theta)), theta, field, conditions, scatter
+        theta, field = each_row(_Corrected(posterior.correct), rows)
     return theta, _decoded(posterior, theta, field, conditions)
 
 
@@ -216,6 +228,13 @@ def _unwhitened(posterior, u, v, conditions):
 @eqx.filter_jit
 def _decoded(posterior, theta, field, conditions):
     return jax.vmap(posterior.decode)(theta, field, conditions)
+
+
+@eqx.filter_jit
+def _roots(posterior, u, summaries):
+    p, regression = posterior.parameters.size, posterior.denoiser.coordinates.regression
+    unconstrained = jax.vmap(regression.unwhitened)(u, summaries).reshape(-1, SCATTER, p)
+    return jnp.linalg.cholesky(jax.vmap(lambda some: jnp.cov(some, rowvar=False).reshape(p, p))(unconstrained))
 
 
 @eqx.filter_jit

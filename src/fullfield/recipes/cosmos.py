@@ -22,7 +22,7 @@ class CosmosConfiguration(JointConfiguration):
     observations: int = Field(default=3, ge=1, description="simulated twins of the survey that are compared with chains")
     simulations: JointSimulationSettings = JointSimulationSettings(training=20_000, validation=1000)
     estimate: EstimateSettings = EstimateSettings(simulations=5000)
-    moves: int = Field(default=48, ge=0, description="Hamiltonian moves of each map at its parameters, after the diffusion")
+    moves: int = Field(default=48, ge=0, description="moves of each draw by the model's own density, after the diffusion")
     reference: ChainSettings = ChainSettings()
 
 
@@ -39,7 +39,7 @@ COSMOS = Recipe(
     configuration=CosmosConfiguration,
     scales={
         "smoke": Scale({
-            "pixels": 32, "observations": 1, "draws": 40, "compared": 1000, "maps": 100,
+            "pixels": 32, "observations": 1, "draws": 40, "compared": 1000, "maps": 500,
             "simulations": {"training": 3000, "validation": 500, "calibration": 60},
             "estimate": {"simulations": 1000}, "denoiser": {"epochs": 5, "widths": (16, 32)},
             "reference": {"draws": 400, "warmup": 200},

@@ -87,8 +87,7 @@ def _draws(bench: CosmosBench, folder: pathlib.Path, progress: Progress) -> Meas
     """Parameters and maps of the real shear, and the amplitude by both routes."""
     settings, key, found = bench.configuration, bench.key("real draws"), posterior(bench, folder)
     condition = seen(found.see, bench.data)
-    theta = np.asarray(found.draw_parameters(key, condition, settings.compared))
-    _, maps = stored_draws(found, condition, key, settings.maps, folder, progress)
+    theta, maps = stored_draws(found, condition, key, settings.maps, folder, progress)
     exact = read_arrays(folder.parent / "real.chains" / "exact.npz")
     # Shear and map of each draw: χ² per number of the data, whose expectation is one.
     misfit = np.mean(residuals_of(bench, bench.data, jnp.asarray(maps)) ** 2) / np.mean(np.isfinite(bench.model.noise))

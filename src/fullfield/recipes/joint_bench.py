@@ -142,10 +142,15 @@ class Frame(eqx.Module):
         return self.truth(theta, latents)
 
     def correct(
-        self, key: Key[Array, ""], theta: Float[Array, " p"], field: Float[Array, "n n bins"], condition: Condition
-    ) -> Float[Array, "n n bins"]:
-        """What is drawn, nearer to its exact posterior."""
-        return left_as_drawn(key, theta, field, condition)
+        self,
+        key: Key[Array, ""],
+        theta: Float[Array, " p"],
+        field: Float[Array, "n n bins"],
+        condition: Condition,
+        scatter: Float[Array, "p p"] | None,
+    ) -> tuple[Float[Array, " p"], Float[Array, "n n bins"]]:
+        """Parameters and what is drawn, nearer to their exact posterior."""
+        return left_as_drawn(key, theta, field, condition, scatter)
 
     def maps(
         self, theta: Float[Array, " p"], field: Float[Array, "n n bins"], condition: Condition

@@ -30,7 +30,7 @@ JOINT_GAUSSIAN = Recipe(
     configuration=JointGaussianConfiguration,
     scales={
         "smoke": Scale({
-            "observations": 2, "draws": 40, "compared": 1000, "maps": 200,
+            "observations": 2, "draws": 40, "compared": 1000, "maps": 1000,
             "simulations": {"training": 4000, "validation": 500, "calibration": 100},
             "denoiser": {"epochs": 6, "widths": (16, 32)},
         }, "~2 min"),

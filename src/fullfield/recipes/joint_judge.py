@@ -42,6 +42,7 @@ def _against_reference(bench, found):
     rows = [found[f"observation/{i}"].values for i in range(bench.configuration.observations)]
     compared = (
         ("c2st", "theta/c2st against the reference", "<= 0.56"),
+        ("c2st/alone", "theta/c2st of parameters alone", None),
         ("c2st/npe", "theta/c2st of NPE", None),
         ("c2st/floor", "theta/c2st of one half of the reference", None),
     )

@@ -258,20 +258,21 @@ def _compare(bench: AbstractBench, i: int, folder: pathlib.Path, progress: Progr
     found, key = posterior(bench, folder), jax.random.fold_in(bench.key("draws"), i)
     condition = seen(found.see, data)
     exact = read_arrays(folder.parent / f"reference.{i}" / "exact.npz")
-    theta = np.asarray(found.draw_parameters(stream(key, "parameters"), condition, settings.compared))
-    drawn, maps = stored_draws(found, condition, stream(key, "maps"), settings.maps, folder, progress)
+    theta, maps = stored_draws(found, condition, stream(key, "maps"), settings.maps, folder, progress)
+    alone = np.asarray(found.draw_parameters(stream(key, "parameters"), condition, settings.maps))
     write_arrays(
-        folder / "draws.npz", theta=theta, joint=drawn, mean=maps.mean(0), std=maps.std(0), some=maps[:4],
+        folder / "draws.npz", theta=theta, alone=alone, mean=maps.mean(0), std=maps.std(0), some=maps[:4],
         truth=np.asarray(truth), filtered=np.asarray(_filtered(bench, data[None])[0]),
     )  # fmt: skip
-    if found.together:
-        theta = drawn
-    values = {"c2st": distance(exact["theta"], theta, stream(key, "c2st"))}
-    npe = read_arrays(folder.parent / "denoiser.npe" / "draws.npz")["theta"][i]
-    values["c2st/npe"] = distance(exact["theta"], npe, stream(key, "c2st"))
+    npe = read_arrays(folder.parent / "denoiser.npe" / "draws.npz")["theta"][i][: settings.maps]
     flat = exact["theta"].reshape(-1, len(names))
     half, other = np.array_split(flat, 2)
-    values["c2st/floor"] = distance(half[None], other, stream(key, "c2st floor"))
+    values = {
+        "c2st": distance(exact["theta"], theta, stream(key, "c2st")),
+        "c2st/alone": distance(exact["theta"], alone, stream(key, "c2st")),
+        "c2st/npe": distance(exact["theta"], npe, stream(key, "c2st")),
+        "c2st/floor": distance(half[None], thinned(other, min(settings.maps, len(other))), stream(key, "c2st floor")),
+    }
     for k, name in enumerate(names):
         values[f"shift/{name}"] = float((theta[:, k].mean() - flat[:, k].mean()) / flat[:, k].std())
         values[f"width/{name}"] = float(theta[:, k].std() / flat[:, k].std())

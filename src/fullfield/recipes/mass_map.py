@@ -38,7 +38,7 @@ class MassMapConfiguration(JointConfiguration):
     masked: float = Field(default=0.1, ge=0, le=0.5, description="part of the patch behind round holes")
     depth: float = Field(default=0.15, ge=0, le=0.5, description="amplitude of a smooth variation of the noise over the patch")
     estimate: EstimateSettings = EstimateSettings()
-    moves: int = Field(default=16, ge=0, description="Hamiltonian moves of each map at its parameters, after the diffusion")
+    moves: int = Field(default=16, ge=0, description="moves of each draw by the model's own density, after the diffusion")
     reference: ChainSettings = ChainSettings()
     warm: WarmSettings = WarmSettings()
 
@@ -56,7 +56,7 @@ MASS_MAP = Recipe(
     configuration=MassMapConfiguration,
     scales={
         "smoke": Scale({
-            "pixels": 16, "observations": 1, "draws": 40, "compared": 1000, "maps": 100,
+            "pixels": 16, "observations": 1, "draws": 40, "compared": 1000, "maps": 500,
             "simulations": {"training": 4000, "validation": 500, "calibration": 60},
             "estimate": {"simulations": 1000}, "denoiser": {"epochs": 5, "widths": (16, 32)},
             "reference": {"draws": 200, "warmup": 100}, "warm": {"observations": 0},

@@ -62,7 +62,7 @@ class ShearFrame(Frame):
         truth: parameters and latents of a simulation to its map.
         latents: what is drawn.
         together: whether parameters and latents are drawn at equal times.
-        moves: of the latents at the parameters of each draw.
+        moves: of the parameters and latents of each draw.
     """
 
     latents: ShearLatents
@@ -87,16 +87,20 @@ class ShearFrame(Frame):
         return self.latents.relative(theta, latents["white"], condition.expected)
 
     def correct(
-        self, key: Key[Array, ""], theta: Float[Array, " p"], field: Float[Array, "n n bins"], condition: Condition
-    ) -> Float[Array, "n n bins"]:
-        """After Hamiltonian moves."""
+        self,
+        key: Key[Array, ""],
+        theta: Float[Array, " p"],
+        field: Float[Array, "n n bins"],
+        condition: Condition,
+        scatter: Float[Array, "p p"] | None,
+    ) -> tuple[Float[Array, " p"], Float[Array, "n n bins"]]:
+        """After moves of parameters and latents."""
         if not self.moves:
-            return field
+            return theta, field
         assert condition.data is not None  # as seen, not as stored
         white = self.white(theta, field, condition)["white"]
-        return self.latents.relative(
-            theta, self.latents.moved(key, theta, white, condition.data, self.moves), condition.expected
-        )
+        theta, white = self.latents.moved(key, theta, white, condition.data, self.moves, scatter)
+        return theta, self.latents.relative(theta, white, condition.expected)
 
     def white(self, theta: Float[Array, " p"], field: Float[Array, "n n bins"], condition: Condition) -> dict[str, Array]:
         """Latents of relative ones."""

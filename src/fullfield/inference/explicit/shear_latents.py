@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from blackjax.mcmc import hmc
 from jaxtyping import Array, Float, Key
 
-from fullfield._core import full_precision
+from fullfield._core import full_precision, stream
 from fullfield.fields import each_mode, power_root, precision_root, unitary_hartley
 from fullfield.inference.explicit.precondition import expected as expected_preconditioner, Preconditioner
 from fullfield.inference.explicit.reconstruct import most_probable
@@ -28,6 +28,7 @@ from fullfield.simulators import ShearModel
 QUARTER = math.pi / 2  # a trajectory that forgets its start, for white noise
 FREE = 2  # moves without rejection
 STEP = 1.8  # times D^-¼: two of three moves are accepted
+WALK = 1.5  # times p^-½: so is one of three steps of the parameters
 
 
 class ShearLatents(eqx.Module):
@@ -88,34 +89,95 @@ class ShearLatents(eqx.Module):
         white: Float[Array, "bins n n"],
         data: Float[Array, "n n bins 2"],
         moves: int,
-    ) -> Float[Array, "bins n n"]:
-        """White latents after Hamiltonian moves of x at fixed parameters (Duane et al. 1987, Phys. Lett. B 195, 216).
+        scatter: Float[Array, "p p"] | None = None,
+    ) -> tuple[Float[Array, " p"], Float[Array, "bins n n"]]:
+        """Parameters and white latents after moves that leave their posterior as it is.
 
-        They leave p(z | θ, d) as it is, and since x is nearly white, a quarter turn of unit mass forgets where it began: draws
-        that are nearly right are right after a few moves of five to ten gradients each, whoever made them. The first two, or
-        half of fewer than four, are never rejected and leave it only nearly as it is: draws too near the peak could not leave
-        that otherwise, since energies of so many dimensions differ by more than a move may lose.
+        Latents are moved at fixed parameters along Hamiltonian trajectories of x (Duane et al. 1987, Phys. Lett. B 195, 216).
+        Since x is nearly white, a quarter turn of unit mass forgets where it began: draws that are nearly right are right
+        after a few moves of five to ten gradients each, whoever made them. The first two, or half of fewer than four, are never
+        rejected and leave it only nearly as it is: draws too near the peak could not leave that otherwise, since energies of
+        so many dimensions differ by more than a move may lose.
+
+        After a quarter of the moves, each is followed by p/2 Metropolis steps of the parameters at fixed x, of which they are
+        nearly free: where the data know a mode, K takes the spectra out of it, and where they do not, x is as white as z. Only
+        along the degeneracy of σ8 and Ωc do parameters and x hold each other back.
+
+        Args:
+            key: scalar key.
+            theta: parameters (p,).
+            white: latents.
+            data: one data set.
+            moves: how many.
+            scatter: lower root of the covariance that unconstrained parameters have given these data, about right; if not
+                given, parameters stay.
         """
-        centre = jnp.zeros((*white.shape[1:], len(white)))  # any will do
-        kernel, step, turns = hmc.build_kernel(), _step(white.size), _turns(white.size)
-        latents = lambda flat: self.latents(theta, flat.reshape(centre.shape), centre)  # noqa: E731
-        density = lambda flat: self.model.log_joint(theta, {"white": latents(flat)}, data)  # noqa: E731
+        space, free = self.model.parameters, jnp.arange(moves) < min(FREE, moves // 2)
+        keys = jax.random.split(key, moves)
+        alone = moves if scatter is None else max(FREE, moves // 4)
+        x = self._turned(theta, self.relative(theta, white, self._origin), data, keys[:alone], free[:alone])
+
+        def move(state, key):
+            u, x = state
+            theta = space.to_constrained(u)
+            x = self._turned(theta, x, data, stream(key, "latents")[None], jnp.zeros(1, bool))
+            return (self._walked(stream(key, "parameters"), u, x, data, scatter), x), None
+
+        if scatter is not None:
+            (u, x), _ = jax.lax.scan(move, (space.to_unconstrained(theta), x), keys[alone:])
+            theta = space.to_constrained(u)
+        return theta, self.latents(theta, x, self._origin)
+
+    def _turned(self, theta, x, data, keys, free):
+        """x after a trajectory for each key at fixed parameters, those that are free without rejection."""
+        kernel, step, turns = hmc.build_kernel(), _step(x.size), _turns(x.size)
+
+        def density(flat):
+            white = self.latents(theta, flat.reshape(x.shape), self._origin)
+            return self.model.log_joint(theta, {"white": white}, data)
 
         def move(state, at):
-            i, key = at
-            kept, info = kernel(key, state, density, step, jnp.ones(white.size), turns)
+            key, free = at
+            kept, info = kernel(key, state, density, step, jnp.ones(x.size), turns)
             end = info.proposal
             proposed = hmc.HMCState(end.position, end.logdensity, end.logdensity_grad)
-            free = (i < min(FREE, moves // 2)) & jnp.isfinite(end.logdensity)
+            free = free & jnp.isfinite(end.logdensity)
             return jax.tree.map(lambda a, b: jnp.where(free, a, b), proposed, kept), None
 
-        start = hmc.init(self.relative(theta, white, centre).ravel(), density)
-        state, _ = jax.lax.scan(move, start, (jnp.arange(moves), jax.random.split(key, moves)))
-        return latents(state.position)
+        state, _ = jax.lax.scan(move, hmc.init(x.ravel(), density), (keys, free))
+        return state.position.reshape(x.shape)
+
+    def _walked(self, key, u, x, data, scatter):
+        """Unconstrained parameters after a random walk at fixed x."""
+        p = len(u)
+
+        def density(u):
+            theta = self.model.parameters.to_constrained(u)
+            root = self._root(theta)
+            latents = {"white": self.latents(theta, x, self._origin)}
+            volume = sum(jnp.sum(jnp.log(root[i, i])) for i in range(len(root)))  # of x for one of z
+            return -self.model.potential(u, latents, data) - volume
+
+        def walk(state, key):
+            u, value = state
+            new = u + WALK / math.sqrt(p) * scatter @ jax.random.normal(stream(key, "step"), (p,))
+            there = density(new)
+            taken = jnp.log(jax.random.uniform(stream(key, "taken"))) < there - value
+            return (jnp.where(taken, new, u), jnp.where(taken, there, value)), None
+
+        (u, _), _ = jax.lax.scan(walk, (u, density(u)), jax.random.split(key, _steps(p)))
+        return u
+
+    @property
+    def _origin(self):
+        return jnp.zeros(self.model.noise.shape)  # any will do
 
     def gradients(self, moves: int) -> int:
-        """Gradients of the model that some moves cost."""
-        return moves * _turns(self.model.noise.size) + 1 if moves else 0
+        """Gradients of the model that some moves cost, parameters included, each of whose steps counts as one."""
+        if not moves:
+            return 0
+        walks = max(0, moves - max(FREE, moves // 4))
+        return moves * _turns(self.model.noise.size) + 1 + walks * (2 + _steps(self.model.parameters.size))
 
     def _root(self, theta):
         lensing, noise = self.model.lensing, self.model.noise
@@ -130,6 +192,10 @@ def _step(dimensions: int) -> float:
 
 def _turns(dimensions: int) -> int:
     return math.ceil(QUARTER / _step(dimensions))
+
+
+def _steps(parameters: int) -> int:
+    return math.ceil(parameters / 2)
 
 
 def white_maps(white: Float[Array, "bins n n"]) -> Float[Array, "n n bins"]:
