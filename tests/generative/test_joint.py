@@ -128,7 +128,10 @@ def test_latents_are_decoded_with_the_parameters_they_were_drawn_with(fitted):
 def test_corrections_see_the_draws_parameters_and_have_keys_of_their_own(fitted):
     plain = JointPosterior(SPACE, fitted, lambda data: data)
     noisy = JointPosterior(
-        SPACE, fitted, lambda data: data, correct=lambda key, theta, field, _, scatter: (theta, field + theta[0] + jax.random.normal(key))
+        SPACE,
+        fitted,
+        lambda data: data,
+        correct=lambda key, theta, field, _, scatter: (theta, field + theta[0] + jax.random.normal(key)),
     )
     condition = jax.tree.map(lambda array: array[0], world(jax.random.key(16), 1)[2])
     theta, field = plain.draw(jax.random.key(17), condition, 3)

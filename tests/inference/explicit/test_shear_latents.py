@@ -72,10 +72,41 @@ def test_moves_leave_exact_draws_as_they_are_and_mend_others(latents):
     assert np.all(np.abs(power.mean(axis=0)[1:] - power.mean(axis=0)[0]) < 4 * error)
 
 
+def test_moves_of_parameters_leave_the_joint_density_as_it_is(latents):
+    """Parameters from the prior, with a simulation there, are a draw from their posterior given its data. Moved ones are another,
+    so that over simulations they have the prior's distribution again: what moves change is as often up as down."""
+    space = MODEL.parameters
+
+    @eqx.filter_jit
+    def moved(key):
+        theta = space.sample(jax.random.fold_in(key, 0), ())
+        found, data = MODEL.simulate_with_latents(jax.random.fold_in(key, 1), theta)
+        scatter = 0.4 * jnp.eye(space.size)
+        new, white = latents.moved(jax.random.fold_in(key, 2), theta, found["white"], data, 8, scatter)
+        return jax.vmap(space.to_unconstrained)(jnp.stack([theta, new])), jnp.mean(white**2)
+
+    u, power = jax.lax.map(moved, jax.random.split(jax.random.key(7), 200))
+    before, after = np.moveaxis(np.asarray(u), 1, 0)
+    changed = after - before
+    assert np.all(np.std(changed, axis=0) > 0.15)
+    assert np.all(np.abs(changed.mean(0)) < 4 * changed.std(0) / np.sqrt(200))
+    squares = after**2 - before**2
+    assert np.all(np.abs(squares.mean(0)) < 4 * squares.std(0) / np.sqrt(200))
+    assert float(jnp.mean(power)) == pytest.approx(1.0, abs=0.01)  # 200 x 1280 latents, whose error is .003
+
+
+def test_parameters_stay_if_nothing_is_said_of_their_scatter(latents):
+    found, data = MODEL.simulate_with_latents(jax.random.key(8), THETA)
+    theta, white = eqx.filter_jit(latents.moved)(jax.random.key(9), THETA, found["white"], data, 4)
+    np.testing.assert_array_equal(theta, THETA)
+    assert np.abs(white - found["white"]).mean() > 0.3
+
+
 def test_gradients_of_moves_are_those_of_their_steps(latents):
-    # 1280 numbers: steps of 1.8 x 1280^-1/4 = 0.301, of which a quarter turn is six.
+    # 1280 numbers: steps of 1.8 x 1280^-1/4 = 0.301, of which a quarter turn is six. Twelve of the sixteen moves are followed by
+    # three steps of the parameters, with the density before them and a gradient after them.
     assert latents.gradients(0) == 0
-    assert latents.gradients(16) == 1 + 16 * 6
+    assert latents.gradients(16) == 1 + 16 * 6 + 12 * 5
 
 
 def test_moves_that_end_nowhere_are_not_made(latents):
