@@ -73,8 +73,8 @@ def test_moves_leave_exact_draws_as_they_are_and_mend_others(latents):
 
 
 def test_moves_of_parameters_leave_the_joint_density_as_it_is(latents):
-    """Parameters from the prior, with a simulation there, are a draw from their posterior given its data. Moved ones are another,
-    so that over simulations they have the prior's distribution again: what moves change is as often up as down."""
+    """Parameters from the prior, with a simulation there, are a draw from their posterior given its data. Moved ones are
+    another, so that over simulations they have the prior's distribution again: what moves change is as often up as down."""
     space = MODEL.parameters
 
     @eqx.filter_jit
@@ -103,8 +103,8 @@ def test_parameters_stay_if_nothing_is_said_of_their_scatter(latents):
 
 
 def test_gradients_of_moves_are_those_of_their_steps(latents):
-    # 1280 numbers: steps of 1.8 x 1280^-1/4 = 0.301, of which a quarter turn is six. Twelve of the sixteen moves are followed by
-    # three steps of the parameters, with the density before them and a gradient after them.
+    # 1280 numbers: steps of 1.8 x 1280^-1/4 = 0.301, of which a quarter turn is six. Twelve of the sixteen moves are followed
+    # by three steps of the parameters, with the density before them and a gradient after them.
     assert latents.gradients(0) == 0
     assert latents.gradients(16) == 1 + 16 * 6 + 12 * 5
 
