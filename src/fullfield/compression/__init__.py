@@ -22,6 +22,7 @@ from fullfield.compression.moments import MomentNetwork
 from fullfield.compression.moped import moped
 from fullfield.compression.objective import AbstractObjective, CompressionLoss, train_compressor, untrained
 from fullfield.compression.regression import MeanAbsoluteError, MeanSquaredError
+from fullfield.compression.self_supervised import AbstractAgreement, AgreementLoss, SimCLR, train_self_supervised, VICReg
 from fullfield.compression.statistics import (
     PeakCounts,
     PixelDistributions,
@@ -34,7 +35,9 @@ from fullfield.compression.vmim import VMIM
 
 __all__ = [
     "VMIM",
+    "AbstractAgreement",
     "AbstractObjective",
+    "AgreementLoss",
     "Composed",
     "CompressionLoss",
     "Compressor",
@@ -49,9 +52,11 @@ __all__ = [
     "PixelDistributions",
     "Projection",
     "ScatteringCoefficients",
+    "SimCLR",
     "SpectraAndMoments",
     "StarletNorms",
     "Tangents",
+    "VICReg",
     "canonical",
     "check_alive",
     "compress",
@@ -68,6 +73,7 @@ __all__ = [
     "summary_moments",
     "train_compressor",
     "train_imnn",
+    "train_self_supervised",
     "untrained",
     "whitened",
 ]

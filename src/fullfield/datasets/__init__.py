@@ -7,6 +7,7 @@ from fullfield.datasets.simulations import AbstractShard, AbstractSimulations, O
 from fullfield.datasets.split import FRACTIONS, split
 from fullfield.datasets.store import SimulationSet
 from fullfield.datasets.stored import StoredSimulations
+from fullfield.datasets.views import Pairs
 
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "FreshNoise",
     "InTurn",
     "OnlineSimulations",
+    "Pairs",
     "SimulationSet",
     "StoredSimulations",
     "simulate_to_store",

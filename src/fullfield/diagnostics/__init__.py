@@ -10,7 +10,9 @@ from fullfield.diagnostics.budget import Budget
 from fullfield.diagnostics.c2st import c2st, thinned
 from fullfield.diagnostics.calibration import calibrate, Calibration
 from fullfield.diagnostics.chains import agreement, CONVERGED, convergence, ebfmi, ess_bulk, ess_mean, ess_tail, rhat
+from fullfield.diagnostics.collapse import collapse, effective_rank
 from fullfield.diagnostics.coverage import Coverage, coverage
+from fullfield.diagnostics.distance_correlation import distance_correlation
 from fullfield.diagnostics.field import field_curves, FieldCurves, Measured
 from fullfield.diagnostics.information import mutual_information
 from fullfield.diagnostics.joint import joint_calibration, JointCalibration
@@ -49,9 +51,12 @@ __all__ = [
     "agreement",
     "c2st",
     "calibrate",
+    "collapse",
     "convergence",
     "coverage",
+    "distance_correlation",
     "ebfmi",
+    "effective_rank",
     "ess_bulk",
     "ess_mean",
     "ess_tail",

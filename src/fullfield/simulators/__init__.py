@@ -23,12 +23,14 @@ from fullfield.simulators.gaussian_field import GaussianField
 from fullfield.simulators.gaussian_posterior import GaussianPosterior
 from fullfield.simulators.lensing import LensingModel, lsst_y10_model, sbi_lens_model, wcdm_parameters
 from fullfield.simulators.linear_gaussian import LinearGaussian
+from fullfield.simulators.power_law import BrokenPowerLaw
 from fullfield.simulators.shear import ShearModel
 from fullfield.simulators.shifts import AbstractShift, LegacyTabulatedShift, PerturbativeShift, TabulatedShift
 from fullfield.simulators.sites import NoisyPixels, WhiteNoise
 from fullfield.simulators.spectra import linear_bands, modes_of_sky, SpectrumModel
 from fullfield.simulators.survey import LensingSurvey, lsst_y10, published_mock
 from fullfield.simulators.tasks import observation, reference, TASKS
+from fullfield.simulators.views import simulate_views, Views
 
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "AbstractForwardModel",
     "AbstractShift",
     "BlackBoxModel",
+    "BrokenPowerLaw",
     "Clusters",
     "GaussianField",
     "GaussianPosterior",
@@ -52,6 +55,7 @@ __all__ = [
     "Simulations",
     "SpectrumModel",
     "TabulatedShift",
+    "Views",
     "WhiteNoise",
     "cosmos_clusters",
     "cosmos_maps",
@@ -69,5 +73,6 @@ __all__ = [
     "reference",
     "sample_parameters",
     "sbi_lens_model",
+    "simulate_views",
     "wcdm_parameters",
 ]

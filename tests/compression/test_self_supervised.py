@@ -1,0 +1,97 @@
+"""Self-supervised summaries against their formulas, and against what is known of a linear world."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fullfield._core import FullfieldError
+from fullfield.compression import compress, SimCLR, train_self_supervised, VICReg
+from fullfield.datasets import Pairs, StoredSimulations
+from fullfield.networks import MLP
+from fullfield.simulators import LinearGaussian, simulate_views
+
+
+def embeddings():
+    random = np.random.default_rng(0)
+    first = random.normal(size=(7, 5))
+    return first, first + 0.3 * random.normal(size=(7, 5))
+
+
+def test_vicreg_is_its_equations():
+    first, second = embeddings()
+    invariance = np.mean([np.sum((a - b) ** 2) for a, b in zip(first, second, strict=True)])
+    variance = covariance = 0.0
+    for z in (first, second):
+        c = np.cov(z, rowvar=False)
+        variance += np.mean([max(0.0, 1 - np.sqrt(c[j, j] + 1e-4)) for j in range(5)])
+        covariance += sum(c[k, m] ** 2 for k in range(5) for m in range(5) if k != m) / 5
+    pair = jnp.asarray(first, jnp.float32), jnp.asarray(second, jnp.float32)
+    assert float(VICReg(5.0, 4.0, 2.0, summed=True)(*pair)) == pytest.approx(
+        5 * invariance + 4 * variance + 2 * covariance, rel=1e-5
+    )
+    assert float(VICReg(5.0, 4.0, 2.0)(*pair)) == pytest.approx(invariance + 4 * variance + 2 * covariance, rel=1e-5)
+
+
+def test_simclr_is_a_cross_entropy_over_all_other_views():
+    first, second = embeddings()
+    z = np.concatenate([first, second])
+    z /= np.linalg.norm(z, axis=1, keepdims=True)
+    losses = []
+    for i in range(14):
+        others = [k for k in range(14) if k != i]
+        terms = {k: np.exp(z[i] @ z[k] / 0.2) for k in others}
+        losses.append(-np.log(terms[(i + 7) % 14] / sum(terms.values())))
+    found = SimCLR(0.2)(jnp.asarray(first, jnp.float32), jnp.asarray(second, jnp.float32))
+    assert float(found) == pytest.approx(np.mean(losses), rel=1e-5)
+
+
+WORLD = LinearGaussian(n_data=8, n_parameters=2, latent_scale=0.2, noise_scale=0.2)
+SHARED, VARIED = WORLD.parameters.names
+
+
+@pytest.fixture(scope="module")
+def parts():
+    views = simulate_views(WORLD, jax.random.key(0), 2200, 4, nuisance=(VARIED,))
+    theta, data = np.asarray(views.theta[:, 0]), np.asarray(views.data)
+    return tuple(
+        StoredSimulations(theta[rows], data[rows], batch_size=200, augment=Pairs(2)) for rows in (slice(200, None), slice(200))
+    )
+
+
+@pytest.mark.parametrize("agreement", [VICReg(), SimCLR(0.2)])
+def test_summaries_keep_what_views_share_and_forget_what_they_vary(parts, agreement):
+    """Linear regressions of both parameters on the summary, on simulations of its own: how much of their variance it explains,
+    beside the best that data allow for the one, with the other marginalised."""
+    network = MLP((8,), 1, key=jax.random.key(1), width=32, depth=1)
+    expander = functools.partial(MLP, width=32, depth=1)
+    compressor, _ = train_self_supervised(
+        agreement, network, *parts, key=jax.random.key(2), expander=expander, embedding=8, max_epochs=60
+    )
+    tested = WORLD.simulate(jax.random.key(3), 4000)
+    t = compress(compressor, np.asarray(tested.data))
+    explained = {name: _explained(t, np.asarray(tested.theta[:, i])) for i, name in enumerate(WORLD.parameters.names)}
+    best = _explained(np.asarray(tested.data), np.asarray(tested.theta[:, 0]))
+    assert best > 0.6
+    assert explained[SHARED] > 0.93 * best
+    assert explained[VARIED] < 0.02
+
+
+def _explained(t, theta):
+    features = np.concatenate([t**power for power in (0, 1, 2, 3)], axis=1)
+    found = features @ np.linalg.lstsq(features, theta, rcond=None)[0]
+    return 1 - np.var(theta - found) / np.var(theta)
+
+
+def test_cosmologies_in_both_parts_and_single_views_are_refused(parts):
+    source, held_out = parts
+    network = MLP((8,), 1, key=jax.random.key(1))
+    with pytest.raises(FullfieldError, match="200 that are"):
+        train_self_supervised(VICReg(), network, held_out, held_out, key=jax.random.key(2))
+    single = [
+        StoredSimulations(np.asarray(part.theta), np.asarray(part.data)[:, :1], batch_size=100) for part in (source, held_out)
+    ]
+    with pytest.raises(FullfieldError, match="even number of views"):
+        train_self_supervised(VICReg(), network, *single, key=jax.random.key(2))
