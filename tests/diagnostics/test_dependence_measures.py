@@ -47,4 +47,4 @@ def test_samples_that_do_not_belong_together_are_refused():
     with pytest.raises(FullfieldError, match="rows"):
         distance_correlation(np.zeros(5), np.zeros(6))
     with pytest.raises(FullfieldError, match="at least two"):
-        collapse(np.zeros(5))
+        collapse(np.zeros((1, 5)))

@@ -194,12 +194,15 @@ def _covariance_root(sky, root, weight):
 
 def _octant_precision_root(sky, root, weight):
     bins, weight = len(weight), weight / (sky.side_radians / sky.pixels) ** 2
-    place, root = places(bins), jnp.unstack(root)
-    precision = [
-        sum((weight[k] * root[place[i, k]] * root[place[j, k]] for k in range(j, bins)), jnp.asarray(float(i == j)))
-        for i, j in zip(*pair_indices(bins), strict=True)
-    ]
-    return _lower(power_root(jnp.stack(precision)))  # small matrices one by one, as in `each_mode`
+    place, lower, found = places(bins), jnp.unstack(root), [jnp.zeros(())] * len(root)
+    # Written out, since XLA's CPU factors very small matrices one by one. No pivot of one plus a covariance is below one.
+    for j in range(bins):
+        for i in range(j, bins):
+            element = sum((weight[k] * lower[place[i, k]] * lower[place[j, k]] for k in range(i, bins)), float(i == j))
+            remainder = element - sum(found[place[k, i]] * found[place[k, j]] for k in range(j))
+            new = jnp.sqrt(jnp.maximum(remainder, 1.0)) if i == j else remainder / found[place[j, j]]
+            found[place[j, i]] = new
+    return _lower(jnp.stack(found))
 
 
 def root_on_plane(sky: FlatSky, root: Float[Array, "pairs m m"]) -> Float[Array, "bins bins n n"]:

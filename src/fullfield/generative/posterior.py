@@ -14,7 +14,7 @@ import numpy as np
 import paramax
 from jaxtyping import Array, Float, Key
 
-from fullfield._core import each_row, stream
+from fullfield._core import each_row, full_precision, stream
 from fullfield.fields import AbstractMassPosterior
 from fullfield.generative.denoiser import Condition, JointDenoiser
 from fullfield.generative.solvers import AbstractSolver, Adams, DPMSolver
@@ -98,7 +98,7 @@ class JointPosterior(eqx.Module):
         return jax.tree.map(lambda array: array.reshape(-1, n, *array.shape[1:]), self._draw(key, *flat))
 
     def draw_parameters(self, key: Key[Array, ""], condition: Condition, n: int) -> Float[Array, "n p"]:
-        """Draw parameters (n, p) alone, which costs no map, and are not corrected."""
+        """Draw parameters (n, p) alone, which costs no map; they are not corrected."""
         conditions = _repeated(condition, n)
         return _constrained(self, self._alone(key, conditions.summary), conditions)
 
@@ -212,7 +212,7 @@ def _physical(posterior, key, u, v, conditions, scatter):
 
 
 class _Corrected(eqx.Module):
-    correct: Callable[..., Array]
+    correct: Callable[..., tuple[Array, Array]]
 
     @eqx.filter_jit
     def __call__(self, row):
@@ -231,10 +231,15 @@ def _decoded(posterior, theta, field, conditions):
 
 
 @eqx.filter_jit
+@full_precision
 def _roots(posterior, u, summaries):
     p, regression = posterior.parameters.size, posterior.denoiser.coordinates.regression
-    unconstrained = jax.vmap(regression.unwhitened)(u, summaries).reshape(-1, SCATTER, p)
-    return jnp.linalg.cholesky(jax.vmap(lambda some: jnp.cov(some, rowvar=False).reshape(p, p))(unconstrained))
+
+    def root(some):
+        covariance = jnp.cov(some, rowvar=False).reshape(p, p)
+        return jnp.linalg.cholesky(covariance + 1e-5 * jnp.diag(jnp.diagonal(covariance)))
+
+    return jax.vmap(root)(jax.vmap(regression.unwhitened)(u, summaries).reshape(-1, SCATTER, p))
 
 
 @eqx.filter_jit

@@ -101,7 +101,7 @@ def _draws(bench: CosmosBench, folder: pathlib.Path, progress: Progress) -> Meas
     for name, draws in (("diffusion", theta), ("chains", exact["theta"])):
         amplitude = bench.amplitude(draws)
         values |= {f"amplitude/{name}": float(amplitude.mean()), f"amplitude/{name}/error": float(amplitude.std())}
-    return Measured(values)
+    return Measured(values, gradients=settings.maps * bench.frame(folder).gradients)
 
 
 def _checks(bench: CosmosBench, folder: pathlib.Path, progress: Progress) -> Measured:

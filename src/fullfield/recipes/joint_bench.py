@@ -141,16 +141,10 @@ class Frame(eqx.Module):
         del condition
         return self.truth(theta, latents)
 
-    def correct(
-        self,
-        key: Key[Array, ""],
-        theta: Float[Array, " p"],
-        field: Float[Array, "n n bins"],
-        condition: Condition,
-        scatter: Float[Array, "p p"] | None,
-    ) -> tuple[Float[Array, " p"], Float[Array, "n n bins"]]:
-        """Parameters and what is drawn, nearer to their exact posterior."""
-        return left_as_drawn(key, theta, field, condition, scatter)
+    @property
+    def correction(self) -> Callable:
+        """The `correct` of `JointPosterior`."""
+        return left_as_drawn
 
     def maps(
         self, theta: Float[Array, " p"], field: Float[Array, "n n bins"], condition: Condition

@@ -33,6 +33,7 @@ LEAST = 1.0  # seconds over which draws are timed
 TOGETHER = 50  # draws at once
 LEAST_TOGETHER = 26  # evaluations of `DPMSolver` for variances right to two percent
 UNITS = 60  # of the classifier, as in the lensing benchmark
+MOVED = "parameters and latents"  # by the model's density, if a recipe has moves
 
 
 def joint_study(bench: AbstractBench, first: tuple[Cell, ...] = (), last: tuple[Cell, ...] = ()) -> Study:
@@ -47,7 +48,8 @@ def joint_study(bench: AbstractBench, first: tuple[Cell, ...] = (), last: tuple[
     # What is expected of a field may depend on whether its parameters are drawn before it.
     made = (*(cell.inputs for cell in first), settings.seed, settings.simulations.model_dump(), bench.model, settings.together)
     trained = (made, settings.denoiser.model_dump())
-    drawn = (trained, settings.evaluations, getattr(settings, "moves", 0))
+    moves = getattr(settings, "moves", 0)
+    drawn = (trained, settings.evaluations, (moves, MOVED) if moves else 0)
     common = settings.seed, bench.model
     cells = [
         *first,
@@ -59,7 +61,7 @@ def joint_study(bench: AbstractBench, first: tuple[Cell, ...] = (), last: tuple[
     for i in range(settings.observations):
         cells.append(
             Cell(
-                f"reference/{i}", (common, settings.compared, getattr(settings, "reference", None), i),
+                f"reference/{i}", (common, getattr(settings, "reference", settings.compared), i),
                 functools.partial(_reference, bench, i), effort=2,
             )
         )  # fmt: skip
@@ -78,7 +80,7 @@ def posterior(bench: AbstractBench, folder: pathlib.Path) -> JointPosterior:
     together = settings.together
     solver = DPMSolver(max(LEAST_TOGETHER, settings.evaluations)) if together else Adams(settings.evaluations)
     return JointPosterior(
-        bench.model.parameters, denoiser, bench.see(folder), solver, together, frame.given, frame.maps, frame.correct
+        bench.model.parameters, denoiser, bench.see(folder), solver, together, frame.given, frame.maps, frame.correction
     )
 
 

@@ -42,8 +42,8 @@ class JointConfiguration(Configuration):
     )
     prior: bool = Field(default=False, description="train a denoiser without observations too, whose draws are simulations")
     draws: int = Field(default=64, ge=20, description="of the posterior of each observation that is tested")
-    compared: int = Field(default=4000, ge=500, description="kept of the reference, and drawn by NPE")
-    maps: int = Field(default=2000, ge=50, description="draws of parameters and maps compared with as many of the reference")
+    compared: int = Field(default=4000, ge=500, description="drawn by NPE, and of the reference where it is exact")
+    maps: int = Field(default=2000, ge=500, description="draws of parameters and maps compared with as many of the reference")
 
     @model_validator(mode="after")
     def _enough(self):

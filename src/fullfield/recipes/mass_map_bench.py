@@ -19,7 +19,7 @@ from fullfield.generative import Colour, Condition, Layout
 from fullfield.inference.explicit import Chains, MAMS, sample_field, ScoreAtEstimate, ShearLatents, white_maps
 from fullfield.recipes.artefacts import write_arrays
 from fullfield.recipes.joint_bench import AbstractBench, Frame
-from fullfield.recipes.joint_measure import joint_study, posterior
+from fullfield.recipes.joint_measure import joint_study, MOVED, posterior
 from fullfield.recipes.mass_map import MassMapConfiguration
 from fullfield.recipes.mass_map_judge import chain_numbers
 from fullfield.recipes.study import Cell, Measured, Study
@@ -86,7 +86,12 @@ class ShearFrame(Frame):
         """Relative latents."""
         return self.latents.relative(theta, latents["white"], condition.expected)
 
-    def correct(
+    @property
+    def correction(self) -> Callable:
+        """Moves of parameters and latents, if there are any."""
+        return self.moved if self.moves else super().correction
+
+    def moved(
         self,
         key: Key[Array, ""],
         theta: Float[Array, " p"],
@@ -94,9 +99,7 @@ class ShearFrame(Frame):
         condition: Condition,
         scatter: Float[Array, "p p"] | None,
     ) -> tuple[Float[Array, " p"], Float[Array, "n n bins"]]:
-        """After moves of parameters and latents."""
-        if not self.moves:
-            return theta, field
+        """Parameters and relative latents after moves."""
         assert condition.data is not None  # as seen, not as stored
         white = self.white(theta, field, condition)["white"]
         theta, white = self.latents.moved(key, theta, white, condition.data, self.moves, scatter)
@@ -245,6 +248,7 @@ def mass_map_study(configuration: MassMapConfiguration) -> Study:
     bench, warm = ShearBench(configuration), configuration.warm
     first = (estimate_cell(bench),)
     posterior_of = configuration.model_dump(include={"simulations", "denoiser", "evaluations", "moves", "together", "estimate"})
+    posterior_of["moved"] = MOVED
     last = tuple(
         Cell(
             f"start/{kind}/{i}", (configuration.seed, bench.model, warm.model_dump(), posterior_of if kind == "warm" else None),
@@ -274,11 +278,12 @@ def _start(bench: AbstractShearBench, kind: str, i: int, folder: pathlib.Path, p
     """Gradients until chains of a fixed length agree, from joint draws or from the prior."""
     settings, chains = bench.configuration.warm, bench.configuration.reference.chains
     data, key = bench.observe(i)[2], jax.random.fold_in(bench.key(f"start {kind}"), i)
-    points = None
+    points, frame = None, bench.frame(folder)
     if kind == "warm":
-        found = eqx.tree_at(lambda drawn: drawn.decode, posterior(bench, folder), _Points(bench.model, bench.frame(folder)))
+        found = eqx.tree_at(lambda drawn: drawn.decode, posterior(bench, folder), _Points(bench.model, frame))
         _, points = found.sample(stream(key, "points"), data, chains)
     values, spent = {}, 0
+    first = chains * frame.gradients if kind == "warm" else 0
     for warmup in settings.warmups:
         if values.get("rhat", np.inf) <= RHAT:
             break
@@ -286,9 +291,9 @@ def _start(bench: AbstractShearBench, kind: str, i: int, folder: pathlib.Path, p
             bench.model, data, key=jax.random.fold_in(key, warmup), sampler=SAMPLER, draws=settings.draws, chains=chains,
             start=points, warmup=warmup, block=max(5, warmup // 4), progress=progress,
         )  # fmt: skip
-        values = {**worst(run), "warmup": float(warmup), "gradients": float(run.gradients)}
+        values = {**worst(run), "warmup": float(warmup), "gradients": float(first + run.gradients)}
         spent += run.gradients
-    return Measured(values, gradients=spent)
+    return Measured(values, gradients=first + spent)
 
 
 class _Points(eqx.Module):

@@ -112,5 +112,12 @@ def test_gradients_of_moves_are_those_of_their_steps(latents):
 def test_moves_that_end_nowhere_are_not_made(latents):
     """Data that are not numbers have no density anywhere: latents stay where they are."""
     white = jax.random.normal(jax.random.key(5), (5, 16, 16))
-    moved = eqx.filter_jit(latents.moved)(jax.random.key(6), THETA, white, jnp.full(MODEL.data_shape, jnp.nan), 4)
+    scatter = 0.4 * jnp.eye(THETA.size)
+    moved = eqx.filter_jit(latents.moved)(jax.random.key(6), THETA, white, jnp.full(MODEL.data_shape, jnp.nan), 4, scatter)
+    np.testing.assert_allclose(moved[0], THETA, rtol=1e-5)
     np.testing.assert_allclose(moved[1], white, atol=1e-4)
+    for few in (1, 2, 3):
+        shapes = eqx.filter_eval_shape(
+            latents.moved, jax.random.key(6), THETA, white, jnp.zeros(MODEL.data_shape), few, scatter
+        )
+        assert [each.shape for each in shapes] == [THETA.shape, white.shape]

@@ -28,7 +28,7 @@ from fullfield.simulators import ShearModel
 QUARTER = math.pi / 2  # a trajectory that forgets its start, for white noise
 FREE = 2  # moves without rejection
 STEP = 1.8  # times D^-¼: two of three moves are accepted
-WALK = 1.5  # times p^-½: so is one of three steps of the parameters
+WALK = 1.5  # times p^-½: one of three steps of the parameters is accepted
 
 
 class ShearLatents(eqx.Module):
@@ -99,9 +99,10 @@ class ShearLatents(eqx.Module):
         rejected and leave it only nearly as it is: draws too near the peak could not leave that otherwise, since energies of
         so many dimensions differ by more than a move may lose.
 
-        After a quarter of the moves, each is followed by p/2 Metropolis steps of the parameters at fixed x, of which they are
-        nearly free: where the data know a mode, K takes the spectra out of it, and where they do not, x is as white as z. Only
-        along the degeneracy of σ8 and Ωc do parameters and x hold each other back.
+        After a quarter of the moves, and two, each is followed by p/2 Metropolis steps of the parameters at fixed x, of which
+        they are nearly free (partial non-centring, Papaspiliopoulos, Roberts & Sköld 2007, Stat. Sci. 22, 59): where the data
+        know a mode, K takes the spectra out of it, and where they do not, x is as white as z. Only along the degeneracy of Ωc,
+        σ8 and w₀ do parameters and x hold each other back.
 
         Args:
             key: scalar key.
@@ -111,6 +112,9 @@ class ShearLatents(eqx.Module):
             moves: how many.
             scatter: lower root of the covariance that unconstrained parameters have given these data, about right; if not
                 given, parameters stay.
+
+        Returns:
+            Parameters and white latents.
         """
         space, free = self.model.parameters, jnp.arange(moves) < min(FREE, moves // 2)
         keys = jax.random.split(key, moves)
