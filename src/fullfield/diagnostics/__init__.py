@@ -19,6 +19,7 @@ from fullfield.diagnostics.joint import joint_calibration, JointCalibration
 from fullfield.diagnostics.merit import figure_of_merit
 from fullfield.diagnostics.mira import mira, mira_null_mean
 from fullfield.diagnostics.misspecification import Misspecification, misspecification
+from fullfield.diagnostics.neural_information import neural_information
 from fullfield.diagnostics.predictive import Predictive, predictive
 from fullfield.diagnostics.ranks import Ranks, ranks
 from fullfield.diagnostics.record import judge, merge, Number, Report, Verdict
@@ -71,6 +72,7 @@ __all__ = [
     "mira_null_mean",
     "misspecification",
     "mutual_information",
+    "neural_information",
     "predictive",
     "ranks",
     "regress",
