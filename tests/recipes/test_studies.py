@@ -255,7 +255,16 @@ def test_only_reconstruction_needs_an_estimate(network, groups):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    ["sbi-benchmark", "gradients", "lensing-benchmark", "neural-summaries", "joint-gaussian", "mass-map-cosmology", "cosmos"],
+    [
+        "sbi-benchmark",
+        "gradients",
+        "lensing-benchmark",
+        "neural-summaries",
+        "joint-gaussian",
+        "mass-map-cosmology",
+        "cosmos",
+        "vicreg-nuisance",
+    ],
 )
 def test_smallest_scale_runs_and_continues(name, tmp_path):
     configuration = RECIPES[name].configure({"scale": "smoke"})

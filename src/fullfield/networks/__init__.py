@@ -17,7 +17,7 @@ from fullfield.networks.density import (
     spline_flow,
 )
 from fullfield.networks.hybrid import Hybrid
-from fullfield.networks.mlp import MLP
+from fullfield.networks.mlp import MLP, NormalisedMLP
 from fullfield.networks.ratio import RatioClassifier
 from fullfield.networks.residual import ResidualMLP
 from fullfield.networks.resnet import ResNet18
@@ -39,6 +39,7 @@ __all__ = [
     "Decoder",
     "Encoder",
     "Hybrid",
+    "NormalisedMLP",
     "RatioClassifier",
     "ResNet18",
     "ResidualMLP",

@@ -1,8 +1,8 @@
-"""Multilayer perceptron."""
+"""Multilayer perceptrons."""
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import equinox as eqx
 import jax
@@ -51,3 +51,30 @@ class MLP(eqx.Module):
         for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
             x = self.activation(weight @ x + bias)
         return self.weights[-1] @ x + self.biases[-1]
+
+
+class NormalisedMLP(eqx.Module):
+    """Fully connected network with normalised hidden layers: linear, layer norm with scale and shift, ReLU; the last is linear.
+
+    It has as many parameters as one with batch norms, whose output would depend on the other examples of a batch. The last
+    layer has no bias.
+
+    Args:
+        sizes: numbers in each layer, input and output included, e.g. (32, 128, 128, 9).
+        key: key of the initial weights.
+    """
+
+    layers: tuple[eqx.nn.Linear, ...]
+    norms: tuple[eqx.nn.LayerNorm, ...]
+
+    def __init__(self, sizes: Sequence[int], *, key: Key[Array, ""]):
+        keys, last = jax.random.split(key, len(sizes) - 1), len(sizes) - 2
+        pairs = enumerate(itertools.pairwise(sizes))
+        self.layers = tuple(eqx.nn.Linear(a, b, use_bias=i < last, key=keys[i]) for i, (a, b) in pairs)
+        self.norms = tuple(eqx.nn.LayerNorm(size) for size in sizes[1:-1])
+
+    def __call__(self, x: Float[Array, " inputs"], *, key: Key[Array, ""] | None = None) -> Float[Array, " outputs"]:
+        """Map a vector to a vector; `key` is ignored."""
+        for layer, norm in zip(self.layers[:-1], self.norms, strict=True):
+            x = jax.nn.relu(norm(layer(x)))
+        return self.layers[-1](x)

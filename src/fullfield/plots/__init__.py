@@ -3,6 +3,7 @@
 from fullfield.plots.accuracy import accuracy_curves, accuracy_rows
 from fullfield.plots.calibration import coverage_curve, rank_curves
 from fullfield.plots.corner import corner
+from fullfield.plots.dependence import dependence_curves, recovered
 from fullfield.plots.field import scale_curves
 from fullfield.plots.maps import data_vector, map_row
 from fullfield.plots.predictive import spectra_triangle
@@ -16,9 +17,11 @@ __all__ = [
     "corner",
     "coverage_curve",
     "data_vector",
+    "dependence_curves",
     "loss_curves",
     "map_row",
     "rank_curves",
+    "recovered",
     "save_figure",
     "scale_curves",
     "spectra_triangle",

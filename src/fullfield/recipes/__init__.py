@@ -15,6 +15,7 @@ from fullfield.recipes.mass_map import MASS_MAP
 from fullfield.recipes.neural_summaries import NEURAL_SUMMARIES
 from fullfield.recipes.recipe import Recipe, Scale
 from fullfield.recipes.sbi_benchmark import SBI_BENCHMARK
+from fullfield.recipes.vicreg_nuisance import VICREG_NUISANCE
 
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ RECIPES = Registry(
             JOINT_GAUSSIAN,
             MASS_MAP,
             COSMOS,
+            VICREG_NUISANCE,
         )
     },
 )

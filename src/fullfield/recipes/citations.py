@@ -14,6 +14,37 @@ METHODS = (
 DENSITIES = {"real_nvp": ("dinh2017",), "spline_flow": ("durkan2019",)}
 
 BIBTEX = {
+    "akhmetzhanova2024": """@article{akhmetzhanova2024,
+  author  = {Akhmetzhanova, Aizhan and Mishra-Sharma, Siddharth and Dvorkin, Cora},
+  title   = {Data compression and inference in cosmology with self-supervised machine learning},
+  journal = {Monthly Notices of the Royal Astronomical Society},
+  volume  = {527}, pages = {7459}, year = {2024}, eprint = {2308.09751}, archiveprefix = {arXiv}
+}""",
+    "bardes2022": """@inproceedings{bardes2022,
+  author    = {Bardes, Adrien and Ponce, Jean and LeCun, Yann},
+  title     = {{VICReg}: Variance-invariance-covariance regularization for self-supervised learning},
+  booktitle = {International Conference on Learning Representations},
+  year      = {2022}, eprint = {2105.04906}, archiveprefix = {arXiv}
+}""",
+    "szekely2007": """@article{szekely2007,
+  author  = {Sz{\\'e}kely, G{\\'a}bor J. and Rizzo, Maria L. and Bakirov, Nail K.},
+  title   = {Measuring and testing dependence by correlation of distances},
+  journal = {The Annals of Statistics},
+  volume  = {35}, pages = {2769}, year = {2007}, eprint = {0803.4101}, archiveprefix = {arXiv}
+}""",
+    "belghazi2018": """@inproceedings{belghazi2018,
+  author    = {Belghazi, Mohamed Ishmael and Baratin, Aristide and Rajeswar, Sai and Ozair, Sherjil and Bengio, Yoshua and
+               Courville, Aaron and Hjelm, R. Devon},
+  title     = {Mutual information neural estimation},
+  booktitle = {International Conference on Machine Learning},
+  year      = {2018}, eprint = {1801.04062}, archiveprefix = {arXiv}
+}""",
+    "song2020": """@inproceedings{song2020,
+  author    = {Song, Jiaming and Ermon, Stefano},
+  title     = {Understanding the limitations of variational mutual information estimators},
+  booktitle = {International Conference on Learning Representations},
+  year      = {2020}, eprint = {1910.06222}, archiveprefix = {arXiv}
+}""",
     "remy2026": """@misc{remy2026,
   author = {Remy, Benjamin and Chang, Chihway and Willett, Rebecca},
   title  = {Joint inference of weak lensing convergence map and cosmology with diffusion models},

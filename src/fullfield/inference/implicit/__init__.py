@@ -6,6 +6,7 @@ from fullfield.inference.implicit.ensemble import stack
 from fullfield.inference.implicit.estimate import FewSimulationsWarning
 from fullfield.inference.implicit.fmpe import train_fmpe
 from fullfield.inference.implicit.folds import train_folds
+from fullfield.inference.implicit.gaussian import GaussianEstimate, train_gaussian
 from fullfield.inference.implicit.mapped import ConstantSummaryWarning
 from fullfield.inference.implicit.marginal import MarginalScore, train_score, with_marginal_scores
 from fullfield.inference.implicit.nle import train_nle
@@ -30,6 +31,7 @@ __all__ = [
     "ConstantSummaryWarning",
     "Contrastive",
     "FewSimulationsWarning",
+    "GaussianEstimate",
     "LikelihoodPosterior",
     "MarginalScore",
     "Multiclass",
@@ -45,6 +47,7 @@ __all__ = [
     "train_amortised",
     "train_fmpe",
     "train_folds",
+    "train_gaussian",
     "train_nle",
     "train_npe",
     "train_nre",

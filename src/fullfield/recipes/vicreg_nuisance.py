@@ -1,0 +1,43 @@
+"""Summaries that ignore baryons in a toy spectrum: views vary the slope beyond a pivot, and are to agree all the same."""
+
+from pydantic import Field, PositiveInt
+
+from fullfield.recipes.configuration import Configuration
+from fullfield.recipes.recipe import Recipe, Scale
+
+
+PUBLISHED = {"A": 0.021, "B": 0.039}
+"""Relative errors of Akhmetzhanova, Mishra-Sharma & Dvorkin 2024 (MNRAS 527, 7459), section 4.3."""
+
+
+class VICRegNuisanceConfiguration(Configuration):
+    """Settings; those of the paper unless said otherwise."""
+
+    cosmologies: int = Field(default=1000, ge=100, description="pairs of A and B, a tenth each held out and for tests")
+    views: int = Field(default=10, ge=2, description="spectra of each")
+    epochs: PositiveInt = Field(default=300, description="of summaries and of the inference from them")
+    dependence: int = Field(default=1000, ge=200, description="fresh spectra for distance correlations")
+    information: int = Field(default=10_000, ge=400, description="fresh spectra for mutual information")
+    every: PositiveInt = Field(default=7, description="dependence is measured on one bin in so many; on all in the paper")
+
+
+def build(configuration: VICRegNuisanceConfiguration):
+    """Build the study."""
+    from fullfield.recipes.vicreg_nuisance_measure import nuisance_study
+
+    return nuisance_study(configuration)
+
+
+VICREG_NUISANCE = Recipe(
+    name="vicreg-nuisance",
+    summary="Self-supervised summaries of a broken power law that keep its cosmology and forget its baryons.",
+    configuration=VICRegNuisanceConfiguration,
+    scales={
+        "smoke": Scale({"cosmologies": 300, "epochs": 60, "dependence": 300, "information": 1000, "every": 12}, "~1 min"),
+        "laptop": Scale({}, "~5 min"),
+        "paper": Scale({"every": 1}, "~20 min"),
+    },
+    build=build,
+    citations=("akhmetzhanova2024", "bardes2022", "szekely2007", "belghazi2018", "song2020"),
+    headline=("error/", "r2/", "rank/"),
+)  # fmt: skip
