@@ -3,7 +3,7 @@
 import functools
 import pathlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import equinox as eqx
 import jax
@@ -36,7 +36,6 @@ from fullfield.simulators import BrokenPowerLaw, simulate_views
 from fullfield.training import cosine_adam
 
 
-MODEL = BrokenPowerLaw()
 KINDS = {"varying": ("D",), "constant": ()}
 """What views vary beside their cosmic variance."""
 ENCODER, EXPANDER, HEAD = (140, 16, 32, 32, 32, 32, 32, 32), (32, 128, 128, 128), (32, 128, 128, 9)
@@ -67,6 +66,7 @@ class Bench:
     """What all cells share."""
 
     configuration: VICRegNuisanceConfiguration
+    model: BrokenPowerLaw = field(default_factory=BrokenPowerLaw)
 
     def key(self, name: str) -> Key[Array, ""]:
         """Key of the stream called `name`."""
@@ -81,7 +81,9 @@ class Bench:
         """Logarithms of spectra, views of a cosmology in a row."""
         del progress
         settings = self.configuration
-        views = simulate_views(MODEL, self.key(f"{kind} views"), settings.cosmologies, settings.views, nuisance=KINDS[kind])
+        views = simulate_views(
+            self.model, self.key(f"{kind} views"), settings.cosmologies, settings.views, nuisance=KINDS[kind]
+        )
         labels = split(settings.cosmologies, SHARES, settings.seed)
         for number, part in enumerate(SHARES):
             rows = labels == number
@@ -132,7 +134,7 @@ class Bench:
         if not self_supervised:
             network = _Supervised(standardising(self.blank().network, jnp.asarray(sets["train"][1])), network)
         posterior, history = train_gaussian(
-            MODEL.parameters, network, source, held_out, key=key,
+            self.model.parameters, network, source, held_out, key=key,
             optimiser=cosine_adam(1e-3, epochs * source.steps_per_epoch), max_epochs=epochs, patience=epochs,
             checkpoint=folder / "training", progress=progress, stage="inference",
         )  # fmt: skip
@@ -140,7 +142,7 @@ class Bench:
         mean, root = (np.asarray(each) for each in _moments(posterior, jnp.asarray(rows)))
         deviation = np.sqrt(np.einsum("nij,nij->ni", root, root))
         write_arrays(folder / "test.npz", theta=theta, mean=mean, deviation=deviation)
-        for i, name in enumerate(MODEL.parameters.names):
+        for i, name in enumerate(self.model.parameters.names):
             error = mean[:, i] - theta[:, i]
             found[f"error/{name}"] = float(np.mean(np.abs(error)) / np.mean(np.abs(theta[:, i])))
             found[f"mse/{name}"] = float(np.mean(error**2))
@@ -151,7 +153,7 @@ class Bench:
         """Distance correlation and mutual information of summaries with the power in each bin, views of varying slopes."""
         settings = self.configuration
         n = max(settings.dependence, settings.information)
-        fresh = simulate_views(MODEL, self.key("fresh"), n, 1, nuisance=("D",))
+        fresh = simulate_views(self.model, self.key("fresh"), n, 1, nuisance=("D",))
         data = np.log(np.asarray(fresh.data[:, 0]))
         t, values = compress(self.compressor(kind, folder), data), {}
         few, many = settings.dependence, settings.information
@@ -195,8 +197,8 @@ def _judge(bench: Bench, found: Mapping[str, Measured]) -> Report:
         values = found[f"dependence/{kind}"].values
         for measure in ("correlation", "corrected", "mine", "smile"):
             curve = np.array([values[f"{measure}/{i}"] for i in bench.bins])
-            k = MODEL.wavenumbers[bench.bins]
-            before, after = curve[(k > 0.3) & (k <= MODEL.pivot)].mean(), curve[k > 0.8].mean()
+            k = bench.model.wavenumbers[bench.bins]
+            before, after = curve[(k > 0.3) & (k <= bench.model.pivot)].mean(), curve[k > 0.8].mean()
             bar = None
             if measure in ("correlation", "smile"):
                 bar = "<= 0.95" if kind == "varying" else ">= 1"
@@ -206,7 +208,7 @@ def _judge(bench: Bench, found: Mapping[str, Measured]) -> Report:
 
 def _pictures(bench: Bench, found: Mapping[str, Measured], directory: RunDirectory) -> list[Illustration]:
     test = read_arrays(directory.checkpoint("inference.summary") / "test.npz")
-    labels = [entry.label for entry in MODEL.parameters.entries]
+    labels = [entry.label for entry in bench.model.parameters.entries]
     some = slice(0, SHOWN * bench.configuration.views, bench.configuration.views)
     panels = {
         measure: {
@@ -219,7 +221,7 @@ def _pictures(bench: Bench, found: Mapping[str, Measured], directory: RunDirecto
     }
     recovered = plots.recovered(test["theta"][some], test["mean"][some], test["deviation"][some], labels)
     curves = plots.dependence_curves(
-        MODEL.wavenumbers[bench.bins], panels, label=r"$k\ [h\,/\,\mathrm{Mpc}]$", mark=MODEL.pivot
+        bench.model.wavenumbers[bench.bins], panels, label=r"$k\ [h\,/\,\mathrm{Mpc}]$", mark=bench.model.pivot
     )
     return [
         Illustration(
