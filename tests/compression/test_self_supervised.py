@@ -55,7 +55,7 @@ SHARED, VARIED = WORLD.parameters.names
 @pytest.fixture(scope="module")
 def parts():
     views = simulate_views(WORLD, jax.random.key(0), 2200, 4, nuisance=(VARIED,))
-    theta, data = np.asarray(views.theta[:, 0]), np.asarray(views.data)
+    theta, data = np.asarray(views.theta[:, 0, :1]), np.asarray(views.data)  # what views share
     return tuple(
         StoredSimulations(theta[rows], data[rows], batch_size=200, augment=Pairs(2)) for rows in (slice(200, None), slice(200))
     )

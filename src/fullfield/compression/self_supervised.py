@@ -144,7 +144,8 @@ def train_self_supervised(
     Args:
         agreement: `VICReg` or `SimCLR`.
         network: data to summary (s,).
-        simulations: groups of views (v, ...), such as `StoredSimulations(theta, views, augment=Pairs())`.
+        simulations: groups of views (v, ...), such as `StoredSimulations(theta, views, augment=Pairs())`; theta are the
+            parameters that all views of a group share, by which a group in both parts is found.
         validation: held-out groups of other cosmologies, for early stopping.
         key: scalar key.
         expander: `(summary size, embedding size, *, key) -> function`, e.g. `MLP` or a partial of it.

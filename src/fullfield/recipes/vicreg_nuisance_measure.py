@@ -106,7 +106,7 @@ class Bench:
     def summarise(self, kind: str, folder: pathlib.Path, progress: Progress) -> Measured:
         """Train summaries on views."""
         source, held_out = (
-            StoredSimulations(theta[:, 0], data, batch_size=min(BATCH, len(theta)), augment=Pairs())
+            StoredSimulations(theta[:, 0, :2], data, batch_size=min(BATCH, len(theta)), augment=Pairs())  # A and B
             for theta, data in (self.views_of(kind, part, folder) for part in ("train", "validation"))
         )
         epochs = self.configuration.epochs
