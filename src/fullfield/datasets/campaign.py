@@ -84,20 +84,39 @@ def simulate_to_store(
         "model": digest(model),
         "fractions": dict(fractions),
         "arrays": list(layout),
-        "chunk": chunk or max(1, min(n, 1024, CHUNK_BYTES // _bytes_each(layout))),
+        "chunk": chunk or rows_per_chunk(n, layout),
         "n": n,
         "revision": f"fullfield {fullfield.__version__}",
     }
+    store, wanted = begin(path, facts, layout, free_chunk=chunk is None, progress=progress)
+    write_chunks(store, model, wanted, batch_size=batch_size, progress=progress)
+    return store
+
+
+def begin(
+    path: pathlib.Path, facts: dict[str, Any], layout: dict[str, jax.ShapeDtypeStruct], *, free_chunk: bool, progress: Progress
+) -> tuple[SimulationSet, list[int]]:
+    """Make a store, or go on with the one there is: the store, and the chunks of it that are missing or damaged.
+
+    Args:
+        path: folder of the store.
+        facts: what the store is of; see `SimulationSet`.
+        layout: shape and type of every array for one simulation.
+        free_chunk: whether an earlier store may have other chunks.
+        progress: told about every chunk verified.
+
+    Raises:
+        ConfigurationError: the store is of another campaign; names the first difference.
+    """
     if path.exists():
-        store = grow_store(SimulationSet.open(path), facts, free_chunk=chunk is None)
+        store = grow_store(SimulationSet.open(path), facts, free_chunk=free_chunk)
     else:
         store = create_store(path, facts, layout)
     sound = []
     for number, good in store.inspect():
         sound += [number] if good else []
         progress("verifying", number + 1, store.chunks)
-    write_chunks(store, model, sorted(set(range(store.chunks)) - set(sound)), batch_size=batch_size, progress=progress)
-    return store
+    return store, sorted(set(range(store.chunks)) - set(sound))
 
 
 def write_chunks(
@@ -124,7 +143,7 @@ def write_chunks(
     names = store.facts["arrays"]
     score, latents = "score" in names, any(name.startswith("latents.") for name in names)
     group = zarr.open_group(store.path, mode="r+")
-    _check_space(store, group, len(numbers))
+    check_space(store, group, len(numbers))
     parent = stream(jax.random.key(store.facts["seed"]), "simulations")
     batch_size = batch_size or model.batch_size
     # One chunk is written and checksummed while the next is simulated.
@@ -137,7 +156,7 @@ def write_chunks(
                 pending.result()
                 progress("simulating", done, len(numbers))
             _check_finite(arrays, model.parameters.names, number, done * store.chunk)
-            pending = writer.submit(_write_chunk, store, group, number, arrays)
+            pending = writer.submit(write_chunk, store, group, number, arrays)
         if pending is not None:
             pending.result()
             progress("simulating", len(numbers), len(numbers))
@@ -164,7 +183,12 @@ def _simulate_one(model: Any, key: Key[Array, ""], score: bool, latents: bool) -
     return arrays
 
 
-def _write_chunk(store: SimulationSet, group: zarr.Group, number: int, arrays: dict[str, np.ndarray]) -> None:
+def write_chunk(store: SimulationSet, group: zarr.Group, number: int, arrays: dict[str, np.ndarray]) -> None:
+    """Write the arrays of one chunk, of which those past the end of the store are left out, and their checksums.
+
+    Raises:
+        DataError: the disk is full.
+    """
     rows = store.slice(number)
     kept = {name: array[: rows.stop - rows.start] for name, array in arrays.items()}
     try:
@@ -193,7 +217,12 @@ def _check_finite(arrays: dict[str, np.ndarray], names: tuple[str, ...], number:
             )
 
 
-def _check_space(store: SimulationSet, group: zarr.Group, chunks: int) -> None:
+def check_space(store: SimulationSet, group: zarr.Group, chunks: int) -> None:
+    """Refuse to begin on so many chunks.
+
+    Raises:
+        DataError: the disk has no room for them.
+    """
     if shutil.disk_usage(store.path).free < _bytes_of(group, store, chunks):
         raise _disk_full(store, group, chunks)
 
@@ -213,5 +242,7 @@ def _bytes_of(group: zarr.Group, store: SimulationSet, chunks: int) -> int:
     return chunks * store.chunk * sum(int(np.prod(array.shape[1:])) * array.dtype.itemsize for array in arrays)
 
 
-def _bytes_each(layout: dict[str, jax.ShapeDtypeStruct]) -> int:
-    return sum(int(np.prod(one.shape)) * one.dtype.itemsize for one in layout.values())
+def rows_per_chunk(n: int, layout: dict[str, jax.ShapeDtypeStruct]) -> int:
+    """Simulations per chunk that make about 16 MiB."""
+    each = sum(int(np.prod(one.shape)) * one.dtype.itemsize for one in layout.values())
+    return max(1, min(n, 1024, CHUNK_BYTES // each))
