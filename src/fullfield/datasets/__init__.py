@@ -1,6 +1,9 @@
 """Training data: stored or simulated on the fly behind one interface, and the store that campaigns write."""
 
 from fullfield.datasets.augment import FreshNoise, InTurn, turn_and_roll
+from fullfield.datasets.camels import CamelsMaps
+from fullfield.datasets.camels_files import store_camels, write_camels
+from fullfield.datasets.camels_labels import camels_parameters
 from fullfield.datasets.campaign import simulate_to_store, write_chunks
 from fullfield.datasets.draws import stream_draws
 from fullfield.datasets.simulations import AbstractShard, AbstractSimulations, OnlineSimulations
@@ -14,15 +17,19 @@ __all__ = [
     "FRACTIONS",
     "AbstractShard",
     "AbstractSimulations",
+    "CamelsMaps",
     "FreshNoise",
     "InTurn",
     "OnlineSimulations",
     "Pairs",
     "SimulationSet",
     "StoredSimulations",
+    "camels_parameters",
     "simulate_to_store",
     "split",
+    "store_camels",
     "stream_draws",
     "turn_and_roll",
+    "write_camels",
     "write_chunks",
 ]

@@ -28,7 +28,7 @@ BEYOND_REPAIR = "Restore it from a copy, or delete the store and simulate again.
 class SimulationSet(eqx.Module):
     """Simulations on disk, with what they were made of.
 
-    A Zarr 3 group whose arrays `theta` (n, p), `data` (n, ...), `key` (n, words), and optionally `score` (n, p) and
+    A Zarr 3 group whose arrays `theta` (n, p), `data` (n, ...), and optionally `key` (n, words), `score` (n, p) and
     `latents.<site>` (n, ...) are cut into chunks of the same simulations. `checksum` holds the SHA-256 of every array's
     chunk; it is written last, so a row of zeros means that the chunk is not finished. `split` (n,) holds the part that each
     simulation belongs to. The attribute "fullfield" holds schema version, configuration, model digest, parameter names,
@@ -44,7 +44,7 @@ class SimulationSet(eqx.Module):
 
     @classmethod
     def open(cls, path: str | os.PathLike) -> "SimulationSet":
-        """Open a store that `simulate_to_store` made, finished or not.
+        """Open a store that `simulate_to_store` or `store_camels` made, finished or not.
 
         Raises:
             DataError: there is no such store.
