@@ -15,6 +15,7 @@ from fullfield.fields.lognormal import (
 )
 from fullfield.fields.mass_map import AbstractMassMap, AbstractMassPosterior, KaiserSquires
 from fullfield.fields.pixels import AbstractPixelWindow, Lattice, PixelAveraged, PointSampled
+from fullfield.fields.plane import AbstractModes, GaussianModes, Plane, RealAmplitudeModes
 from fullfield.fields.random import normal
 from fullfield.fields.scattering import morlet, scattering
 from fullfield.fields.shear import kaiser_squires, shear_of
@@ -28,14 +29,18 @@ __all__ = [
     "ARCMIN",
     "AbstractMassMap",
     "AbstractMassPosterior",
+    "AbstractModes",
     "AbstractPixelWindow",
     "Bands",
     "FlatSky",
+    "GaussianModes",
     "KaiserSquires",
     "Lattice",
     "PeriodicWiener",
     "PixelAveraged",
+    "Plane",
     "PointSampled",
+    "RealAmplitudeModes",
     "ShearMaps",
     "SparseStarlet",
     "WienerFilter",

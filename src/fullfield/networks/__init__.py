@@ -16,6 +16,7 @@ from fullfield.networks.density import (
     smooth_flow,
     spline_flow,
 )
+from fullfield.networks.encoder import MapEncoder
 from fullfield.networks.hybrid import Hybrid
 from fullfield.networks.mlp import MLP, NormalisedMLP
 from fullfield.networks.ratio import RatioClassifier
@@ -39,6 +40,7 @@ __all__ = [
     "Decoder",
     "Encoder",
     "Hybrid",
+    "MapEncoder",
     "NormalisedMLP",
     "RatioClassifier",
     "ResNet18",

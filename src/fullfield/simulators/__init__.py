@@ -23,6 +23,7 @@ from fullfield.simulators.gaussian_field import GaussianField
 from fullfield.simulators.gaussian_posterior import GaussianPosterior
 from fullfield.simulators.lensing import LensingModel, lsst_y10_model, sbi_lens_model, wcdm_parameters
 from fullfield.simulators.linear_gaussian import LinearGaussian
+from fullfield.simulators.overdensity import LognormalOverdensity
 from fullfield.simulators.power_law import BrokenPowerLaw
 from fullfield.simulators.shear import ShearModel
 from fullfield.simulators.shifts import AbstractShift, LegacyTabulatedShift, PerturbativeShift, TabulatedShift
@@ -30,7 +31,7 @@ from fullfield.simulators.sites import NoisyPixels, WhiteNoise
 from fullfield.simulators.spectra import linear_bands, modes_of_sky, SpectrumModel
 from fullfield.simulators.survey import LensingSurvey, lsst_y10, published_mock
 from fullfield.simulators.tasks import observation, reference, TASKS
-from fullfield.simulators.views import simulate_views, Views
+from fullfield.simulators.views import SharedViews, simulate_views, Views
 
 
 __all__ = [
@@ -48,9 +49,11 @@ __all__ = [
     "LensingModel",
     "LensingSurvey",
     "LinearGaussian",
+    "LognormalOverdensity",
     "NoisyPixels",
     "NumPyroModel",
     "PerturbativeShift",
+    "SharedViews",
     "ShearModel",
     "Simulations",
     "SpectrumModel",

@@ -8,7 +8,54 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from fullfield._core import ConfigurationError, full_precision, stream
+from fullfield.parameters import ParameterSpace
 from fullfield.simulators.forward import AbstractForwardModel, even_batch
+
+
+class SharedViews(AbstractForwardModel):
+    """A forward model of several views (v, ...) at once, which share all parameters but nuisances.
+
+    Its parameters are those that are shared; nuisances, noise, phases and other latents are drawn for every view by itself.
+
+    Args:
+        model: the forward model of one view.
+        views: how many.
+        nuisance: names of parameters that are drawn anew for every view.
+
+    Raises:
+        ConfigurationError: a name is none of the model's, or all are nuisances, or there are fewer than two views.
+    """
+
+    parameters: ParameterSpace
+    model: AbstractForwardModel
+    views: int = eqx.field(static=True)
+    shared: tuple[int, ...] = eqx.field(static=True)
+
+    def __init__(self, model: AbstractForwardModel, views: int, nuisance: Collection[str] = ()):
+        names = model.parameters.names
+        if unknown := sorted(set(nuisance) - set(names)):
+            raise ConfigurationError("nuisance", expected=f"names among {list(names)}", got=unknown)
+        if set(nuisance) == set(names):
+            raise ConfigurationError("nuisance", expected="fewer than all parameters", got=sorted(nuisance))
+        if views < 1:
+            raise ConfigurationError("views", expected="a positive number", got=views)
+        self.model, self.views = model, views
+        self.shared = tuple(i for i, name in enumerate(names) if name not in nuisance)
+        self.parameters = ParameterSpace({names[i]: model.parameters.entries[i] for i in self.shared})
+
+    @full_precision
+    def draw(self, key: Key[Array, ""], theta: Float[Array, " s"]) -> tuple[Float[Array, "v p"], Float[Array, "v ..."]]:
+        """Parameters of all views (v, p), and the views, at shared parameters (s,)."""
+        keys = jax.random.split(stream(key, "simulations"), self.views)
+        if len(self.shared) == self.model.parameters.size:
+            # What depends on parameters alone is computed once for all views.
+            return jnp.broadcast_to(theta, (self.views, len(theta))), jax.vmap(self.model.simulate_at, (0, None))(keys, theta)
+        own = self.model.parameters.sample(stream(key, "nuisance"), (self.views,)).at[:, jnp.asarray(self.shared)].set(theta)
+        return own, jax.vmap(self.model.simulate_at)(keys, own)
+
+    def simulate_at(self, key: Key[Array, ""], theta: Float[Array, " s"]) -> Float[Array, "v ..."]:
+        """Views (v, ...) at shared parameters (s,)."""
+        return self.draw(key, theta)[1]
 
 
 class Views(eqx.Module):
@@ -33,22 +80,13 @@ def simulate_views(
     Raises:
         ConfigurationError: a name is none of the model's, or all are nuisances.
     """
-    names = model.parameters.names
-    if unknown := sorted(set(nuisance) - set(names)):
-        raise ConfigurationError("nuisance", expected=f"names among {list(names)}", got=unknown)
-    if set(nuisance) == set(names):
-        raise ConfigurationError("nuisance", expected="fewer than all parameters", got=sorted(nuisance))
-    return _simulate(model, key, n, views, tuple(name in nuisance for name in names))
+    return _simulate(SharedViews(model, views, nuisance), key, n)
 
 
 @eqx.filter_jit
 @full_precision
-def _simulate(model, key, n, views, varied):
-    shared = model.parameters.sample(stream(key, "prior"), (n, 1))
-    own = model.parameters.sample(stream(key, "nuisance"), (n, views))
-    theta = jnp.where(jnp.asarray(varied), own, shared)
-    flat = theta.reshape(n * views, -1)
-    keys = jax.random.split(stream(key, "simulations"), len(flat))
-    size = even_batch(len(flat), model.batch_size)
-    data = jax.lax.map(lambda pair: model.simulate_at(*pair), (keys, flat), batch_size=size)
-    return Views(theta, data.reshape(n, views, *data.shape[1:]))
+def _simulate(shared, key, n):
+    theta = shared.parameters.sample(stream(key, "prior"), (n,))
+    keys = jax.random.split(stream(key, "simulations"), n)
+    size = even_batch(n, shared.batch_size)
+    return Views(*jax.lax.map(lambda pair: shared.draw(*pair), (keys, theta), batch_size=size))
