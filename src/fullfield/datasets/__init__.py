@@ -1,5 +1,6 @@
 """Training data: stored or simulated on the fly behind one interface, and the store that campaigns write."""
 
+from fullfield.datasets.alive import check_alive
 from fullfield.datasets.augment import FreshNoise, InTurn, turn_and_roll
 from fullfield.datasets.campaign import simulate_to_store, write_chunks
 from fullfield.datasets.draws import stream_draws
@@ -20,6 +21,7 @@ __all__ = [
     "Pairs",
     "SimulationSet",
     "StoredSimulations",
+    "check_alive",
     "simulate_to_store",
     "split",
     "stream_draws",
