@@ -18,6 +18,7 @@ SMALL_NETWORKS = {
 }
 SMALL_DENSITIES = {
     "gaussian": {"width": 8},
+    "masked_autoregressive": {"width": 8, "layers": 3, "depth": 1},
     "mixture": {"width": 8, "components": 3},
     "real_nvp": {"width": 8},
     "smooth_flow": {"width": 8, "layers": 3},

@@ -1,17 +1,17 @@
 """Compressors: data to summaries."""
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.linalg
 from jaxtyping import Array, Float
 
 from fullfield._core import DataError, full_precision, ShapeError
 from fullfield._core.progress import Progress, silent
+from fullfield.datasets import check_alive
 from fullfield.networks import apply_many, moments, Standardise
 
 
@@ -133,33 +133,6 @@ def whitened(compressor: Compressor, data: Any, *, batch_size: int = 128) -> Com
     centre = Standardise(jnp.asarray(summaries.mean(axis=0), jnp.float32), jnp.ones(size))
     network = Composed((compressor.network, centre, Projection(jnp.asarray(root, jnp.float32))))
     return Compressor(compressor.standardise, network, compressor.data_shape)
-
-
-def check_alive(summaries: Float[np.ndarray, "n s"]) -> None:
-    """Refuse summaries that are not finite, that hardly vary, or that repeat what the others say.
-
-    Raises:
-        DataError: names the summaries by their position.
-    """
-    bad = ~np.isfinite(summaries).all(axis=1)
-    if bad.any():
-        got = f"others in {bad.sum()} of {bad.size} rows, first in row {bad.argmax()}"
-        remedy = "Look at the data of these rows; if they are fine, train anew with a lower learning rate."
-        raise DataError("summaries", expected="finite numbers", got=got, remedy=remedy)
-    centred, size = summaries - summaries.mean(axis=0), np.abs(summaries).max(axis=0)
-    scatter = centred.std(axis=0)
-    remedy = "Train anew from another key, with a lower learning rate, or ask for fewer summaries."
-    dead = np.flatnonzero(scatter <= 1e-6 * size)
-    if dead.size:
-        raise DataError("summaries", expected="numbers that vary", got=f"collapsed ones: {dead.tolist()}", remedy=remedy)
-    # What is left of each, in units of its scatter, once those before it are subtracted, the largest rest first.
-    rests, order = cast(Any, scipy.linalg.qr(centred / scatter / len(centred) ** 0.5, mode="r", pivoting=True))
-    repeated = np.sort(order[np.abs(np.diagonal(rests)) < 1e-3])
-    if repeated.size:
-        raise DataError(
-            "summaries", expected="numbers that each say something of their own",
-            got=f"ones that repeat the others: {repeated.tolist()}", remedy=remedy,
-        )  # fmt: skip
 
 
 def sensitivity(compressor: Compressor, data: Float[Array, "..."]) -> Float[Array, "s ..."]:

@@ -1,5 +1,6 @@
 """Training data: stored or simulated on the fly behind one interface, and the store that campaigns write."""
 
+from fullfield.datasets.alive import check_alive
 from fullfield.datasets.augment import FreshNoise, InTurn, turn_and_roll
 from fullfield.datasets.camels import CamelsMaps
 from fullfield.datasets.camels_files import store_camels, write_camels
@@ -25,6 +26,7 @@ __all__ = [
     "SimulationSet",
     "StoredSimulations",
     "camels_parameters",
+    "check_alive",
     "simulate_to_store",
     "split",
     "store_camels",

@@ -6,6 +6,7 @@ from fullfield.generative.joint import Layout, train_joint
 from fullfield.generative.mass_map import LearntMassMap, MapLoss, Observed, train_mass_map
 from fullfield.generative.posterior import as_seen, DiffusionMassMap, JointPosterior, left_as_drawn, the_field_itself
 from fullfield.generative.solvers import AbstractSolver, Adams, DPMSolver, Heun
+from fullfield.generative.summary_emulator import SummaryEmulator, train_summary_emulator
 
 
 __all__ = [
@@ -22,9 +23,11 @@ __all__ = [
     "LearntMassMap",
     "MapLoss",
     "Observed",
+    "SummaryEmulator",
     "as_seen",
     "left_as_drawn",
     "the_field_itself",
     "train_joint",
     "train_mass_map",
+    "train_summary_emulator",
 ]

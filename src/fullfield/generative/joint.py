@@ -167,7 +167,7 @@ def train_joint(
         DataError: there are too few simulations for the regression that coordinates need.
         ShapeError: rows do not fit the layout.
     """
-    theta, rows = _examples(simulations, stream(key, "examples"))
+    theta, rows = examples(simulations, stream(key, "examples"), EXAMPLES)
     field, condition = layout.unpack(rows)
     n, _, bins = layout.shape
     survey = jnp.zeros((n, n, 0)) if survey is None else jnp.asarray(survey, jnp.float32)
@@ -189,10 +189,13 @@ def train_joint(
     )  # fmt: skip
 
 
-def _examples(simulations: AbstractSimulations, key: Key[Array, ""]) -> tuple[Float[Array, "m p"], Float[Array, "m k"]]:
+def examples(
+    simulations: AbstractSimulations, key: Key[Array, ""], least: int
+) -> tuple[Float[Array, "m p"], Float[Array, "m ..."]]:
+    """Parameters and data of `least` simulations in whole batches, or of as many as the first shard holds."""
     shard, parts, count = next(simulations.shards(key)), [], 0
     for step in range(int(shard.steps)):
-        if count >= EXAMPLES:
+        if count >= least:
             break
         parts.append(shard.draw(jax.random.fold_in(key, step), jnp.asarray(step, jnp.int32)))
         count += len(parts[-1][0])
