@@ -26,9 +26,8 @@ PUBLISHED = {
 class SimulationSettings(Section):
     """How many simulations, from the prior, each purpose gets."""
 
-    estimate: int = Field(default=30_000, ge=500, description="for each of two estimates, about which fields are reconstructed")
-    training: int = Field(default=100_000, ge=500, description="for every compressor")
-    inference: int = Field(default=80_000, ge=500, description="for every posterior")
+    estimate: int = Field(default=30_000, ge=500, description="for the estimate about which fields are reconstructed")
+    training: int = Field(default=120_000, ge=500, description="for every compressor, and its posterior")
     validation: int = Field(default=4000, ge=100, description="to stop both")
     calibration: int = Field(default=1000, ge=100, description="for tests of every posterior")
     fiducial: int = Field(default=2000, ge=200, description="at the fiducial parameters, with derivatives, for IMNN")
@@ -40,7 +39,7 @@ class TrainingSettings(Section):
     epochs: PositiveInt = 25
     batch: PositiveInt = 250
     learning_rate: PositiveFloat = 5e-3
-    width: PositiveInt = 128
+    width: PositiveInt = 256
 
 
 class PosteriorSettings(Section):
@@ -103,7 +102,7 @@ NEURAL_SUMMARIES = Recipe(
         "smoke": Scale({
             "pixels": 32, "observations": 1, "objectives": ("vmim", "mse", "spectra"), "seeds": 1, "distance_draws": 1000,
             "simulations": {
-                "estimate": 2000, "training": 4000, "inference": 4000, "validation": 500, "calibration": 200, "fiducial": 500,
+                "estimate": 2000, "training": 6000, "validation": 500, "calibration": 200, "fiducial": 500,
             },
             "training": {"epochs": 20}, "posterior": {"epochs": 20, "members": 1, "draws": 2000},
             "reference": {"draws": 500, "spectrum_draws": 300, "warmup": 200},

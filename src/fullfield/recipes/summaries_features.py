@@ -27,7 +27,7 @@ from fullfield.compression import (
 )
 from fullfield.datasets import StoredSimulations, turn_and_roll
 from fullfield.fields import Bands, logarithmic_bands
-from fullfield.inference.explicit import ScoreAtEstimate
+from fullfield.inference.explicit import ReconstructedScore, ScoreAtEstimate
 from fullfield.networks import ConvNet, MLP, ResNet18
 from fullfield.recipes.lensing_summaries import summaries
 from fullfield.simulators import AbstractExplicitModel, even_batch, LensingModel
@@ -71,15 +71,15 @@ def blank(model: LensingModel, name: str) -> Callable:
         name: entry of the recipe's `network`, or a fixed statistic.
     """
     if name == "reconstruction":
-        return unfitted_reconstruction(model, statistic(model, "moments"))
+        return Joined((ReconstructedScore.unit(model), unfitted_reconstruction(model, statistic(model, "moments"), STEPS[:1])))
     return eqx.nn.Identity() if name in ON_MAPS else statistic(model, name)
 
 
-def unfitted_reconstruction(model: AbstractExplicitModel, see: Callable) -> ScoreAtEstimate:
+def unfitted_reconstruction(model: AbstractExplicitModel, see: Callable, steps: tuple[int, ...] = STEPS) -> ScoreAtEstimate:
     """What `fit_reconstruction` makes, to be loaded into."""
-    for steps in STEPS[:-1]:
-        see = Joined((see, ScoreAtEstimate.unit(model, Composed((see, _untrained(model, see))), steps=steps)))
-    return ScoreAtEstimate.unit(model, Composed((see, _untrained(model, see))), steps=STEPS[-1])
+    for early in steps[:-1]:
+        see = Joined((see, ScoreAtEstimate.unit(model, Composed((see, _untrained(model, see))), steps=early)))
+    return ScoreAtEstimate.unit(model, Composed((see, _untrained(model, see))), steps=steps[-1])
 
 
 def fit_reconstruction(
@@ -90,8 +90,9 @@ def fit_reconstruction(
     *,
     key: Callable[[str], Key[Array, ""]],
     progress: Progress,
+    steps: tuple[int, ...] = STEPS,
 ) -> tuple[ScoreAtEstimate, int]:
-    """Scores at an estimate of the parameters from statistics of the data, and at the better one from both together.
+    """Scores at an estimate of the parameters from statistics of the data, and at better ones from both together.
 
     Args:
         model: the forward model.
@@ -100,12 +101,13 @@ def fit_reconstruction(
         folder: for checkpoints.
         key: key of a stream by name.
         progress: told of simulating and training.
+        steps: of the climb about each estimate, of which there are as many.
 
     Returns:
         The scores at the last estimate, and the gradients spent.
     """
     score, gradients = None, 0
-    for number, steps in enumerate(STEPS):
+    for number, climb in enumerate(steps):
         name = f"estimate {number + 1}"
         theta = np.asarray(model.parameters.sample(key(f"{name} prior"), (n,)))
         rows, few = summaries(model, see, key(f"{name} simulations"), theta, progress), n // 10
@@ -119,7 +121,7 @@ def fit_reconstruction(
         )  # fmt: skip
         gradients += n * (score.gradients if score else 0)
         score = ScoreAtEstimate.fitted(
-            model, Composed((see, trained)), key=key(f"{name} score"), simulations=MEDIANS, steps=steps
+            model, Composed((see, trained)), key=key(f"{name} score"), simulations=MEDIANS, steps=climb
         )
         see = Joined((see, score))
     assert score is not None

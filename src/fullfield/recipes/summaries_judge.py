@@ -12,6 +12,8 @@ from fullfield.recipes.study import Measured
 
 
 REGRESSION = ("mse", "mae")
+FIXED = ("spectra", "statistics")
+"""Objectives that are statistics, without a network."""
 ENOUGH = 10  # observations, below which fractions are held to nothing
 LIKELIHOOD = "likelihood"
 """The classical analysis, beside the objectives: a Gaussian likelihood of the spectra."""
@@ -121,11 +123,8 @@ def simulations(configuration: NeuralSummariesConfiguration, of: str) -> int:
     counts = configuration.simulations
     if of == LIKELIHOOD:
         return 0
-    posterior = counts.inference + counts.validation
-    if of in ("spectra", "statistics"):
-        return posterior + counts.estimate
-    known = 2 * counts.estimate if configuration.network == "reconstruction" else 0
-    return posterior + known + (counts.fiducial if of == "imnn" else counts.training)
+    known = counts.estimate if configuration.network == "reconstruction" and of not in FIXED else 0
+    return counts.training + counts.validation + known + (counts.fiducial if of == "imnn" else 0)
 
 
 def _enough(configuration: NeuralSummariesConfiguration) -> bool:

@@ -21,6 +21,7 @@ from fullfield.compression import (
     Compressor,
     GaussianLikelihood,
     InfoNCE,
+    Joined,
     MeanAbsoluteError,
     MeanSquaredError,
     MomentNetwork,
@@ -33,7 +34,7 @@ from fullfield.compression import (
 from fullfield.datasets import StoredSimulations
 from fullfield.diagnostics import Budget, c2st, calibrate, convergence, figure_of_merit, mutual_information, regress, thinned
 from fullfield.inference import EnsemblePosterior, sample_many
-from fullfield.inference.explicit import Chains, MAMS, sample_field
+from fullfield.inference.explicit import Chains, MAMS, ReconstructedScore, sample_field
 from fullfield.inference.implicit import train_npe
 from fullfield.inference.posterior import unwatched
 from fullfield.networks import apply_many, real_nvp
@@ -53,7 +54,7 @@ from fullfield.recipes.summaries_features import (
     STEPS,
     tangent_rows,
 )
-from fullfield.recipes.summaries_judge import judge
+from fullfield.recipes.summaries_judge import FIXED, judge
 from fullfield.recipes.summaries_pictures import LOOKED_THROUGH, pictures
 from fullfield.simulators import LensingModel, SpectrumModel
 from fullfield.training import cosine_adam
@@ -63,13 +64,12 @@ OBJECTIVES = {
     "vmim": VMIM(), "info_nce": InfoNCE(), "gnll": GaussianLikelihood(), "moments": MomentNetwork(),
     "mae": MeanAbsoluteError(), "mse": MeanSquaredError(),
 }  # fmt: skip
-FIXED = ("spectra", "statistics")
 UNITS = 60  # of the classifier, as in the published benchmark of these maps
 # Unadjusted chains of as many gradients would be several percent too narrow.
 REFERENCE = MAMS(steps=5.0)
 AVERAGE = 0.999  # decay of the running average of all weights
 CALIBRATION_DRAWS = 200
-PARTS = ("training", "inference", "validation", "calibration")
+PARTS = ("training", "validation", "calibration")
 
 
 def summaries_study(configuration: NeuralSummariesConfiguration) -> Study:
@@ -81,7 +81,7 @@ def summaries_study(configuration: NeuralSummariesConfiguration) -> Study:
     common = configuration.model_dump(include={"seed", "pixels", "observation"})
     chains, spectra = ((common, configuration.reference.model_dump(exclude={other})) for other in ("spectrum_draws", "draws"))
     counts = configuration.simulations.model_dump()
-    rows = (common, configuration.observations, {name: counts[name] for name in (*PARTS, "estimate")})
+    rows = (common, configuration.observations, MEDIANS, {name: counts[name] for name in (*PARTS, "estimate")})
     trained = (
         rows,
         REFERENCE,
@@ -97,7 +97,9 @@ def summaries_study(configuration: NeuralSummariesConfiguration) -> Study:
         ]
     if bench.looked_at(configuration.network) == "reconstruction":
         cells.append(
-            Cell("estimate/reconstruction", (common, counts["estimate"]), functools.partial(_estimate, bench), effort=3)
+            Cell(
+                "estimate/reconstruction", (common, counts["estimate"], MEDIANS), functools.partial(_estimate, bench), effort=3
+            )
         )
     cells += [
         Cell(f"features/{name}", (rows, name), functools.partial(_features, bench, name), effort=20)
@@ -221,26 +223,31 @@ def _merits(draws: Float[np.ndarray, "n p"], names: tuple[str, ...]) -> dict[str
 
 
 def _estimate(bench: Bench, folder: pathlib.Path, progress: Progress) -> Measured:
-    """Scores at an estimate of the parameters from band powers and moments, and at the better one from both together."""
+    """Scores at the fiducial parameters, and at an estimate from band powers and moments.
+
+    The former know most where they are taken, and are blind far away, where the latter still see.
+    """
     n, model = bench.configuration.simulations.estimate, bench.model
-    score, gradients = fit_reconstruction(model, statistic(model, "moments"), n, folder, key=bench.key, progress=progress)
-    save_module(folder / "features.eqx", score)
-    return Measured({}, simulations=len(STEPS) * (n + MEDIANS), gradients=gradients)
+    score, gradients = fit_reconstruction(
+        model, statistic(model, "moments"), n, folder, key=bench.key, progress=progress, steps=STEPS[:1]
+    )
+    fiducial = ReconstructedScore.about(model, key=bench.key("fiducial score"), simulations=MEDIANS)
+    save_module(folder / "features.eqx", Joined((fiducial, score)))
+    return Measured({}, simulations=n + 2 * MEDIANS, gradients=gradients + MEDIANS * fiducial.gradients)
 
 
 def _features(bench: Bench, name: str, folder: pathlib.Path, progress: Progress) -> Measured:
     """What compressors are given of every simulation, for all purposes one behind the other."""
     counts, model, function = bench.configuration.simulations, bench.model, bench.features(name, folder)
     for part in PARTS:
-        n = counts.estimate if name in FIXED and part == "training" else getattr(counts, part)  # no network is trained on it
-        theta = model.parameters.sample(bench.key(f"{part} prior"), (n,))
+        theta = model.parameters.sample(bench.key(f"{part} prior"), (getattr(counts, part),))
         rows = summaries(model, function, bench.key(f"{part} simulations"), theta, progress)
         write_arrays(folder / f"{part}.npz", theta=np.asarray(theta), rows=rows)
     observed = apply_many(function, bench.observations(), batch_size=8)
     write_arrays(folder / "observed.npz", rows=observed)
     # The same simulations are looked at in every way, and counted once.
     total = sum(getattr(counts, part) for part in PARTS)
-    each = sum(steps + 2 for steps in STEPS) if name == "reconstruction" else 0
+    each = sum(part.gradients for part in getattr(function, "parts", ())) if name == "reconstruction" else 0
     return Measured({}, simulations=0 if name in FIXED else total, gradients=total * each)
 
 
@@ -296,14 +303,14 @@ def _objective(bench: Bench, objective: str, seed: int, folder: pathlib.Path, pr
     key = jax.random.fold_in(bench.key(objective), seed)
     compressor, seconds = _compressor(bench, objective, key, folder, progress)
     looked = folder.parent / f"features.{bench.looked_at(objective)}"
-    parts = {part: read_arrays(looked / f"{part}.npz") for part in ("inference", "validation", "calibration")}
-    compressor = whitened(compressor, parts["inference"]["rows"])  # names summaries that have collapsed
+    parts = {part: read_arrays(looked / f"{part}.npz") for part in PARTS}
+    compressor = whitened(compressor, parts["training"]["rows"])  # names summaries that have collapsed
     told = {"objective": objective, "recipe": "neural-summaries", "sees": bench.looked_at(objective), "seed": seed}
     save_compressor(folder / "compressor.eqx", compressor, told)
     theta = {part: arrays["theta"] for part, arrays in parts.items()}
     t = {part: compress(compressor, arrays["rows"]) for part, arrays in parts.items()}
     source, held_out = (
-        _stored(theta[part], t[part], bench.configuration.training.batch) for part in ("inference", "validation")
+        _stored(theta[part], t[part], bench.configuration.training.batch) for part in ("training", "validation")
     )
     members = []
     for member in range(settings.members):
@@ -321,7 +328,7 @@ def _objective(bench: Bench, objective: str, seed: int, folder: pathlib.Path, pr
         np.asarray(jax.vmap(parameters.log_prob)(jnp.asarray(theta["calibration"]))),
     )
     draws = sample_many(posterior, stream(key, "calibration"), t["calibration"], CALIBRATION_DRAWS)
-    estimates = regress(theta["inference"], t["inference"], t["calibration"])
+    estimates = regress(theta["training"], t["training"], t["calibration"])
     tested = calibrate(
         theta["calibration"], draws, names=parameters.names, estimates=estimates,
         budget=Budget().shared(len(get_args(Objective))), key=stream(key, "tests"),
@@ -332,7 +339,7 @@ def _objective(bench: Bench, objective: str, seed: int, folder: pathlib.Path, pr
     write_arrays(folder / "draws.npz", theta=found)
     if seed == 0 and objective in LOOKED_THROUGH:
         whole = Composed((bench.features(bench.looked_at(objective), folder), compressor))
-        _look_through(bench, whole, theta["inference"], t["inference"], folder)
+        _look_through(bench, whole, theta["training"], t["training"], folder)
     values = {"seconds": seconds, "information": kept.value, "information_error": kept.uncertainty or 0.0}
     values["miscalibrated"] = sum(number.verdict == "fail" for number in tested.report.numbers)
     for i, one in enumerate(found):
