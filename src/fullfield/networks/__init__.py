@@ -20,6 +20,7 @@ from fullfield.networks.density import (
 from fullfield.networks.encoder import MapEncoder
 from fullfield.networks.hybrid import Hybrid
 from fullfield.networks.mlp import MLP, NormalisedMLP
+from fullfield.networks.power import PowerNet
 from fullfield.networks.ratio import RatioClassifier
 from fullfield.networks.residual import ResidualMLP
 from fullfield.networks.resnet import ResNet18
@@ -43,6 +44,7 @@ __all__ = [
     "Hybrid",
     "MapEncoder",
     "NormalisedMLP",
+    "PowerNet",
     "RatioClassifier",
     "ResNet18",
     "ResidualMLP",

@@ -77,7 +77,7 @@ class PowerNet(eqx.Module):
         return self.head(self.root @ (self.powers(x) - self.mean))
 
     def fitted_to(self, maps: Float[Array | np.ndarray, "n y x bins"]) -> "PowerNet":
-        """The same network with m and R measured on examples, so that the perceptron sees uncorrelated numbers of unit variance.
+        """The same with m and R measured on examples, so that the perceptron sees uncorrelated numbers of unit variance.
 
         All filters see the amplitude of a map, and little else of their powers varies.
         """

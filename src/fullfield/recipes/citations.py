@@ -108,6 +108,12 @@ BIBTEX = {
   journal = {Physical Review D},
   volume  = {97}, pages = {083004}, year = {2018}, eprint = {1802.03537}, archiveprefix = {arXiv}
 }""",
+    "chen2020": """@inproceedings{chen2020,
+  author    = {Chen, Ting and Kornblith, Simon and Norouzi, Mohammad and Hinton, Geoffrey},
+  title     = {A simple framework for contrastive learning of visual representations},
+  booktitle = {International Conference on Machine Learning},
+  year      = {2020}, eprint = {2002.05709}, archiveprefix = {arXiv}
+}""",
     "desc2018": """@misc{desc2018,
   author = {{LSST Dark Energy Science Collaboration}},
   title  = {The {LSST} {Dark Energy Science Collaboration} ({DESC}) science requirements document},

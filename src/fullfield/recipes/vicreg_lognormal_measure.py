@@ -1,0 +1,226 @@
+"""Cells of the comparison of self-supervised, supervised and exact inference from lognormal maps."""
+
+import functools
+import pathlib
+from collections.abc import Mapping
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from fullfield import plots
+from fullfield._core.progress import Progress
+from fullfield.compression import Compressor, standardising
+from fullfield.datasets import StoredSimulations, turn_and_roll
+from fullfield.diagnostics import calibrate, Number, Report
+from fullfield.inference import sample_many
+from fullfield.inference.implicit import GaussianEstimate, train_gaussian, train_npe
+from fullfield.inference.posterior import unwatched
+from fullfield.networks import apply_many, NormalisedMLP
+from fullfield.recipes.artefacts import read_arrays, write_arrays
+from fullfield.recipes.problem import Illustration
+from fullfield.recipes.rundir import RunDirectory
+from fullfield.recipes.study import Cell, Measured, Study
+from fullfield.recipes.vicreg_lognormal import PUBLISHED, VICRegLognormalConfiguration
+from fullfield.recipes.vicreg_maps import AVERAGE, BATCH, MapBench
+from fullfield.training import cosine_adam
+
+
+HEAD = (16, 256, 256, 5)
+NODES = 81  # of the grid of the exact posterior, along each parameter
+CALIBRATION = (1000, 200)  # test maps, and draws for each
+SHOWN = 100
+
+
+def lognormal_study(configuration: VICRegLognormalConfiguration) -> Study:
+    """Summaries by every agreement, what is inferred from them, the supervised baseline, and the exact posterior."""
+    bench, epochs = MapBench(configuration), configuration.head_epochs
+    cells, names = [bench.cell(agreement) for agreement in configuration.agreements], configuration.agreements
+    heads = (bench.trained, configuration.head_epochs)
+    cells += [
+        Cell(f"inference/{name}", (heads, name), functools.partial(_infer, bench, name, epochs), effort=2) for name in names
+    ]
+    cells.append(Cell(f"npe/{names[0]}", (heads, names[0]), functools.partial(_npe, bench, names[0], epochs), effort=2))
+    cells.append(Cell("inference/supervised", heads, functools.partial(_supervise, bench), effort=10))
+    cells.append(Cell("inference/exact", bench.made, functools.partial(_exact, bench), effort=2))
+    return Study(cells, functools.partial(_judge, bench, configuration), functools.partial(_pictures, bench, configuration))
+
+
+class Headed(eqx.Module):
+    """Encoder and inference network in one."""
+
+    encoder: Compressor
+    head: NormalisedMLP
+
+    def __call__(self, data: Float[Array, "y x 1"], *, key: Array | None = None) -> Float[Array, "5"]:
+        """Map (y, x, 1) to mean and root of the covariance; `key` is ignored."""
+        return self.head(self.encoder(data))
+
+
+def _infer(bench: MapBench, agreement: str, epochs: int, folder: pathlib.Path, progress: Progress) -> Measured:
+    """Gaussian posteriors read off summaries."""
+    compressor = bench.compressor(agreement, folder)
+    sets = {part: bench.summaries(compressor, part, progress) for part in ("train", "validation", "test")}
+    source, held_out = (StoredSimulations(*sets[part], batch_size=BATCH) for part in ("train", "validation"))
+    network = NormalisedMLP(HEAD, key=bench.key(f"{agreement} head"))
+    return _trained(bench, standardising(network, jnp.asarray(sets["train"][1])), source, held_out, sets["test"], 1e-3,
+                    epochs, agreement, folder, progress)  # fmt: skip
+
+
+def _supervise(bench: MapBench, folder: pathlib.Path, progress: Progress) -> Measured:
+    """The same networks on the maps themselves, with labels, for as many maps as the self-supervised encoder has seen."""
+    progress("simulating views", 0, 1)
+    sets = {}
+    for part in ("train", "validation", "test"):
+        theta, maps = bench.views(part)
+        sets[part] = np.repeat(theta, maps.shape[1], axis=0), maps.reshape(-1, *maps.shape[2:])
+    source, held_out = (
+        StoredSimulations(*sets[part], batch_size=2 * BATCH, augment=turn_and_roll) for part in ("train", "validation")
+    )
+    examples = sets["train"][1][: 10 * 256 : 10]
+    encoder = standardising(bench.encoder(examples), jnp.asarray(examples))
+    network = Headed(encoder, NormalisedMLP(HEAD, key=bench.key("supervised head")))
+    epochs = max(1, round(2 * bench.configuration.epochs / bench.configuration.views))
+    return _trained(bench, network, source, held_out, sets["test"], bench.configuration.learning_rate, epochs, "supervised",
+                    folder, progress)  # fmt: skip
+
+
+def _trained(bench, network, source, held_out, test, rate, epochs, name, folder, progress) -> Measured:
+    posterior, history = train_gaussian(
+        bench.model.parameters, network, source, held_out,
+        key=bench.key(f"{name} inference"), optimiser=cosine_adam(rate, epochs * source.steps_per_epoch),
+        max_epochs=epochs, patience=epochs, average=AVERAGE, checkpoint=folder / "training", progress=progress,
+        stage=f"inference, {name}",
+    )  # fmt: skip
+    theta, rows = test
+    found = apply_many(Described(posterior), rows, theta, batch_size=250)
+    mean, deviation, log_prob = found[:, :2], found[:, 2:4], found[:, 4]
+    return _measured(bench, folder, theta, mean, deviation, {"loss": -float(log_prob.mean()), "seconds": sum(history.seconds)})
+
+
+class Described(eqx.Module):
+    """What a Gaussian posterior says of one map.
+
+    Args:
+        posterior: the posterior.
+    """
+
+    posterior: GaussianEstimate
+
+    def __call__(self, row: Float[Array, "..."], theta: Float[Array, "2"]) -> Float[Array, "5"]:
+        """Mean, deviations, and log density at the truth."""
+        mean, root = self.posterior.moments(row)
+        return jnp.concatenate([mean, jnp.linalg.norm(root, axis=1), self.posterior.log_prob(theta, row)[None]])
+
+
+def _measured(bench, folder, theta, mean, deviation, values) -> Measured:
+    """Errors over all test maps, those of a cosmology counted as one for their uncertainty."""
+    write_arrays(folder / "test.npz", theta=theta, mean=mean, deviation=deviation)
+    errors = np.abs(mean - theta)
+    groups = errors.reshape(-1, bench.configuration.views, 2).mean(axis=1)
+    for i, name in enumerate(bench.model.parameters.names):
+        values[f"error/{name}"] = float(errors[:, i].mean() / theta[:, i].mean())
+        values[f"uncertainty/{name}"] = float(groups[:, i].std(ddof=1) / len(groups) ** 0.5 / theta[:, i].mean())
+        values[f"mse/{name}"] = float((errors[:, i] ** 2).mean())
+    return Measured(values)
+
+
+def _npe(bench: MapBench, agreement: str, epochs: int, folder: pathlib.Path, progress: Progress) -> Measured:
+    """Neural posterior estimation from the same summaries, and its calibration."""
+    compressor, parameters = bench.compressor(agreement, folder), bench.model.parameters
+    sets = {part: bench.summaries(compressor, part, progress) for part in ("train", "validation", "test")}
+    source, held_out = (StoredSimulations(*sets[part], batch_size=BATCH) for part in ("train", "validation"))
+    epochs = max(1, epochs // 3)  # a flow needs fewer
+    posterior, _ = train_npe(
+        parameters, source, held_out,
+        key=bench.key("npe"), optimiser=cosine_adam(1e-3, epochs * source.steps_per_epoch), max_epochs=epochs, patience=epochs,
+        average=AVERAGE, checkpoint=folder / "training", progress=progress, stage="npe",
+    )  # fmt: skip
+    n, draws = CALIBRATION
+    posterior, (theta, rows) = unwatched(posterior), (each[:: max(1, len(each) // n)] for each in sets["test"])
+    found = sample_many(posterior, bench.key("npe draws"), rows, draws)
+    tested = calibrate(theta, found, names=parameters.names, key=bench.key("npe tests")).report
+    log_prob = apply_many(posterior.log_prob, *(each for each in (theta, rows)), batch_size=250)
+    failed = sum(number.verdict == "fail" for number in tested.numbers)
+    return Measured({"loss": -float(log_prob.mean()), "tests": len(tested.numbers), "failed": failed})
+
+
+def _exact(bench: MapBench, folder: pathlib.Path, progress: Progress) -> Measured:
+    """The posterior itself, on a grid: of Gaussian fields it is exact, ln(1 + δ) being one."""
+    model = bench.model
+    axes = [np.linspace(low, high, NODES + 1)[:-1] + (high - low) / (2 * NODES) for low, high in model.parameters.bounds]
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2).astype(np.float32)
+    k, place = np.unique(np.round(model.plane.wavenumbers, 12), return_inverse=True)
+    place, freedom = place.ravel(), model.modes.freedom(model.plane.pixels).ravel()
+    progress("spectra on the grid", 0, 1)
+    power = np.asarray(eqx.filter_jit(lambda g: jax.lax.map(lambda t: model.power(t, k[1:]), g, batch_size=64))(grid), float)
+    theta, maps = bench.views("test")
+    theta, maps = np.repeat(theta, maps.shape[1], axis=0), maps.reshape(-1, *maps.shape[2:])
+    counts = np.bincount(place, freedom)[1:]
+    constant = np.log(power) @ counts
+    mean, deviation, entropy = np.zeros((len(maps), 2)), np.zeros((len(maps), 2)), np.zeros(len(maps))
+    measure = eqx.filter_jit(lambda one: jax.vmap(lambda g: model.plane.power(g[..., 0]).ravel())(one))
+    for start in range(0, len(maps), 200):
+        rows = np.asarray(measure(jnp.asarray(maps[start : start + 200])), float)
+        sums = np.stack([np.bincount(place, row * freedom)[1:] for row in rows])
+        log_weight = -0.5 * (sums @ (1 / power).T + constant)
+        weight = np.exp(log_weight - log_weight.max(axis=1, keepdims=True))
+        weight /= weight.sum(axis=1, keepdims=True)
+        part = slice(start, start + 200)
+        mean[part] = weight @ grid
+        deviation[part] = np.sqrt(weight @ grid.astype(float) ** 2 - mean[part] ** 2)
+        entropy[part] = -np.sum(weight * np.log(np.maximum(weight, 1e-300)), axis=1)
+        progress("exact posteriors", start, len(maps))
+    cell = np.prod([axis[1] - axis[0] for axis in axes])
+    return _measured(bench, folder, theta, mean, deviation, {"loss": float(entropy.mean() + np.log(cell))})
+
+
+def _judge(bench: MapBench, configuration: VICRegLognormalConfiguration, found: Mapping[str, Measured]) -> Report:
+    comparable = configuration.pixels == 100 and configuration.generator == "real-amplitude"
+    names, numbers = bench.model.parameters.names, []
+    for label in (*configuration.agreements, "supervised", "exact"):
+        values = found[f"inference/{label}"].values
+        published = PUBLISHED.get(label, {}) if comparable else {}
+        for name in names:
+            error = f"error/{name}"
+            numbers.append(
+                Number(f"error/{label}/{name}", values[error], values[f"uncertainty/{name}"], published=published.get(error))
+            )
+        for name in names:
+            mse = f"mse/{name}"
+            numbers.append(Number(f"mse/{label}/{name}", values[mse], published=published.get(mse)))
+        numbers.append(Number(f"loss/{label}", values["loss"], published=published.get("loss")))
+    first = configuration.agreements[0]
+    for other, bar in (("supervised", "<= 1.05"), ("exact", "<= 1.1")):
+        for name in names:
+            ratio = found[f"inference/{first}"].values[f"error/{name}"] / found[f"inference/{other}"].values[f"error/{name}"]
+            numbers.append(Number(f"ratio/{first} over {other}/{name}", ratio, bar=bar))
+    npe = found[f"npe/{first}"].values
+    numbers.append(Number(f"loss/{first}, npe", npe["loss"]))
+    numbers.append(Number("calibration/npe/failed tests", npe["failed"], bar="<= 0"))
+    for agreement in configuration.agreements:
+        numbers.append(Number(f"rank/{agreement}", found[f"summary/{agreement}"].values["collapse/effective_rank"]))
+    return Report(tuple(numbers))
+
+
+def _pictures(
+    bench: MapBench, configuration: VICRegLognormalConfiguration, found: Mapping[str, Measured], directory: RunDirectory
+) -> list[Illustration]:
+    del found
+    test = read_arrays(directory.checkpoint(f"inference.{configuration.agreements[0]}") / "test.npz")
+    labels = [entry.label for entry in bench.model.parameters.entries]
+    some = slice(0, SHOWN * configuration.views, configuration.views)
+    recovered = plots.recovered(test["theta"][some], test["mean"][some], test["deviation"][some], labels)
+    example = np.asarray(bench.model.simulate_at(bench.key("example"), bench.model.parameters.fiducial))[..., 0]
+    return [
+        Illustration(
+            "Inference", "recovered", recovered,
+            "Parameters inferred from self-supervised summaries, one map of each cosmology that training has not seen.",
+        ),
+        Illustration(
+            "Maps", "map", plots.map_row(np.stack([np.log1p(example), example]), [r"$\ln(1 + \delta)$", r"$\delta$"], label=""),
+            "A map at the fiducial parameters: the field that networks see, and the overdensity.",
+        ),
+    ]  # fmt: skip

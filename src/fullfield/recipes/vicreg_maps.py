@@ -1,0 +1,135 @@
+"""What studies of summaries of lognormal maps share: views, encoders, and their training without labels."""
+
+import functools
+import pathlib
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from fullfield._core import stream
+from fullfield._core.progress import Progress
+from fullfield.compression import (
+    compress,
+    Compressor,
+    load_compressor,
+    save_compressor,
+    SimCLR,
+    standardising,
+    train_self_supervised,
+    VICReg,
+)
+from fullfield.datasets import Pairs, StoredSimulations, turn_and_roll
+from fullfield.diagnostics import collapse
+from fullfield.fields import GaussianModes, Plane, RealAmplitudeModes
+from fullfield.networks import MapEncoder, NormalisedMLP, PowerNet
+from fullfield.recipes.study import Cell, Measured
+from fullfield.recipes.vicreg_lognormal import MapViewsConfiguration
+from fullfield.simulators import LognormalOverdensity, simulate_views
+from fullfield.training import cosine_adam
+
+
+GENERATORS = {"gaussian": GaussianModes(), "real-amplitude": RealAmplitudeModes()}
+AGREEMENTS = {"vicreg": VICReg(5.0, 5.0, 1.0), "simclr": SimCLR(0.1)}
+"""With the paper's settings (its section 3.1.2 and appendix C)."""
+SUMMARIES, EXPANDER = 16, (16, 64, 64)
+PIXEL = 10.0  # Mpc
+BATCH = 200  # cosmologies
+EXAMPLES = 256
+AVERAGE = 0.99
+SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
+
+
+@dataclass(frozen=True)
+class MapBench:
+    """What all cells share."""
+
+    configuration: MapViewsConfiguration
+
+    @functools.cached_property
+    def model(self) -> LognormalOverdensity:
+        """Forward model of the maps."""
+        n = self.configuration.pixels
+        return LognormalOverdensity(Plane(n, n * PIXEL), GENERATORS[self.configuration.generator])
+
+    def key(self, name: str) -> Key[Array, ""]:
+        """Key of the stream called `name`."""
+        return stream(jax.random.key(self.configuration.seed), name)
+
+    @property
+    def made(self) -> dict:
+        """Settings on which views depend."""
+        return self.configuration.model_dump(include={"seed", "pixels", "generator", "cosmologies", "views"})
+
+    @property
+    def trained(self) -> tuple:
+        """Settings on which summaries depend."""
+        return self.made, self.configuration.model_dump(include={"network", "epochs", "learning_rate"})
+
+    def views(self, part: str) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, "n v y x 1"]]:
+        """Parameters, and logarithms of one plus the overdensity; simulated again rather than stored, which takes as long."""
+        settings = self.configuration
+        n = round(SHARES[part] * settings.cosmologies)
+        found = simulate_views(self.model, self.key(f"{part} views"), n, settings.views)
+        return np.asarray(found.theta[:, 0]), np.asarray(jnp.log1p(found.data))
+
+    def encoder(self, examples: Float[np.ndarray, "n y x 1"]) -> MapEncoder | PowerNet:
+        """The network, its scales measured on examples."""
+        shape, key = examples.shape[1:], self.key("encoder")
+        if self.configuration.network == "published":
+            network = MapEncoder(shape, SUMMARIES, key=key)
+        else:
+            window = 8 if shape[0] % 8 == 0 else 10
+            network = PowerNet(shape, SUMMARIES, key=key, window=window)
+        return network.fitted_to((examples - examples.mean()) / examples.std())
+
+    def blank(self) -> Compressor:
+        """Compressor before training, to be loaded into."""
+        n = self.configuration.pixels
+        examples = np.asarray(jax.random.normal(self.key("blank"), (2 * EXAMPLES, n, n, 1)))
+        return standardising(self.encoder(examples), jnp.asarray(examples))
+
+    def compressor(self, agreement: str, folder: pathlib.Path) -> Compressor:
+        """The trained one; `folder` is that of any cell."""
+        return load_compressor(folder.parent / f"summary.{agreement}" / "compressor.eqx", self.blank())
+
+    def cell(self, agreement: str) -> Cell:
+        """Training of summaries."""
+        return Cell(
+            f"summary/{agreement}",
+            (self.trained, AGREEMENTS[agreement]),
+            functools.partial(self.summarise, agreement),
+            effort=10,
+        )
+
+    def summarise(self, agreement: str, folder: pathlib.Path, progress: Progress) -> Measured:
+        """Train summaries on pairs of views, turned, mirrored and shifted at random."""
+        progress("simulating views", 0, 1)
+        sets = {part: self.views(part) for part in ("train", "validation")}
+        source, held_out = (
+            StoredSimulations(*rows, batch_size=min(BATCH, len(rows[0])), augment=Pairs(each=turn_and_roll))
+            for rows in sets.values()
+        )
+        settings, (_, maps) = self.configuration, sets["train"]
+        found, history = train_self_supervised(
+            AGREEMENTS[agreement], self.encoder(maps[:EXAMPLES, 0]), source, held_out,
+            key=self.key(agreement), expander=lambda size, embedding, *, key: NormalisedMLP(EXPANDER, key=key),
+            optimiser=cosine_adam(settings.learning_rate, settings.epochs * source.steps_per_epoch),
+            max_epochs=settings.epochs, patience=settings.epochs, average=AVERAGE, checkpoint=folder / "training",
+            progress=progress, stage=agreement,
+        )  # fmt: skip
+        save_compressor(folder / "compressor.eqx", found, {"recipe": "summaries of lognormal maps", "agreement": agreement})
+        values = {number.name: float(number.value or 0.0) for number in collapse(compress(found, maps[:, 0])).numbers}
+        cost = (len(sets["train"][0]) + len(sets["validation"][0])) * settings.views
+        return Measured(values | {"loss": history.best, "seconds": sum(history.seconds)}, simulations=cost)
+
+    def summaries(
+        self, compressor: Compressor, part: str, progress: Progress
+    ) -> tuple[Float[np.ndarray, "m 2"], Float[np.ndarray, "m s"]]:
+        """Parameters and summaries of all views of a part, one by one."""
+        theta, maps = self.views(part)
+        progress(f"summarising {part}", 0, 1)
+        rows = compress(compressor, maps.reshape(-1, *maps.shape[2:]))
+        return np.repeat(theta, maps.shape[1], axis=0), rows
