@@ -70,3 +70,12 @@ def test_slopes_of_the_likelihood_vary_as_fisher_says(modes):
     if modes is None:
         pull = np.asarray(scores).mean(axis=0) / np.sqrt(np.diag(fisher) / 2000)
         assert np.abs(pull).max() < 4
+
+
+def test_maps_can_be_differentiated():
+    model, key = LognormalOverdensity(Plane(16, 160.0)), jax.random.key(3)
+    theta = model.parameters.fiducial
+    slope = jax.jvp(lambda t: model.simulate_at(key, t), (theta,), (jnp.array([0.0, 1.0]),))[1]
+    step = 1e-2 * jnp.array([0.0, 1.0])
+    finite = (model.simulate_at(key, theta + step) - model.simulate_at(key, theta - step)) / 2e-2
+    np.testing.assert_allclose(slope, finite, atol=1e-3)

@@ -17,7 +17,7 @@ from fullfield.compression.contrastive import InfoNCE
 from fullfield.compression.files import load_compressor, read_provenance, save_compressor
 from fullfield.compression.gaussian import GaussianLikelihood
 from fullfield.compression.imnn import FisherLoss, summary_moments, Tangents, train_imnn
-from fullfield.compression.information import fisher_of_summaries, information_kept
+from fullfield.compression.information import fisher_of_summaries, information_kept, sample_covariance, shrunk_covariance
 from fullfield.compression.moments import MomentNetwork
 from fullfield.compression.moped import moped
 from fullfield.compression.objective import AbstractObjective, CompressionLoss, train_compressor, untrained
@@ -67,8 +67,10 @@ __all__ = [
     "moped",
     "projecting",
     "read_provenance",
+    "sample_covariance",
     "save_compressor",
     "sensitivity",
+    "shrunk_covariance",
     "standardising",
     "summary_moments",
     "train_compressor",

@@ -92,6 +92,18 @@ class FisherLoss(eqx.Module):
         return jnp.mean(jax.vmap(at)(means, covariances))
 
 
+def carried(
+    compressor: Callable, data: Float[Array, "b k columns ..."]
+) -> tuple[Float[Array, "b k s"], Float[Array, "b k p s"]]:
+    """Summaries, and their derivatives in every parameter, of simulations with derivatives as `Tangents` makes them."""
+
+    def one(rows):
+        summary, push = jax.linearize(compressor, rows[0])
+        return summary, jax.vmap(push)(rows[1:])
+
+    return jax.vmap(jax.vmap(one))(data)
+
+
 def summary_moments(
     compressor: Callable, data: Float[Array, "b k columns ..."]
 ) -> tuple[Float[Array, "k p s"], Float[Array, "k s s"]]:
@@ -101,12 +113,7 @@ def summary_moments(
         compressor: data to summary (s,).
         data: simulations with their derivatives, as `Tangents` makes them.
     """
-
-    def one(rows):
-        summary, push = jax.linearize(compressor, rows[0])
-        return summary, jax.vmap(push)(rows[1:])
-
-    summaries, derivatives = jax.vmap(jax.vmap(one))(data)
+    summaries, derivatives = carried(compressor, data)
     centred = summaries - jnp.mean(summaries, axis=0)
     return jnp.mean(derivatives, axis=0), jnp.einsum("bki,bkj->kij", centred, centred) / (len(data) - 1)
 

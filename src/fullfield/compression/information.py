@@ -6,16 +6,29 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
+from sklearn.covariance import ledoit_wolf
 
 from fullfield._core import DataError, ShapeError
-from fullfield.compression.imnn import summary_moments
+from fullfield.compression.imnn import carried
 
 
 FEW = "Take more simulations, or fewer summaries."
 
 
+def sample_covariance(rows: Float[np.ndarray, "n s"]) -> Float[np.ndarray, "s s"]:
+    """Covariance (s, s) of summaries (n, s) as it is."""
+    return np.cov(rows, rowvar=False).reshape(rows.shape[1], -1)
+
+
+def shrunk_covariance(rows: Float[np.ndarray, "n s"]) -> Float[np.ndarray, "s s"]:
+    """Covariance (s, s) of summaries (n, s), drawn towards a multiple of the identity (Ledoit & Wolf 2004, JMVA 88, 365)."""
+    return ledoit_wolf(rows)[0]
+
+
 def fisher_of_summaries(
-    compressor: Callable, simulations: Float[Array | np.ndarray, "n k columns ..."]
+    compressor: Callable,
+    simulations: Float[Array | np.ndarray, "n k columns ..."],
+    covariance: Callable[[Float[np.ndarray, "n s"]], Float[np.ndarray, "s s"]] = sample_covariance,
 ) -> Float[np.ndarray, "k p p"]:
     """Fisher matrices ∂μᵀ C⁻¹ ∂μ of summaries, as if they were Gaussian with a covariance that stays as it is.
 
@@ -23,20 +36,22 @@ def fisher_of_summaries(
         compressor: data to summary (s,).
         simulations: simulations with their derivatives about each of k points, as `Tangents` makes them, that no training has
             seen. Of n of them a covariance is known to √(2 / n), and looks a share s / n too informative.
+        covariance: estimator of C, such as `sample_covariance` or `shrunk_covariance`.
 
     Raises:
         DataError: there are fewer simulations than twice the summaries, or a summary does not vary.
     """
-    means, covariances = (np.asarray(found, np.float64) for found in _moments(compressor, jnp.asarray(simulations)))
-    n, size = len(simulations), means.shape[-1]
+    summaries, means = (np.asarray(found, np.float64) for found in _carried(compressor, jnp.asarray(simulations)))
+    n, size = len(summaries), summaries.shape[-1]
     if n < 2 * size:
         raise DataError(
             "simulations", expected=f"at least {2 * size} for the covariance of {size} summaries", got=n, remedy=FEW
         )
-    scatter = np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))
+    scatter = summaries.std(axis=0)
     if not (np.isfinite(scatter).all() and scatter.min() > 0):
         dead = np.flatnonzero(~(scatter.min(axis=0) > 0)).tolist()
         raise DataError("compressor", expected="finite summaries that vary", got=f"others: {dead}")
+    covariances = np.stack([covariance(rows) for rows in np.moveaxis(summaries, 1, 0)])
     return means @ np.linalg.solve(covariances, np.swapaxes(means, 1, 2))
 
 
@@ -55,5 +70,6 @@ def information_kept(of_summaries: Float[Array | np.ndarray, "p p"], exact: Floa
 
 
 @eqx.filter_jit
-def _moments(compressor, simulations):
-    return summary_moments(compressor, simulations)
+def _carried(compressor, simulations):
+    summaries, derivatives = carried(compressor, simulations)
+    return summaries, jnp.mean(derivatives, axis=0)

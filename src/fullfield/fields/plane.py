@@ -39,7 +39,9 @@ class Plane(eqx.Module):
 
     def field(self, modes: Complex[Array, "n n"], power: Float[Array, "n n"]) -> Float[Array, "n n"]:
         """Field of modes of unit power, coloured by P(k) on the full plane; only their Hermitian part is seen."""
-        return jnp.fft.ifft2(modes * jnp.sqrt(power)).real * (self.pixels**2 / self.side)
+        # The root of zero, which is the power of the mean, has no derivative.
+        root = jnp.where(power > 0, jnp.sqrt(jnp.where(power > 0, power, 1.0)), 0.0)
+        return jnp.fft.ifft2(modes * root).real * (self.pixels**2 / self.side)
 
     def power(self, field: Float[Array, "n n"]) -> Float[Array, "n n"]:
         """|δ(k)|² / L² on the full plane, the estimate of P(k) in every mode."""

@@ -307,6 +307,12 @@ BIBTEX = {
   title  = {{BlackJAX}: composable {Bayesian} inference in {JAX}},
   year   = {2024}, eprint = {2402.10797}, archiveprefix = {arXiv}
 }""",
+    "papamakarios2017": """@inproceedings{papamakarios2017,
+  author    = {Papamakarios, George and Pavlakou, Theo and Murray, Iain},
+  title     = {Masked autoregressive flow for density estimation},
+  booktitle = {Advances in Neural Information Processing Systems},
+  year      = {2017}, eprint = {1705.07057}, archiveprefix = {arXiv}
+}""",
     "papamakarios2019": """@inproceedings{papamakarios2019,
   author    = {Papamakarios, George and Sterratt, David C. and Murray, Iain},
   title     = {Sequential neural likelihood: fast likelihood-free inference with autoregressive flows},
