@@ -10,7 +10,7 @@ from fullfield.fields import FlatSky
 from fullfield.generative import Condition
 from fullfield.inference.explicit import ShearLatents, Target
 from fullfield.inference.explicit.precondition import Preconditioner
-from fullfield.recipes import RECIPES
+from fullfield.recipes import cosmos_bench, joint_measure, RECIPES
 from fullfield.recipes.joint_gaussian_bench import GaussianBench
 from fullfield.recipes.mass_map_bench import depth_map, ShearBench, ShearFrame
 from fullfield.recipes.mass_map_judge import chain_numbers
@@ -38,6 +38,46 @@ def test_simulations_for_one_way_of_drawing_are_not_those_for_the_other():
         cells = recipe.build(recipe.configure({"pixels": 16, "together": together})).cells
         digests.append(next(digest(cell.inputs) for cell in cells if cell.name == "simulations/all"))
     assert digests[0] != digests[1]
+
+
+def digests(name, settings):
+    recipe = RECIPES[name]
+    return {cell.name: digest(cell.inputs) for cell in recipe.build(recipe.configure(settings)).cells}
+
+
+def changed(name, old, **settings):
+    new = digests(name, {"pixels": 16, **settings})
+    return {cell for cell in old if new[cell] != old[cell]}
+
+
+def test_a_cell_is_measured_again_when_what_it_depends_on_changes(monkeypatch):
+    """Cells of the real data were keyed by the configuration alone, and survived another forward model or other moves."""
+    real = {f"real/{name}" for name in ("chains", "draws", "checks", "clusters")}
+    old = digests("cosmos", {"pixels": 16})
+    drawn = real - {"real/chains"} | {"calibration/joint", "speed/draws", *(f"observation/{i}" for i in range(3))}
+    assert changed("cosmos", old) == set()
+    assert changed("cosmos", old, moves=3) == changed("cosmos", old, evaluations=8) == drawn
+    assert changed("cosmos", old, maps=600) == (drawn | real) - {"real/chains", "calibration/joint", "speed/draws"}
+    assert changed("cosmos", old, simulations={"training": 600}) == set(old) - {
+        "features/estimate", "real/chains", *(f"reference/{i}" for i in range(3))
+    }  # fmt: skip
+    with monkeypatch.context() as patched:
+        patched.setattr(joint_measure, "MOVED", "parameters alone")
+        assert changed("cosmos", old) == drawn
+        starts = {f"start/warm/{i}" for i in range(3)}
+        before = digests("mass-map-cosmology", {"pixels": 16})
+        patched.undo()
+        assert starts < changed("mass-map-cosmology", before)
+        assert not {f"start/dispersed/{i}" for i in range(3)} & changed("mass-map-cosmology", before)
+    with monkeypatch.context() as patched:
+        maps = cosmos_bench.cosmos_maps(16)
+        patched.setattr(cosmos_bench, "cosmos_maps", lambda pixels: eqx.tree_at(lambda m: m.shear, maps, 0.9 * maps.shear))
+        assert changed("cosmos", old) == real
+    with monkeypatch.context() as patched:
+        model = cosmos_bench.cosmos_model(16)
+        other = eqx.tree_at(lambda m: m.noise, model, 1.1 * model.noise)
+        patched.setattr(cosmos_bench, "cosmos_model", lambda pixels: other)
+        assert changed("cosmos", old) == set(old)
 
 
 def test_the_mask_hides_what_was_asked_for_and_is_always_the_same():
