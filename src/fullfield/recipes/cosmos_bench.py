@@ -59,6 +59,11 @@ class CosmosBench(AbstractShearBench):
         """Observed shear, as the model has it."""
         return jnp.asarray(self.model.prepare(self.survey_maps))
 
+    @property
+    def values(self) -> int:
+        """How many numbers the observed shear holds."""
+        return 2 * int(np.isfinite(self.model.noise).sum())
+
     def amplitude(self, theta: Float[np.ndarray, "*n p"]) -> Float[np.ndarray, "*n"]:
         """σ8 (Ωm / 0.3)^0.51."""
         space = self.model.parameters
@@ -81,7 +86,7 @@ def cosmos_study(configuration: CosmosConfiguration) -> Study:
     study = joint_study(bench, first, last)
     return Study(
         study.cells,
-        lambda found: merge([cosmos_numbers(found), study.judge(found)]),
+        lambda found: merge([cosmos_numbers(found, bench.values), study.judge(found)]),
         lambda found, directory: [
             *cosmos_pictures(bench.model, bench.survey_maps, directory),
             *study.illustrate(found, directory),
