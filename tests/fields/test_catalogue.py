@@ -120,6 +120,9 @@ def put(name, values, rows=slice(0, 3)):
         (put("weight", 0.0, slice(None)), "galaxies of positive weight in every bin, got none in bin 0"),
         (put("dec", -60.0, slice(None)), r"centre: expected galaxies in the patch.*median position is \(1\d+\.\d+, -60\.000\)"),
         (lambda catalogue: catalogue.update(bin=np.full(4000, 0.5)), "whole numbers from 0 up, got 4000"),
+        (lambda catalogue: catalogue.update(bin=np.full(4000, "low")), r"bin: expected numbers, got <U3 .*numbered 0, 1"),
+        (lambda catalogue: catalogue.update(ra=np.full(4000, "9h")), r"ra: expected numbers, got <U2"),
+        (lambda catalogue: catalogue.update({name: column[:0] for name, column in catalogue.items()}), "galaxies, got no rows"),
     ],
 )
 def test_bad_catalogues_are_refused(spoil, message):
@@ -127,6 +130,17 @@ def test_bad_catalogues_are_refused(spoil, message):
     spoil(catalogue)
     with pytest.raises(DataError, match=message):
         shear_maps(catalogue, SKY, CENTRE)
+
+
+def test_structured_arrays_are_catalogues():
+    catalogue = galaxies(300)
+    rows = np.rec.fromarrays(list(catalogue.values()), names=list(catalogue))
+    maps, others = shear_maps(catalogue, SKY, CENTRE), shear_maps(rows, SKY, CENTRE)
+    np.testing.assert_array_equal(maps.shear, others.shear)
+    turned = [randomly_rotated(each, key=jax.random.key(0)) for each in (catalogue, rows)]
+    np.testing.assert_array_equal(turned[0]["e1"], turned[1]["e1"])
+    with pytest.raises(DataError, match=r"named columns, got a plain array \(300, 5\)"):
+        shear_maps(np.zeros((300, 5)), SKY, CENTRE)
 
 
 def test_bad_settings_and_maps_are_refused():
@@ -141,6 +155,8 @@ def test_bad_settings_and_maps_are_refused():
     arrays = shear_maps(catalogue, SKY, CENTRE).as_arrays()
     with pytest.raises(DataError, match="at least one observed pixel, got none"):
         ShearMaps.from_arrays(arrays | {"weight": np.zeros((8, 8, 1))})
+    with pytest.raises(DataError, match=r"arrays: expected side, centre, .* got no noise, counts"):
+        ShearMaps.from_arrays({name: arrays[name] for name in ("side", "centre", "shear", "weight")})
     maps = (arrays[name] for name in ("shear", "weight", "noise", "counts"))
     with pytest.raises(ShapeError, match=r"shear: expected maps \(16, 16, 1\) of the patch, got \(8, 8, 1\)"):
         ShearMaps(FlatSky(16, 1.0), CENTRE, *maps)

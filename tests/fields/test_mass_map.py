@@ -151,11 +151,41 @@ def test_kaiser_squires_smooths_by_its_width():
     # A wave of multipole ℓ keeps exp(-ℓ² w² / 2) of its height.
     sky = FlatSky(16, 2.0)
     x = np.indices((16, 16))[1]
-    wave = jnp.asarray(np.cos(2 * np.pi * 3 * x / 16), jnp.float32)[..., None]
+    wave = jnp.asarray(0.5 * np.cos(2 * np.pi * 3 * x / 16), jnp.float32)[..., None]
     shear = jnp.stack([wave, jnp.zeros_like(wave)], axis=-1)
     height = np.exp(-0.5 * (3 * sky.fundamental * 5.0 * ARCMIN) ** 2)
     np.testing.assert_allclose(KaiserSquires(sky, 5.0)(shear), height * wave, atol=1e-6)
     np.testing.assert_allclose(KaiserSquires(sky, 0.0)(shear), wave, atol=1e-6)
+
+
+def test_shear_behind_the_mask_is_ignored_and_nan_elsewhere_is_an_error():
+    sigma = noise("survey")
+    shear, _ = observation(sigma)
+    wiener = filter_of("survey", sigma)
+    hidden = shear.at[0, 0].set(jnp.nan)
+    assert np.isinf(sigma[0, 0]).all()
+    np.testing.assert_array_equal(wiener(hidden), wiener(shear))
+    np.testing.assert_array_equal(wiener.sample(jax.random.key(0), hidden, 2), wiener.sample(jax.random.key(0), shear, 2))
+    y, x, b = np.argwhere(np.isfinite(sigma))[0]
+    spoilt = shear.at[y, x, b, 0].set(jnp.nan)
+    for estimate in (wiener, lambda shear: wiener.sample(jax.random.key(0), shear, 2)):
+        with pytest.raises(DataError, match="in observed pixels, got 1 pixels"):
+            estimate(spoilt)
+        with pytest.raises(Exception, match="NaN for shear that is none"):
+            jax.block_until_ready(eqx.filter_jit(estimate)(spoilt))
+
+
+def test_shear_beyond_one_is_refused_where_values_are_known(unchecked):
+    sigma = noise("periodic")
+    shear, _ = observation(sigma)
+    wide = shear.at[3, 2, 1, 0].set(1.5)
+    for estimate in (KaiserSquires(SKY, 1.0), filter_of("periodic", sigma), filter_of("survey", sigma)):
+        with pytest.raises(DataError, match=r"first at \(y, x, bin\) = \(3, 2, 1\)"):
+            estimate(wide)
+        assert jnp.isfinite(eqx.filter_jit(estimate)(wide)).all(), "inside `jit` no values are known"
+        with pytest.raises(ShapeError, match="bin, component"):
+            estimate(shear[..., 0, 0])
+    np.testing.assert_array_equal(jax.vmap(KaiserSquires(SKY, 1.0))(shear[None])[0], KaiserSquires(SKY, 1.0)(shear))
 
 
 def test_bad_noise_is_refused(unchecked):
@@ -164,5 +194,7 @@ def test_bad_noise_is_refused(unchecked):
         WienerFilter(SKY, spectra, np.where([False, True], np.inf, noise("periodic")))
     with pytest.raises(DataError, match="positive deviations"):
         PeriodicWiener(SKY, spectra, np.array([0.1, 0.0], np.float32))
+    with pytest.raises(ShapeError, match=r"got shape \(8, 8, 2\).*WienerFilter takes maps"):
+        PeriodicWiener(SKY, spectra, noise("periodic"))
     with pytest.raises(ShapeError, match="bin, component"):
         filter_of("survey", noise("survey"))(jnp.zeros((N, N, 1, 2)))

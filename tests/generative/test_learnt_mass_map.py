@@ -115,8 +115,11 @@ def test_the_network_sees_the_shear_through_a_sufficient_statistic(trained, unse
     # B modes of weighted shear hold nothing on the convergence; nor do pixels without weight.
     learnt, _ = trained
     shear = unseen[0][0]
-    hidden = jnp.where(jnp.isfinite(jnp.asarray(noise()))[..., None], shear, 7.0)
-    np.testing.assert_allclose(learnt(hidden), learnt(shear), atol=1e-6)
+    for value in (7.0, jnp.nan):
+        hidden = jnp.where(jnp.isfinite(jnp.asarray(noise()))[..., None], shear, value)
+        np.testing.assert_allclose(learnt(hidden), learnt(shear), atol=1e-6)
+    with pytest.raises(DataError, match="in observed pixels"):
+        learnt(shear.at[0, 0].set(jnp.nan))
 
 
 def test_other_data_are_refused(unchecked):

@@ -1,17 +1,24 @@
+import itertools
+import json
+import pathlib
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fullfield._core import digest
+from fullfield._core import ConfigurationError, DataError, digest
 from fullfield._core.progress import silent
 from fullfield.fields import FlatSky
 from fullfield.generative import Condition
 from fullfield.inference.explicit import ShearLatents, Target
 from fullfield.inference.explicit.precondition import Preconditioner
-from fullfield.recipes import RECIPES
+from fullfield.recipes import cosmos_bench, joint_measure, RECIPES
+from fullfield.recipes.cosmos_judge import cosmos_numbers
+from fullfield.recipes.joint_bench import branch
 from fullfield.recipes.joint_gaussian_bench import GaussianBench
+from fullfield.recipes.joint_judge import judge, PARTS, RULES
 from fullfield.recipes.mass_map_bench import depth_map, ShearBench, ShearFrame
 from fullfield.recipes.mass_map_judge import chain_numbers
 from fullfield.recipes.study import Measured
@@ -38,6 +45,46 @@ def test_simulations_for_one_way_of_drawing_are_not_those_for_the_other():
         cells = recipe.build(recipe.configure({"pixels": 16, "together": together})).cells
         digests.append(next(digest(cell.inputs) for cell in cells if cell.name == "simulations/all"))
     assert digests[0] != digests[1]
+
+
+def digests(name, settings):
+    recipe = RECIPES[name]
+    return {cell.name: digest(cell.inputs) for cell in recipe.build(recipe.configure(settings)).cells}
+
+
+def changed(name, old, **settings):
+    new = digests(name, {"pixels": 16, **settings})
+    return {cell for cell in old if new[cell] != old[cell]}
+
+
+def test_a_cell_is_measured_again_when_what_it_depends_on_changes(monkeypatch):
+    """Cells of the real data were keyed by the configuration alone, and survived another forward model or other moves."""
+    real = {f"real/{name}" for name in ("chains", "draws", "checks", "clusters")}
+    old = digests("cosmos", {"pixels": 16})
+    drawn = real - {"real/chains"} | {"calibration/joint", "speed/draws", *(f"observation/{i}" for i in range(3))}
+    assert changed("cosmos", old) == set()
+    assert changed("cosmos", old, moves=3) == changed("cosmos", old, evaluations=8) == drawn
+    assert changed("cosmos", old, maps=600) == (drawn | real) - {"real/chains", "calibration/joint", "speed/draws"}
+    assert changed("cosmos", old, simulations={"training": 600}) == set(old) - {
+        "features/estimate", "real/chains", *(f"reference/{i}" for i in range(3))
+    }  # fmt: skip
+    with monkeypatch.context() as patched:
+        patched.setattr(joint_measure, "MOVED", "parameters alone")
+        assert changed("cosmos", old) == drawn
+        starts = {f"start/warm/{i}" for i in range(3)}
+        before = digests("mass-map-cosmology", {"pixels": 16})
+        patched.undo()
+        assert starts < changed("mass-map-cosmology", before)
+        assert not {f"start/dispersed/{i}" for i in range(3)} & changed("mass-map-cosmology", before)
+    with monkeypatch.context() as patched:
+        maps = cosmos_bench.cosmos_maps(16)
+        patched.setattr(cosmos_bench, "cosmos_maps", lambda pixels: eqx.tree_at(lambda m: m.shear, maps, 0.9 * maps.shear))
+        assert changed("cosmos", old) == real
+    with monkeypatch.context() as patched:
+        model = cosmos_bench.cosmos_model(16)
+        other = eqx.tree_at(lambda m: m.noise, model, 1.1 * model.noise)
+        patched.setattr(cosmos_bench, "cosmos_model", lambda pixels: other)
+        assert changed("cosmos", old) == set(old)
 
 
 def test_the_mask_hides_what_was_asked_for_and_is_always_the_same():
@@ -78,6 +125,79 @@ def test_latents_of_the_shear_hold_the_convergence():
     found, kappa = both(jax.random.key(0))
     np.testing.assert_allclose(found, kappa, atol=1e-5)
     np.testing.assert_allclose(kappa.mean((0, 1)), 0.0, atol=1e-6)
+    with pytest.raises(DataError, match="condition: expected the shear itself as its data"):
+        frame.given(theta, Condition(jnp.zeros((16, 16, 5)), jnp.zeros(12)))
+
+
+def test_networks_that_cannot_be_built_are_refused_with_the_settings():
+    """Of all these settings the same ones that the networks themselves refuse: before, they did so hours into a run."""
+    recipe, refused = RECIPES["mass-map-cosmology"], 0
+    for kind, patch, widths in itertools.product(("unet", "transformer"), (3, 4, 8), ((5, 64), (8,), (6, 8), (4, 4, 4))):
+        settings = {"pixels": 16, "denoiser": {"branch": kind, "patch": patch, "widths": widths}}
+        try:
+            chosen = recipe.configure(settings).denoiser
+        except ConfigurationError:
+            refused += 1
+            chosen = recipe.configure({}).denoiser.model_copy(update=settings["denoiser"])
+            with pytest.raises(ConfigurationError):
+                branch(chosen, 1)((16, 16, 4), 1, 8, key=jax.random.key(0))
+        else:
+            eqx.filter_eval_shape(branch(chosen, 1), (16, 16, 4), 1, 8, key=jax.random.key(0))
+    assert refused == 11
+    for name, settings, message in (
+        (
+            "mass-map-cosmology",
+            {"patch": 7},
+            "denoiser.patch: expected a number that divides the 32 pixels, and so does 2 times that, .* got 7",
+        ),
+        (
+            "cosmos",
+            {"branch": "transformer", "widths": [5, 64]},
+            "denoiser.widths: expected a first width that is a multiple of 2",
+        ),
+        ("joint-gaussian", {"widths": []}, "denoiser.widths: expected"),
+    ):
+        with pytest.raises(ConfigurationError, match=message):
+            RECIPES[name].configure({"denoiser": settings})
+
+
+@pytest.mark.parametrize("name", ["joint-gaussian", "mass-map-cosmology", "cosmos"])
+def test_data_of_ones_own_are_sent_elsewhere_and_headlines_are_numbers(name):
+    with pytest.raises(ConfigurationError, match=r"observation: expected none, for .* docs/joint\.md"):
+        RECIPES[name].configure({"observation": "obs.npy"})
+    results = json.loads((pathlib.Path(__file__).parents[2] / "results" / f"{name}-laptop.json").read_text())
+    names = [number["name"] for number in results["numbers"]]
+    for beginning in RECIPES[name].headline:
+        assert any(entry.startswith(beginning) for entry in names), beginning
+    assert RECIPES[name].headline
+
+
+def test_mira_is_held_to_half_the_distance_where_centres_see_most():
+    recipe = RECIPES["joint-gaussian"]
+    bench = GaussianBench(recipe.configure({"observations": 1, "prior": False}))
+    values = {f"inside/{part}/{rule}": 1.0 for part in PARTS for rule in RULES}
+    for part, rule in itertools.product(PARTS, RULES):
+        values |= {f"number/{part}/mira/{rule}/z": -2.0, f"number/{part}/mira/{rule}/score": 0.66}
+        values[f"number/{part}/tarp/{rule}/deviation"] = 0.02
+    rows = dict.fromkeys(("c2st", "c2st/alone", "c2st/npe", "c2st/floor", "map/spread", "map/difference"), 0.5)
+    rows |= {f"{kind}/{name}": 1.0 for kind in ("shift", "width") for name in bench.model.parameters.names}
+    pairs = ("truth-truth", "mean-mean", "exact-exact", "truth-mean", "truth-exact")
+    rows |= {f"power/{pair}/{band}": 1.0 for pair in pairs for band in range(len(bench.bands.centres))}
+    found = {"calibration/joint": Measured(values), "observation/0": Measured(rows)}
+    found |= {"speed/draws": Measured({"draws_per_second": 1.0}), "denoiser/posterior": Measured({"seconds": 1.0})}
+    failed = {number.name for number in judge(bench, found).numbers if number.verdict == "fail"}
+    assert failed == {f"{part}/mira/{rule}, deviations from 0.6719" for part in PARTS for rule in ("uniform", "estimate")}
+
+
+def test_the_misfit_of_the_real_shear_is_held_to_its_own_scatter():
+    draws = {f"amplitude/{name}{error}": 0.7 for name in ("diffusion", "chains") for error in ("", "/error")}
+    draws |= {"c2st": 0.5, "map/difference": 0.0, "map/spread": 1.0}
+    found = {"real/chains": Measured({"rhat": 1.0}), "real/checks": Measured({}), "real/clusters": Measured({"clusters": 1.0})}
+    for misfit, verdict in ((1.13, "pass"), (0.87, "pass"), (1.14, "fail"), (0.86, "fail")):
+        found["real/draws"] = Measured(draws | {"misfit": misfit})
+        # √(2 / 1026) = .0441
+        number = cosmos_numbers(found, 1026)["real/χ² of the shear given a map, per number"]
+        assert (number.verdict, number.bar) == (verdict, "in [0.868, 1.132]")
 
 
 def test_what_warm_starts_save_is_the_ratio_of_gradients():

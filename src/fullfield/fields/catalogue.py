@@ -21,6 +21,7 @@ from fullfield.fields.grid import FlatSky
 
 
 COLUMNS = ("ra", "dec", "e1", "e2", "weight")
+ARRAYS = ("side", "centre", "shear", "weight", "noise", "counts")
 
 
 class ShearMaps(eqx.Module):
@@ -92,7 +93,15 @@ class ShearMaps(eqx.Module):
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "ShearMaps":
-        """Maps from the arrays of `as_arrays`."""
+        """Maps from the arrays of `as_arrays`.
+
+        Raises:
+            DataError: an array is missing.
+        """
+        missing = [name for name in ARRAYS if name not in arrays]
+        if missing:
+            remedy = "`as_arrays` makes them; maps of your own go to ShearMaps itself."
+            raise DataError("arrays", expected=", ".join(ARRAYS), got=f"no {', '.join(missing)}", remedy=remedy)
         shear = np.asarray(arrays["shear"])
         ra, dec = (float(number) for number in arrays["centre"])
         rest = (np.asarray(arrays[name]) for name in ("weight", "noise", "counts"))
@@ -119,7 +128,7 @@ def check_shear(shear: Float[np.ndarray, "n n bins 2"], observed: Bool[np.ndarra
 
 
 def shear_maps(
-    catalogue: Mapping[str, np.ndarray],
+    catalogue: Mapping[str, np.ndarray] | np.ndarray,
     sky: FlatSky,
     centre: tuple[float, float],
     *,
@@ -131,7 +140,8 @@ def shear_maps(
     Ellipticities are turned with the meridians, which are not parallel in the projection.
 
     Args:
-        catalogue: columns "ra", "dec" (degrees), "e1", "e2" (estimates of shear) and "weight", optionally "bin" (0, 1, ...).
+        catalogue: columns "ra", "dec" (degrees), "e1", "e2" (estimates of shear) and "weight", optionally "bin" (0, 1, ...),
+            as a mapping or a structured array.
         sky: patch and pixels; galaxies outside are left out.
         centre: right ascension and declination of the patch's centre, degrees.
         e2_sign: 1 if e2 > 0 elongates from south-west to north-east, as with x to the east; -1 for an image with north up and
@@ -140,8 +150,8 @@ def shear_maps(
             response scatter beyond, and may be let through.
 
     Raises:
-        DataError: a column is missing, a row is not finite, an ellipticity too large, a weight negative or a bin number not
-            whole, no galaxy lies in the patch, or none of a bin has weight.
+        DataError: a column is missing or holds no numbers, there are no rows, a row is not finite, an ellipticity too large, a
+            weight negative or a bin number not whole, no galaxy lies in the patch, or none of a bin has weight.
         ShapeError: columns have different lengths.
         ConfigurationError: `e2_sign` is neither 1 nor -1.
     """
@@ -179,23 +189,43 @@ def shear_maps(
     return ShearMaps(sky, centre, shear.astype(np.float32), total.astype(np.float32), noise.astype(np.float32), counts)
 
 
-def randomly_rotated(catalogue: Mapping[str, np.ndarray], *, key: Key[Array, ""]) -> dict[str, np.ndarray]:
+def randomly_rotated(catalogue: Mapping[str, np.ndarray] | np.ndarray, *, key: Key[Array, ""]) -> dict[str, np.ndarray]:
     """The same galaxies, each turned by a random angle: no shear is left, and all of the noise."""
+    catalogue = _by_name(catalogue)
     phase = np.asarray(jax.random.uniform(key, np.shape(catalogue["e1"]), maxval=2 * np.pi))
     turned = (np.asarray(catalogue["e1"]) + 1j * np.asarray(catalogue["e2"])) * np.exp(1j * phase)
     return {**catalogue, "e1": turned.real, "e2": turned.imag}
 
 
+def _by_name(catalogue):
+    if not isinstance(catalogue, np.ndarray):
+        return catalogue
+    if catalogue.dtype.names is None:
+        raise DataError("catalogue", expected="named columns", got=f"a plain array {catalogue.shape}")
+    return {name: catalogue[name] for name in catalogue.dtype.names}
+
+
+def _numbers(name, column):
+    try:
+        return np.asarray(column, float)
+    except (TypeError, ValueError):
+        remedy = "Bins are numbered 0, 1, ..." if name == "bin" else "Convert the column."
+        raise DataError(name, expected="numbers", got=f"{np.asarray(column).dtype} in the column", remedy=remedy) from None
+
+
 def _columns(catalogue, largest):
+    catalogue = _by_name(catalogue)
     missing = [name for name in COLUMNS if name not in catalogue]
     if missing:
         remedy = f"Has {', '.join(sorted(catalogue))}: rename columns to {', '.join(COLUMNS)}."
         raise DataError("catalogue", expected=f"columns {', '.join(COLUMNS)}", got=f"no {', '.join(missing)}", remedy=remedy)
-    columns = {name: np.asarray(catalogue[name], float) for name in COLUMNS}
-    columns["bin"] = np.asarray(catalogue["bin"], float) if "bin" in catalogue else np.zeros(columns["ra"].shape)
+    columns = {name: _numbers(name, catalogue[name]) for name in COLUMNS}
+    columns["bin"] = _numbers("bin", catalogue["bin"]) if "bin" in catalogue else np.zeros(columns["ra"].shape)
     shapes = {name: column.shape for name, column in columns.items()}
     if len(set(shapes.values())) > 1 or columns["ra"].ndim != 1:
         raise ShapeError("catalogue", expected="columns of one length", got=shapes)
+    if not columns["ra"].size:
+        raise DataError("catalogue", expected="galaxies", got="no rows")
     finite = np.all([np.isfinite(column) for column in columns.values()], axis=0)
     size = np.hypot(columns["e1"], columns["e2"])
     whole = (columns["bin"] >= 0) & (columns["bin"] % 1 == 0)

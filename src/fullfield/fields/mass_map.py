@@ -1,7 +1,7 @@
 """Convergence maps from shear maps: the interface of all mass mapping, and the plain inversion.
 
 The data of a pixel are γ = H κ + noise, with H the operator of `fullfield.fields.shear` and independent normal noise of the
-same deviation σ in both components. Pixels that were not observed have σ = ∞, and their shear reads zero.
+same deviation σ in both components. Pixels that were not observed have σ = ∞, and whatever their shear reads is ignored.
 """
 
 import abc
@@ -10,9 +10,10 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Bool, Float, Key
 
 from fullfield._core import DataError, ShapeError
+from fullfield.fields.catalogue import check_shear
 from fullfield.fields.grid import ARCMIN, FlatSky
 from fullfield.fields.shear import kaiser_squires
 
@@ -46,7 +47,8 @@ class KaiserSquires(AbstractMassMap):
 
     def __call__(self, shear: Float[Array, "n n bins 2"]) -> Float[Array, "n n bins"]:
         """Smoothed E mode; unobserved pixels count as pixels of zero shear."""
-        check_shear(shear, (self.sky.pixels, self.sky.pixels, shear.shape[2]))
+        bins = shear.shape[2] if shear.ndim > 2 else 1
+        check_observed(shear, np.ones((self.sky.pixels, self.sky.pixels, bins), bool))
         smoothing = np.exp(-0.5 * (self.sky.multipoles() * self.width * ARCMIN) ** 2)[..., None].astype(np.float32)
         modes = jnp.fft.rfft2(kaiser_squires(shear)[..., 0], axes=(0, 1))
         return jnp.fft.irfft2(smoothing * modes, s=shear.shape[:2], axes=(0, 1))
@@ -69,11 +71,20 @@ def inverse_variance(noise: Float[Array | np.ndarray, "n n bins"]) -> Float[Arra
     return 1 / jnp.asarray(noise, jnp.float32) ** 2
 
 
-def check_shear(shear: Float[Array, "..."], shape: tuple[int, ...]) -> None:
-    """Refuse shear of other pixels or bins than maps of `shape` (n, n, bins).
+def weighted(weight: Float[Array, "*n"], shear: Float[Array, "*n 2"]) -> Float[Array, "*n 2"]:
+    """N⁻¹ γ, zero where the weight 1/σ² is, whatever the shear reads there."""
+    return jnp.where(weight[..., None] > 0, weight[..., None] * shear, 0.0)
+
+
+def check_observed(shear: Float[Array, "..."], observed: Bool[Array | np.ndarray, "n n bins"]) -> None:
+    """Refuse shear of other pixels or bins than were observed, and observed values that no shear has.
 
     Raises:
         ShapeError: the shapes do not belong together.
+        DataError: an observed shear is not finite or |γ| ≥ 1; looked at only outside `jit` and `vmap`.
     """
-    if shear.shape != (*shape, 2):
-        raise ShapeError("shear", expected=f"shape {(*shape, 2)}, axes (y, x, bin, component)", got=tuple(shear.shape))
+    shape = (*observed.shape, 2)
+    if shear.shape != shape:
+        raise ShapeError("shear", expected=f"shape {shape}, axes (y, x, bin, component)", got=tuple(shear.shape))
+    if not isinstance(shear, Tracer) and not isinstance(observed, Tracer):
+        check_shear(np.asarray(shear), np.asarray(observed))

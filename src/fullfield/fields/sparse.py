@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from fullfield._core import ConfigurationError
-from fullfield.fields.mass_map import AbstractMassMap, check_shear, inverse_variance
+from fullfield.fields.mass_map import AbstractMassMap, check_observed, inverse_variance, weighted
 from fullfield.fields.shear import kaiser_squires, shear_of
 from fullfield.fields.starlet import starlet
 
@@ -55,15 +55,18 @@ class SparseStarlet(AbstractMassMap):
         self.inverse_variance, self.scales, self.threshold, self.steps = inverse_variance(noise), scales, threshold, steps
         self.deviation = jnp.max(gradient_deviation(self.inverse_variance, scales), axis=(2, 3))
 
-    @eqx.filter_jit
     def __call__(self, shear: Float[Array, "n n bins 2"]) -> Float[Array, "n n bins"]:
         """Sum of the atoms found."""
-        check_shear(shear, self.inverse_variance.shape)
+        check_observed(shear, self.inverse_variance > 0)
+        return self._all(shear)
+
+    @eqx.filter_jit
+    def _all(self, shear):
         return jax.vmap(self._bin, in_axes=(2, 2, 0), out_axes=2)(shear, self.inverse_variance, self.deviation)
 
     def _bin(self, shear, weight, deviation):
         def descent(coefficients):
-            return self._analyse(weight[..., None] * (shear - shear_of(self._map(coefficients))))
+            return self._analyse(weighted(weight, shear - shear_of(self._map(coefficients))))
 
         # No starlet plane's response to a mode is above one, nor the sum of their squares; H keeps lengths.
         rate = 1 / jnp.max(weight)

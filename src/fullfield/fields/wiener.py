@@ -17,10 +17,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from fullfield._core import full_precision, stream
+from fullfield._core import full_precision, ShapeError, stream
 from fullfield.fields.gaussian import bins_of, gaussian_field, pair_indices, places, power_root
 from fullfield.fields.grid import FlatSky
-from fullfield.fields.mass_map import AbstractMassPosterior, check_shear, inverse_variance
+from fullfield.fields.mass_map import AbstractMassPosterior, check_observed, inverse_variance, weighted
 from fullfield.fields.random import normal
 from fullfield.fields.shear import kaiser_squires, shear_of
 
@@ -32,6 +32,9 @@ class PeriodicWiener(AbstractMassPosterior):
         sky: patch of the maps.
         power: spectra of the convergence (pairs, m, m) in sr, on the octant and in the order of `pair_indices`.
         noise: deviation of each shear component in a pixel, bin by bin.
+
+    Raises:
+        ShapeError: the noise is not one number per bin.
     """
 
     sky: FlatSky
@@ -40,18 +43,34 @@ class PeriodicWiener(AbstractMassPosterior):
     covariance_root: Float[Array, "bins bins n n"]
 
     def __init__(self, sky: FlatSky, power: Float[Array, "pairs m m"], noise: Float[Array | np.ndarray, " bins"]):
+        if noise.ndim != 1:
+            raise ShapeError(
+                "noise", expected="one deviation per bin, the same in all pixels", got=f"shape {noise.shape}",
+                remedy="WienerFilter takes maps (n, n, bins) of the noise, and masks.",
+            )  # fmt: skip
         self.sky, self.root = sky, power_root(power)
         self.inverse_variance = inverse_variance(noise[None, None])[0, 0]
         self.covariance_root = _covariance_root(sky, self.root, self.inverse_variance)
 
-    @eqx.filter_jit
     def __call__(self, shear: Float[Array, "n n bins 2"]) -> Float[Array, "n n bins"]:
         """Posterior mean."""
+        self._check(shear)
+        return self._estimate(shear)
+
+    def sample(self, key: Key[Array, ""], shear: Float[Array, "n n bins 2"], n: int) -> Float[Array, "draws n n bins"]:
+        """Draw `n` independent sets of maps."""
+        self._check(shear)
+        return self._draws(key, shear, n)
+
+    def _check(self, shear):
+        check_observed(shear, np.ones((self.sky.pixels, self.sky.pixels, len(self.inverse_variance)), bool))
+
+    @eqx.filter_jit
+    def _estimate(self, shear):
         return _coloured(self.sky, self.root, self._mean(shear))
 
     @eqx.filter_jit
-    def sample(self, key: Key[Array, ""], shear: Float[Array, "n n bins 2"], n: int) -> Float[Array, "draws n n bins"]:
-        """Draw `n` independent sets of maps."""
+    def _draws(self, key, shear, n):
         mean = self._mean(shear)
 
         def draw(key):
@@ -60,9 +79,7 @@ class PeriodicWiener(AbstractMassPosterior):
         return jax.lax.map(draw, jax.random.split(key, n), batch_size=_side_by_side(mean.size))
 
     def _mean(self, shear):
-        check_shear(shear, (self.sky.pixels, self.sky.pixels, len(self.inverse_variance)))
-        weighted = self.inverse_variance[:, None] * shear
-        return _both(self.covariance_root, _adjoint(self.sky, self.root, weighted))
+        return _both(self.covariance_root, _adjoint(self.sky, self.root, self.inverse_variance[:, None] * shear))
 
 
 class Solution(eqx.Module):
@@ -111,17 +128,25 @@ class WienerFilter(AbstractMassPosterior):
         self.inverse_variance = inverse_variance(noise)
         self.preconditioner = _covariance_root(sky, self.root, jnp.mean(self.inverse_variance, axis=(0, 1)))
 
-    @eqx.filter_jit
     def __call__(self, shear: Float[Array, "n n bins 2"]) -> Float[Array, "n n bins"]:
         """Posterior mean."""
-        return _coloured(self.sky, self.root, self._converged(shear))
+        check_observed(shear, self.inverse_variance > 0)
+        return self._estimate(shear)
 
-    @eqx.filter_jit
     def sample(self, key: Key[Array, ""], shear: Float[Array, "n n bins 2"], n: int) -> Float[Array, "draws n n bins"]:
         """Draw `n` constrained realisations: a field and its noise from the prior, moved by the filtered difference of data.
 
         Source: Hoffman & Ribak 1991 (ApJ 380, L5).
         """
+        check_observed(shear, self.inverse_variance > 0)
+        return self._draws(key, shear, n)
+
+    @eqx.filter_jit
+    def _estimate(self, shear):
+        return _coloured(self.sky, self.root, self._converged(shear))
+
+    @eqx.filter_jit
+    def _draws(self, key, shear, n):
         deviation = jnp.where(self.inverse_variance > 0, jax.lax.rsqrt(self.inverse_variance), 0.0)[..., None]
 
         def draw(key):
@@ -136,14 +161,15 @@ class WienerFilter(AbstractMassPosterior):
 
         Raises:
             ShapeError: the shear has other pixels or bins than the noise.
+            DataError: an observed shear is not finite or |γ| ≥ 1; looked at only outside `jit` and `vmap`.
         """
-        check_shear(shear, self.inverse_variance.shape)
+        check_observed(shear, self.inverse_variance > 0)
         weight = self.inverse_variance[..., None]
 
         def operator(white):
             return white + _adjoint(self.sky, self.root, weight * shear_of(_coloured(self.sky, self.root, white)))
 
-        start = _adjoint(self.sky, self.root, weight * shear)
+        start = _adjoint(self.sky, self.root, weighted(self.inverse_variance, shear))
         white, steps = _conjugate_gradients(
             operator, lambda r: _both(self.preconditioner, r), start, self.tolerance, self.steps
         )
@@ -151,11 +177,13 @@ class WienerFilter(AbstractMassPosterior):
 
     def _converged(self, shear):
         found = self.solve(shear)
-        # Half as much again for what rounding leaves between the residual iterated and the true one.
+        # Half as much again for what rounding leaves between the residual iterated and the true one. Shear that is NaN makes
+        # this NaN, which no comparison holds for.
         return eqx.error_if(
             found.white,
-            found.residual > 1.5 * self.tolerance,
-            "tolerance: expected to be reached within `steps` iterations, got a larger residual. Allow more steps, or less "
+            ~(found.residual <= 1.5 * self.tolerance),
+            "tolerance: expected to be reached within `steps` iterations, got a larger residual, or NaN for shear that is none "
+            "in an observed pixel. Allow more steps, or less "
             "accuracy: single precision reaches 1e-3 where no mode has more than about 10^4 times the power of its noise.",
         )
 

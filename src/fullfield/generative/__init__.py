@@ -2,9 +2,10 @@
 
 from fullfield.generative.coordinates import Colour
 from fullfield.generative.denoiser import Condition, JointDenoiser
+from fullfield.generative.hooks import as_seen, finite_numbers, left_as_drawn, the_field_itself
 from fullfield.generative.joint import Layout, train_joint
 from fullfield.generative.mass_map import LearntMassMap, MapLoss, Observed, train_mass_map
-from fullfield.generative.posterior import as_seen, DiffusionMassMap, JointPosterior, left_as_drawn, the_field_itself
+from fullfield.generative.posterior import DiffusionMassMap, JointPosterior
 from fullfield.generative.solvers import AbstractSolver, Adams, DPMSolver, Heun
 from fullfield.generative.summary_emulator import SummaryEmulator, train_summary_emulator
 
@@ -25,6 +26,7 @@ __all__ = [
     "Observed",
     "SummaryEmulator",
     "as_seen",
+    "finite_numbers",
     "left_as_drawn",
     "the_field_itself",
     "train_joint",

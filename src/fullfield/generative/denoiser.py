@@ -54,6 +54,7 @@ class JointDenoiser(eqx.Module):
         gains: logarithm of the field's power and its correlation with the expected field, in each band.
         survey: maps (n, n, c) that are the same for all observations, such as the depth.
         size: of the field in physical units (bins,).
+        pooled: how many numbers parameters see of the field.
         colour: from white latents to the field they stand for, if that is what is denoised. The branch then sees both, and
             what it says of the field is carried back.
     """
@@ -67,6 +68,7 @@ class JointDenoiser(eqx.Module):
     early: eqx.nn.Linear
     survey: paramax.NonTrainable | Float[Array, "n n c"]
     size: paramax.NonTrainable | Float[Array, " b"]
+    pooled: int = eqx.field(static=True)
     colour: Colour | None = None
 
     @classmethod
@@ -100,7 +102,8 @@ class JointDenoiser(eqx.Module):
         outputs = bins if colour is None else 2 * bins
         branch_ = branch((n, n, 3 * bins + survey.shape[-1]), outputs, context, key=stream(key, "branch"))
         bands = int(band_numbers(n).max()) + 1
-        inputs = 2 * parameters + summary + 4 * WAVES + 2 * bands * bins + branch_.pooled_size
+        pooled = 2 * bands * bins + branch_.pooled_size
+        inputs = 2 * parameters + summary + 4 * WAVES + pooled
         linear = lambda size, name: jax.tree.map(  # noqa: E731
             jnp.zeros_like, eqx.nn.Linear(context, size, key=stream(key, name))
         )
@@ -114,6 +117,7 @@ class JointDenoiser(eqx.Module):
             eqx.nn.Linear(2 * WAVES, context, key=stream(key, "early")),
             paramax.NonTrainable(survey),
             paramax.NonTrainable(jnp.ones(bins)),
+            pooled,
             colour,
         )
 
@@ -146,8 +150,7 @@ class JointDenoiser(eqx.Module):
 
     def parameters(self, u: Float[Array, " p"], t: Float[Array, ""], summary: Float[Array, " s"]) -> Float[Array, " p"]:
         """û of the parameters alone, the field being all noise: the field's branch has no part in it."""
-        blank = jnp.zeros(self.trunk.entry.weights[0].shape[1] - 2 * len(u) - summary.size - 4 * WAVES)
-        return self._parameters(u, t, self._told(u, t, jnp.zeros(()), summary, blank))
+        return self._parameters(u, t, self._told(u, t, jnp.zeros(()), summary, jnp.zeros(self.pooled)))
 
     def __call__(
         self,

@@ -20,7 +20,7 @@ from fullfield._core import DataError, ShapeError, stream
 from fullfield._core.progress import Progress, silent
 from fullfield.datasets import AbstractShard, AbstractSimulations
 from fullfield.fields import AbstractMassMap, kaiser_squires, normal, shear_of
-from fullfield.fields.mass_map import check_shear, inverse_variance
+from fullfield.fields.mass_map import check_observed, inverse_variance, weighted
 from fullfield.networks import Standardise
 from fullfield.training import cosine_adam, fit, History
 
@@ -66,17 +66,21 @@ class LearntMassMap(AbstractMassMap):
         self.inverse_variance, self.scale = paramax.NonTrainable(inverse_variance(noise)), paramax.NonTrainable(scale)
         self.standardise, self.network = standardise, network
 
-    @eqx.filter_jit
     def __call__(self, shear: Float[Array, "n n bins 2"]) -> Float[Array, "n n bins"]:
         """Posterior mean, as far as the network has learnt it."""
+        check_observed(shear, paramax.unwrap(self.inverse_variance) > 0)
+        return self._estimate(shear)
+
+    @eqx.filter_jit
+    def _estimate(self, shear):
         weight, scale = paramax.unwrap((self.inverse_variance, self.scale))
         return scale * self.network(self.standardise(statistic(weight, shear)))
 
 
 def statistic(weight: Float[Array, "n n bins"], shear: Float[Array, "n n bins 2"]) -> Float[Array, "n n channels"]:
     """Hᵀ N⁻¹ γ of each bin, then 1/σ² of each bin."""
-    check_shear(shear, weight.shape)
-    return jnp.concatenate([kaiser_squires(weight[..., None] * shear)[..., 0], weight], axis=-1)
+    check_observed(shear, weight > 0)
+    return jnp.concatenate([kaiser_squires(weighted(weight, shear))[..., 0], weight], axis=-1)
 
 
 class MapLoss(eqx.Module):

@@ -6,49 +6,26 @@ off maps that are still half noise.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import paramax
+from jax.core import Tracer
 from jaxtyping import Array, Float, Key
 
-from fullfield._core import each_row, full_precision, stream
+from fullfield._core import ConfigurationError, DataError, each_row, full_precision, stream
 from fullfield.fields import AbstractMassPosterior
 from fullfield.generative.denoiser import Condition, JointDenoiser
+from fullfield.generative.hooks import as_seen, finite_numbers, left_as_drawn, the_field_itself
 from fullfield.generative.solvers import AbstractSolver, Adams, DPMSolver
 from fullfield.parameters import ParameterSpace
 
 
 ALONE = 50  # evaluations for parameters alone, which cost next to nothing
 SCATTER = 200  # draws of them for their covariance
-
-
-def as_seen(theta: Float[Array, " p"], condition: Condition) -> Condition:
-    """No more is made of an observation once parameters are known."""
-    del theta
-    return condition
-
-
-def the_field_itself(
-    theta: Float[Array, " p"], field: Float[Array, "n n bins"], condition: Condition
-) -> Float[Array, "n n bins"]:
-    """What denoisers that were trained on maps draw."""
-    del theta, condition
-    return field
-
-
-def left_as_drawn(
-    key: Key[Array, ""],
-    theta: Float[Array, " p"],
-    field: Float[Array, "n n bins"],
-    condition: Condition,
-    scatter: Float[Array, "p p"] | None,
-) -> tuple[Float[Array, " p"], Float[Array, "n n bins"]]:
-    """Draws are those of the denoiser."""
-    del key, condition, scatter
-    return theta, field
 
 
 class JointPosterior(eqx.Module):
@@ -68,6 +45,8 @@ class JointPosterior(eqx.Module):
         correct: key, parameters and field as drawn, what was seen of the observation, and the lower root of the covariance that
             unconstrained parameters have given it (None where the parameters are to stay) to better parameters and field, such
             as after moves that leave an explicit model's posterior as it is.
+        prepare: what the user has to an observation as `see` wants it, such as the `prepare` of a forward model, which also
+            checks it.
     """
 
     parameters: ParameterSpace
@@ -78,12 +57,17 @@ class JointPosterior(eqx.Module):
     given: Callable[..., Condition] = as_seen
     decode: Callable[..., Array] = the_field_itself
     correct: Callable[..., tuple[Array, Array]] = left_as_drawn
+    prepare: Callable[..., Array | np.ndarray] = finite_numbers
 
-    def sample(
-        self, key: Key[Array, ""], observation: Float[Array | np.ndarray, "..."], n: int
-    ) -> tuple[Float[Array, "n p"], Float[Array, "n m m bins"]]:
-        """Draw parameters (n, p) with a map (m, m, bins) to each."""
-        return self.draw(key, _seen(self.see, jnp.asarray(observation)), n)
+    def sample(self, key: Key[Array, ""], observation: Any, n: int) -> tuple[Float[Array, "n p"], Float[Array, "n m m bins"]]:
+        """Draw parameters (n, p) with a map (m, m, bins) to each.
+
+        Raises:
+            DataError: the observation is not finite, or no array.
+            ConfigurationError: no draws are wanted.
+        """
+        _check_count(n)
+        return self.draw(key, _seen(self.see, jnp.asarray(self.prepare(observation))), n)
 
     def draw(self, key: Key[Array, ""], condition: Condition, n: int) -> tuple[Float[Array, "n p"], Float[Array, "n m m bins"]]:
         """The same of what was seen of an observation."""
@@ -93,17 +77,20 @@ class JointPosterior(eqx.Module):
         self, key: Key[Array, ""], conditions: Condition, n: int
     ) -> tuple[Float[Array, "o n p"], Float[Array, "o n m m bins"]]:
         """The same for each of several observations (o, ...), side by side in one batch."""
+        _check(conditions, n)
         scatter = None if self.correct is left_as_drawn else self._scatter(stream(key, "scatter"), conditions)
         flat = jax.tree.map(lambda array: jnp.repeat(array, n, axis=0), (conditions, scatter))
         return jax.tree.map(lambda array: array.reshape(-1, n, *array.shape[1:]), self._draw(key, *flat))
 
     def draw_parameters(self, key: Key[Array, ""], condition: Condition, n: int) -> Float[Array, "n p"]:
         """Draw parameters (n, p) alone, which costs no map; they are not corrected."""
+        _check(condition, n)
         conditions = _repeated(condition, n)
         return _constrained(self, self._alone(key, conditions.summary), conditions)
 
     def draw_maps(self, key: Key[Array, ""], condition: Condition, theta: Float[Array, "n p"]) -> Float[Array, "n m m bins"]:
         """Draw one map (m, m, bins) for each of some parameters (n, p)."""
+        _check(condition, len(theta))
         conditions = _repeated(condition, len(theta))
         return self._given(key, conditions, _whitened(self, theta, conditions))[1]
 
@@ -139,13 +126,13 @@ class DiffusionMassMap(AbstractMassPosterior):
 
     Args:
         posterior: that was trained on shear.
-        draws: of which the mean is taken; an error of one part in the root of them.
-        key: of these draws.
+        key: of the draws of which the mean is taken, so that one shear has one mean.
+        draws: how many; the mean is off by the posterior's deviation over the root of them.
     """
 
     posterior: JointPosterior
+    key: Key[Array, ""]
     draws: int = eqx.field(static=True, default=100)
-    key: Key[Array, ""] = eqx.field(default_factory=lambda: jax.random.key(0))
 
     def __call__(self, shear: Float[Array, "n n bins 2"]) -> Float[Array, "n n bins"]:
         """Mean of the draws."""
@@ -154,6 +141,22 @@ class DiffusionMassMap(AbstractMassPosterior):
     def sample(self, key: Key[Array, ""], shear: Float[Array, "n n bins 2"], n: int) -> Float[Array, "draws n n bins"]:
         """Draw `n` sets of convergence maps, each with parameters of its own."""
         return self.posterior.sample(key, shear, n)[1]
+
+
+def _check_count(n):
+    if n < 1:
+        raise ConfigurationError("n", expected="at least one draw", got=n)
+
+
+def _check(condition, n):
+    _check_count(n)
+    for name in ("expected", "summary"):
+        values = getattr(condition, name)
+        if not isinstance(values, Tracer) and not np.isfinite(np.asarray(values)).all():
+            raise DataError(
+                f"condition.{name}", expected="finite numbers", got="NaN or infinite ones",
+                remedy="Is the observation finite? The forward model's `prepare` says.",
+            )  # fmt: skip
 
 
 def _solve(solver, path, noise):

@@ -19,6 +19,7 @@ from fullfield.networks.convolution import activate, check_map_shape, Patches, R
 from fullfield.networks.unet import Decoder, Encoder
 
 
+HEADS = 4  # of a transformer's attention
 OPEN = 0.2  # of every residual branch at first: closed ones would keep the exchange from being learnt early
 
 
@@ -157,7 +158,7 @@ class TransformerBranch(AbstractBranch):
         patch: int = 4,
         width: int = 96,
         depth: int = 2,
-        heads: int = 4,
+        heads: int = HEADS,
         tokens: int = 4,
     ):
         check_map_shape(shape, patch)

@@ -2,9 +2,9 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from fullfield.recipes.joint_settings import JointConfiguration, JointSimulationSettings
+from fullfield.recipes.joint_settings import JointConfiguration, JointSimulationSettings, OWN_DATA
 from fullfield.recipes.mass_map import ChainSettings, EstimateSettings
 from fullfield.recipes.recipe import Recipe, Scale
 
@@ -25,6 +25,11 @@ class CosmosConfiguration(JointConfiguration):
     moves: int = Field(default=48, ge=0, description="moves of each draw by the model's own density, after the diffusion")
     reference: ChainSettings = ChainSettings()
 
+    @model_validator(mode="after")
+    def _buildable(self):
+        self.denoiser.check(self.pixels)
+        return self
+
 
 def build(configuration: CosmosConfiguration):
     """Build the study."""
@@ -44,13 +49,15 @@ COSMOS = Recipe(
             "estimate": {"simulations": 1000}, "denoiser": {"epochs": 5, "widths": (16, 32)},
             "reference": {"draws": 400, "warmup": 200},
         }, "~8 min"),
-        "laptop": Scale({}, "~25 min"),
+        "laptop": Scale({}, "~55 min"),
         "paper": Scale({
             "pixels": 96, "simulations": {"training": 100_000, "validation": 4000, "calibration": 500},
             "estimate": {"simulations": 20_000}, "denoiser": {"widths": (64, 128)},
         }, "~1 h (H200)"),
     },
     build=build,
+    headline=("real/amplitude", "real/c2st", "theta/c2st against", "joint/mira/uniform"),
+    own_data=OWN_DATA,
     citations=(
         "schrabback2010", "finoguenov2007", "remy2023", "remy2026", "li2025", "lu2022", "kaiser1993", "robnik2025",
         "alsing2018", "millea2022", "lemos2023", "sharief2026", "lopezpaz2017",

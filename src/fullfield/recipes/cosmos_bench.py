@@ -15,7 +15,16 @@ from fullfield.fields import band_powers, kaiser_squires, KaiserSquires, ShearMa
 from fullfield.recipes.artefacts import read_arrays, write_arrays
 from fullfield.recipes.cosmos import CosmosConfiguration, POWER
 from fullfield.recipes.cosmos_judge import cosmos_numbers, cosmos_pictures
-from fullfield.recipes.joint_measure import distance, joint_study, posterior, residuals_of, seen, simulations_of, stored_draws
+from fullfield.recipes.joint_measure import (
+    distance,
+    inputs_of,
+    joint_study,
+    posterior,
+    residuals_of,
+    seen,
+    simulations_of,
+    stored_draws,
+)
 from fullfield.recipes.mass_map_bench import AbstractShearBench, estimate_cell
 from fullfield.recipes.study import Cell, Measured, Study
 from fullfield.simulators import cosmos_clusters, cosmos_maps, cosmos_model, ShearModel
@@ -50,6 +59,11 @@ class CosmosBench(AbstractShearBench):
         """Observed shear, as the model has it."""
         return jnp.asarray(self.model.prepare(self.survey_maps))
 
+    @property
+    def values(self) -> int:
+        """How many numbers the observed shear holds."""
+        return 2 * int(np.isfinite(self.model.noise).sum())
+
     def amplitude(self, theta: Float[np.ndarray, "*n p"]) -> Float[np.ndarray, "*n"]:
         """σ8 (Ωm / 0.3)^0.51."""
         space = self.model.parameters
@@ -60,18 +74,19 @@ class CosmosBench(AbstractShearBench):
 def cosmos_study(configuration: CosmosConfiguration) -> Study:
     """The joint study of simulated twins, and the real data after it."""
     bench = CosmosBench(configuration)
-    drawn = configuration.model_dump(exclude={"observations", "reference"})
-    chains = configuration.seed, configuration.pixels, configuration.reference.model_dump()
+    first = (estimate_cell(bench),)
+    chains = configuration.seed, bench.model, bench.survey_maps, bench.reference_settings
+    drawn = inputs_of(bench, first).drawn, chains, configuration.maps, POWER
     last = (
         Cell("real/chains", chains, functools.partial(_chains, bench), effort=3),
-        Cell("real/draws", (drawn, chains), functools.partial(_draws, bench), effort=2),
-        Cell("real/checks", (drawn, chains), functools.partial(_checks, bench)),
-        Cell("real/clusters", drawn, functools.partial(_clusters, bench)),
+        Cell("real/draws", drawn, functools.partial(_draws, bench), effort=2),
+        Cell("real/checks", (drawn, TWINS), functools.partial(_checks, bench)),
+        Cell("real/clusters", (drawn, cosmos_clusters(), SMOOTHING, HEAVIEST, PLACES), functools.partial(_clusters, bench)),
     )
-    study = joint_study(bench, (estimate_cell(bench),), last)
+    study = joint_study(bench, first, last)
     return Study(
         study.cells,
-        lambda found: merge([cosmos_numbers(found), study.judge(found)]),
+        lambda found: merge([cosmos_numbers(found, bench.values), study.judge(found)]),
         lambda found, directory: [
             *cosmos_pictures(bench.model, bench.survey_maps, directory),
             *study.illustrate(found, directory),

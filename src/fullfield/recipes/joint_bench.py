@@ -45,10 +45,19 @@ class AbstractBench(eqx.Module):
     def truth(self, theta: Float[Array, " p"], latents: dict[str, Array]) -> Float[Array, "n n bins"]:
         """Map that is to be inferred."""
 
-    def frame(self, folder: pathlib.Path) -> "Frame":
-        """What the denoiser draws in place of the map; `folder` is that of any cell."""
-        del folder
-        return Frame(self.truth)
+    @abc.abstractmethod
+    def frame(self, folder: pathlib.Path) -> "AbstractFrame":
+        """What the denoiser draws; `folder` is that of any cell."""
+
+    @property
+    @abc.abstractmethod
+    def reference_settings(self) -> object:
+        """Settings that decide the reference."""
+
+    @property
+    def moves(self) -> int:
+        """Of each draw by the model's own density; none."""
+        return 0
 
     @property
     def colour(self) -> Colour | None:
@@ -118,8 +127,36 @@ def _some(simulated, keys, theta, with_data):
     return jax.lax.map(lambda pair: simulated(*pair, with_data), (keys, theta), batch_size=even_batch(len(theta), 8))
 
 
-class Frame(eqx.Module):
-    """What a denoiser draws: the map itself.
+class AbstractFrame(eqx.Module):
+    """What a denoiser draws."""
+
+    @property
+    @abc.abstractmethod
+    def gradients(self) -> int:
+        """Gradients of the model that a draw costs beside the denoiser."""
+
+    @abc.abstractmethod
+    def given(self, theta: Float[Array, " p"], condition: Condition) -> Condition:
+        """What is seen of an observation once the parameters are known."""
+
+    @abc.abstractmethod
+    def field(self, theta: Float[Array, " p"], latents: dict[str, Array], condition: Condition) -> Float[Array, "n n bins"]:
+        """What is drawn, of a simulation."""
+
+    @property
+    @abc.abstractmethod
+    def correction(self) -> Callable:
+        """The `correct` of `JointPosterior`."""
+
+    @abc.abstractmethod
+    def maps(
+        self, theta: Float[Array, " p"], field: Float[Array, "n n bins"], condition: Condition
+    ) -> Float[Array, "n n bins"]:
+        """The map of what is drawn."""
+
+
+class MapFrame(AbstractFrame):
+    """The map itself.
 
     Args:
         truth: parameters and latents of a simulation to its map.
@@ -129,27 +166,27 @@ class Frame(eqx.Module):
 
     @property
     def gradients(self) -> int:
-        """Gradients of the model that a draw costs beside the denoiser."""
+        """None."""
         return 0
 
     def given(self, theta: Float[Array, " p"], condition: Condition) -> Condition:
-        """What is seen of an observation once the parameters are known."""
+        """The same."""
         return as_seen(theta, condition)
 
     def field(self, theta: Float[Array, " p"], latents: dict[str, Array], condition: Condition) -> Float[Array, "n n bins"]:
-        """What is drawn, of a simulation."""
+        """The map."""
         del condition
         return self.truth(theta, latents)
 
     @property
     def correction(self) -> Callable:
-        """The `correct` of `JointPosterior`."""
+        """Draws are left as they are."""
         return left_as_drawn
 
     def maps(
         self, theta: Float[Array, " p"], field: Float[Array, "n n bins"], condition: Condition
     ) -> Float[Array, "n n bins"]:
-        """The map of what is drawn."""
+        """What is drawn."""
         return the_field_itself(theta, field, condition)
 
 
@@ -164,7 +201,7 @@ class Simulated(eqx.Module):
 
     model: AbstractExplicitModel
     see: Callable
-    frame: Frame
+    frame: AbstractFrame
 
     def __call__(
         self, key: Key[Array, ""], theta: Float[Array, " p"], with_data: bool

@@ -2,9 +2,9 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from fullfield.recipes.joint_settings import DenoiserSettings, JointConfiguration
+from fullfield.recipes.joint_settings import DenoiserSettings, JointConfiguration, OWN_DATA
 from fullfield.recipes.recipe import Recipe, Scale
 
 
@@ -14,6 +14,11 @@ class JointGaussianConfiguration(JointConfiguration):
     pixels: Literal[8, 16, 32, 64] = 16
     denoiser: DenoiserSettings = DenoiserSettings(patch=2, widths=(32, 64))
     prior: bool = Field(default=True, description="train a denoiser without observations too, whose draws are simulations")
+
+    @model_validator(mode="after")
+    def _buildable(self):
+        self.denoiser.check(self.pixels)
+        return self
 
 
 def build(configuration: JointGaussianConfiguration):
@@ -34,12 +39,14 @@ JOINT_GAUSSIAN = Recipe(
             "simulations": {"training": 4000, "validation": 500, "calibration": 100},
             "denoiser": {"epochs": 6, "widths": (16, 32)},
         }, "~2 min"),
-        "laptop": Scale({}, "~15 min"),
+        "laptop": Scale({}, "~40 min"),
         "paper": Scale({
             "pixels": 64, "simulations": {"training": 100_000, "validation": 4000},
             "denoiser": {"widths": (64, 128), "batch": 256},
         }, "~10 min (H200)"),
     },
     build=build,
+    headline=("theta/c2st against", "joint/mira/uniform"),
+    own_data=OWN_DATA,
     citations=("remy2026", "li2025", "lu2022", "wandelt2004", "lemos2023", "sharief2026"),
 )  # fmt: skip

@@ -14,7 +14,7 @@ from fullfield.fields import band_powers, Bands, FlatSky
 from fullfield.generative import Condition, Layout
 from fullfield.generative.coordinates import ring_numbers
 from fullfield.recipes.artefacts import write_arrays
-from fullfield.recipes.joint_bench import AbstractBench
+from fullfield.recipes.joint_bench import AbstractBench, MapFrame
 from fullfield.recipes.joint_gaussian import JointGaussianConfiguration
 from fullfield.recipes.study import Measured
 from fullfield.simulators import GaussianField, GaussianPosterior
@@ -76,6 +76,16 @@ class GaussianBench(AbstractBench):
     def truth(self, theta: Float[Array, " p"], latents: dict[str, Array]) -> Float[Array, "n n 1"]:
         """The map without noise."""
         return self.model.field(theta, latents["white"])
+
+    def frame(self, folder: pathlib.Path) -> MapFrame:
+        """The map."""
+        del folder
+        return MapFrame(self.truth)
+
+    @property
+    def reference_settings(self) -> object:
+        """How many draws."""
+        return self.configuration.compared
 
     def filtered(self, data: Float[Array, "n n 1"]) -> Float[Array, "n n 1"]:
         """At the fiducial spectrum."""

@@ -10,10 +10,12 @@ from fullfield.recipes.study import Measured
 
 
 PARTS = ("theta", "kappa", "joint")
-MIRA_BAR, MIRA_OTHERS = 1.5, 3.0  # deviations of the exact null, for centres as published and for the others
+RULES = ("uniform", "other_truth", "estimate")
+MIRA_BARS = {"uniform": 1.5, "other_truth": 3.0, "estimate": 1.5}
+"""Deviations of the exact null by kind of centre. Uniform ones are as published, and estimates see a posterior equal to the
+prior. Other truths see no fault that these two miss, so that a hard bar would only add to the misses of exact posteriors."""
 PUBLISHED_MIRA = 0.635
 """Joint MIRA score of Remy et al. 2026 (arXiv:2606.31988, abstract), optimum 2/3 for many draws."""
-RULES = ("uniform", "other_truth", "estimate")
 
 
 def judge(bench: AbstractBench, found: Mapping[str, Measured]) -> Report:
@@ -63,9 +65,8 @@ def _calibrated(values, draws):
         for rule in RULES:
             z = values[f"number/{part}/mira/{rule}/z"]
             score = values[f"number/{part}/mira/{rule}/score"]
-            first = rule == RULES[0]
-            published = PUBLISHED_MIRA if part == "joint" and first else None
-            bar = f"<= {MIRA_BAR if first else MIRA_OTHERS:g}"
+            published = PUBLISHED_MIRA if part == "joint" and rule == "uniform" else None
+            bar = f"<= {MIRA_BARS[rule]:g}"
             yield Number(f"{part}/mira/{rule}", score, published=published)
             yield Number(f"{part}/mira/{rule}, deviations from {mira_null_mean(draws):.4f}", abs(z), bar=bar)
             yield Number(f"{part}/tarp/{rule}, largest deviation", values[f"number/{part}/tarp/{rule}/deviation"])

@@ -4,6 +4,7 @@ import functools
 import pathlib
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import equinox as eqx
 import jax
@@ -33,7 +34,36 @@ LEAST = 1.0  # seconds over which draws are timed
 TOGETHER = 50  # draws at once
 LEAST_TOGETHER = 26  # evaluations of `DPMSolver` for variances right to two percent
 UNITS = 60  # of the classifier, as in the lensing benchmark
-MOVED = "parameters and latents"  # by the model's density, if a recipe has moves
+MOVED = "parameters and latents"  # by the model's density, if a bench has moves
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What decides the parts of a joint posterior, one after another.
+
+    Args:
+        made: the simulations.
+        trained: the denoiser.
+        drawn: draws of any observation.
+    """
+
+    made: object
+    trained: object
+    drawn: object
+
+
+def inputs_of(bench: AbstractBench, first: tuple[Cell, ...]) -> Inputs:
+    """The inputs of all cells that use the posterior of a bench.
+
+    Args:
+        bench: the problem.
+        first: cells that its `see` needs.
+    """
+    settings = bench.configuration
+    # What is expected of a field may depend on whether its parameters are drawn before it.
+    made = (*(cell.inputs for cell in first), settings.seed, settings.simulations.model_dump(), bench.model, settings.together)
+    trained = made, settings.denoiser.model_dump()
+    return Inputs(made, trained, (trained, settings.evaluations, (bench.moves, MOVED) if bench.moves else 0))
 
 
 def joint_study(bench: AbstractBench, first: tuple[Cell, ...] = (), last: tuple[Cell, ...] = ()) -> Study:
@@ -44,32 +74,22 @@ def joint_study(bench: AbstractBench, first: tuple[Cell, ...] = (), last: tuple[
         first: cells that see needs.
         last: cells that need the posterior.
     """
-    settings = bench.configuration
-    # What is expected of a field may depend on whether its parameters are drawn before it.
-    made = (*(cell.inputs for cell in first), settings.seed, settings.simulations.model_dump(), bench.model, settings.together)
-    trained = (made, settings.denoiser.model_dump())
-    moves = getattr(settings, "moves", 0)
-    drawn = (trained, settings.evaluations, (moves, MOVED) if moves else 0)
-    common = settings.seed, bench.model
+    settings, inputs = bench.configuration, inputs_of(bench, first)
+    common = settings.seed, bench.model, bench.reference_settings
     cells = [
         *first,
-        Cell("simulations/all", made, functools.partial(_simulate, bench), effort=4),
-        Cell("denoiser/posterior", trained, functools.partial(_train, bench), effort=20),
-        Cell("denoiser/npe", made, functools.partial(_npe, bench), effort=2),
-        Cell("calibration/joint", (drawn, settings.draws), functools.partial(_calibrate, bench), effort=8),
+        Cell("simulations/all", inputs.made, functools.partial(_simulate, bench), effort=4),
+        Cell("denoiser/posterior", inputs.trained, functools.partial(_train, bench), effort=20),
+        Cell("denoiser/npe", (inputs.made, settings.compared, settings.observations), functools.partial(_npe, bench), effort=2),
+        Cell("calibration/joint", (inputs.drawn, settings.draws), functools.partial(_calibrate, bench), effort=8),
     ]
     for i in range(settings.observations):
-        cells.append(
-            Cell(
-                f"reference/{i}", (common, getattr(settings, "reference", settings.compared), i),
-                functools.partial(_reference, bench, i), effort=2,
-            )
-        )  # fmt: skip
-        told = (drawn, settings.compared, settings.maps, i)
+        cells.append(Cell(f"reference/{i}", (common, i), functools.partial(_reference, bench, i), effort=2))
+        told = (inputs.drawn, common, settings.compared, settings.maps, i)
         cells.append(Cell(f"observation/{i}", told, functools.partial(_compare, bench, i)))
     if settings.prior:
-        cells.append(Cell("denoiser/prior", trained, functools.partial(_prior, bench), effort=20))
-    cells.append(Cell("speed/draws", drawn, functools.partial(_speed, bench)))
+        cells.append(Cell("denoiser/prior", inputs.trained, functools.partial(_prior, bench), effort=20))
+    cells.append(Cell("speed/draws", inputs.drawn, functools.partial(_speed, bench)))
     return Study((*cells, *last), functools.partial(judge, bench), functools.partial(pictures, bench))
 
 

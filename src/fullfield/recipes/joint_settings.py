@@ -4,11 +4,16 @@ from typing import Literal
 
 from pydantic import Field, model_validator, PositiveFloat, PositiveInt
 
+from fullfield._core import ConfigurationError
+from fullfield.networks.branches import HEADS
 from fullfield.recipes.configuration import Configuration, Section
 
 
 Branch = Literal["unet", "transformer"]
 """The field's side of the denoiser."""
+
+
+OWN_DATA = "docs/joint.md has the way from a catalogue or shear maps of your own to such posteriors, in Python: Your own shear."
 
 
 class JointSimulationSettings(Section):
@@ -27,7 +32,25 @@ class DenoiserSettings(Section):
     batch: PositiveInt = 128
     learning_rate: PositiveFloat = 2e-3
     patch: PositiveInt = Field(default=4, description="side in pixels of what the field's network sees as one place")
-    widths: tuple[PositiveInt, ...] = Field(default=(48, 64), description="channels of each level of the U-Net")
+    widths: tuple[PositiveInt, ...] = Field(
+        default=(48, 64), min_length=1, description="channels of each level of the U-Net; half of a token of the transformer"
+    )
+
+    def check(self, pixels: int) -> None:
+        """Refuse a network that cannot be built for maps of so many pixels on a side.
+
+        Raises:
+            ConfigurationError: the patch does not tile them, or a token does not fit the heads of its attention.
+        """
+        halvings = 1 if self.branch == "transformer" else 2 ** (len(self.widths) - 1)
+        if pixels % (self.patch * halvings):
+            levels = f", and so does {halvings} times that, for {len(self.widths)} levels" if halvings > 1 else ""
+            raise ConfigurationError(
+                "denoiser.patch", expected=f"a number that divides the {pixels} pixels{levels}", got=self.patch
+            )
+        if self.branch == "transformer" and 2 * self.widths[0] % HEADS:
+            expected = f"a first width that is a multiple of {HEADS // 2}, half of a token for {HEADS} heads"
+            raise ConfigurationError("denoiser.widths", expected=expected, got=self.widths)
 
 
 class JointConfiguration(Configuration):

@@ -2,10 +2,10 @@
 
 from typing import Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, model_validator, PositiveInt
 
 from fullfield.recipes.configuration import Section
-from fullfield.recipes.joint_settings import JointConfiguration
+from fullfield.recipes.joint_settings import JointConfiguration, OWN_DATA
 from fullfield.recipes.recipe import Recipe, Scale
 
 
@@ -42,6 +42,11 @@ class MassMapConfiguration(JointConfiguration):
     reference: ChainSettings = ChainSettings()
     warm: WarmSettings = WarmSettings()
 
+    @model_validator(mode="after")
+    def _buildable(self):
+        self.denoiser.check(self.pixels)
+        return self
+
 
 def build(configuration: MassMapConfiguration):
     """Build the study."""
@@ -61,13 +66,15 @@ MASS_MAP = Recipe(
             "estimate": {"simulations": 1000}, "denoiser": {"epochs": 5, "widths": (16, 32)},
             "reference": {"draws": 200, "warmup": 100}, "warm": {"observations": 0},
         }, "~8 min"),
-        "laptop": Scale({}, "~1 h"),
+        "laptop": Scale({}, "~80 min"),
         "paper": Scale({
             "pixels": 128, "simulations": {"training": 100_000, "validation": 4000},
             "estimate": {"simulations": 30_000}, "denoiser": {"widths": (64, 128, 128), "epochs": 20},
         }, "hours (H200)"),
     },
     build=build,
+    headline=("theta/c2st against", "joint/mira/uniform", "start/gradients from the prior"),
+    own_data=OWN_DATA,
     citations=(
         "remy2026", "li2025", "lu2022", "kaiser1993", "robnik2025", "alsing2018", "millea2022", "zeghal2025", "lemos2023",
         "sharief2026", "lopezpaz2017",

@@ -10,16 +10,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from fullfield._core import load_module, save_module, stream
+from fullfield._core import DataError, load_module, save_module, stream
 from fullfield._core.progress import Progress
 from fullfield.compression import Composed, SpectraAndMoments
 from fullfield.diagnostics import convergence, merge
 from fullfield.fields import FlatSky, kaiser_squires, power_root, root_on_plane, WienerFilter
-from fullfield.generative import Colour, Condition, Layout
+from fullfield.generative import Colour, Condition, Layout, left_as_drawn
 from fullfield.inference.explicit import Chains, MAMS, sample_field, ScoreAtEstimate, ShearLatents, white_maps
 from fullfield.recipes.artefacts import write_arrays
-from fullfield.recipes.joint_bench import AbstractBench, Frame
-from fullfield.recipes.joint_measure import joint_study, MOVED, posterior
+from fullfield.recipes.joint_bench import AbstractBench, AbstractFrame
+from fullfield.recipes.joint_measure import inputs_of, joint_study, posterior
 from fullfield.recipes.mass_map import MassMapConfiguration
 from fullfield.recipes.mass_map_judge import chain_numbers
 from fullfield.recipes.study import Cell, Measured, Study
@@ -55,7 +55,7 @@ class SeenShear(eqx.Module):
         return Condition(white_maps(latents["white"]), summary, shear)
 
 
-class ShearFrame(Frame):
+class ShearFrame(AbstractFrame):
     """White latents relative to the most probable ones, at the parameters if these go first, else at their estimate.
 
     Args:
@@ -65,6 +65,7 @@ class ShearFrame(Frame):
         moves: of the parameters and latents of each draw.
     """
 
+    truth: Callable
     latents: ShearLatents
     together: bool = eqx.field(static=True)
     moves: int = eqx.field(static=True, default=0)
@@ -78,9 +79,8 @@ class ShearFrame(Frame):
         """The same with the most probable latents at the parameters."""
         if self.together:
             return condition
-        assert condition.data is not None  # as seen, not as stored
-        expected = self.latents.expected(theta, condition.data, condition.expected)
-        return Condition(expected, condition.summary, condition.data)
+        data = _data_of(condition)
+        return Condition(self.latents.expected(theta, data, condition.expected), condition.summary, data)
 
     def field(self, theta: Float[Array, " p"], latents: dict[str, Array], condition: Condition) -> Float[Array, "n n bins"]:
         """Relative latents."""
@@ -89,7 +89,7 @@ class ShearFrame(Frame):
     @property
     def correction(self) -> Callable:
         """Moves of parameters and latents, if there are any."""
-        return self.moved if self.moves else super().correction
+        return self.moved if self.moves else left_as_drawn
 
     def moved(
         self,
@@ -100,9 +100,8 @@ class ShearFrame(Frame):
         scatter: Float[Array, "p p"] | None,
     ) -> tuple[Float[Array, " p"], Float[Array, "n n bins"]]:
         """Parameters and relative latents after moves."""
-        assert condition.data is not None  # as seen, not as stored
         white = self.white(theta, field, condition)["white"]
-        theta, white = self.latents.moved(key, theta, white, condition.data, self.moves, scatter)
+        theta, white = self.latents.moved(key, theta, white, _data_of(condition), self.moves, scatter)
         return theta, self.latents.relative(theta, white, condition.expected)
 
     def white(self, theta: Float[Array, " p"], field: Float[Array, "n n bins"], condition: Condition) -> dict[str, Array]:
@@ -116,8 +115,17 @@ class ShearFrame(Frame):
         return self.truth(theta, self.white(theta, field, condition))
 
 
+def _data_of(condition):
+    if condition.data is None:
+        raise DataError(
+            "condition", expected="the shear itself as its data", got="none",
+            remedy="Rows of simulations hold no data: see the shear.",
+        )  # fmt: skip
+    return condition.data
+
+
 class AbstractShearBench(AbstractBench):
-    """Shear of some survey; its configuration has sections `estimate` and `reference`."""
+    """Shear of some survey; its configuration has `moves` and sections `estimate` and `reference`."""
 
     model: eqx.AbstractVar[ShearModel]
 
@@ -155,11 +163,21 @@ class AbstractShearBench(AbstractBench):
         """Where latents are expected at their own parameters, the denoiser may see them with those alone."""
         return super().known if self.configuration.together else 1.0
 
-    def frame(self, folder: pathlib.Path) -> "ShearFrame":
+    @property
+    def moves(self) -> int:
+        """By the configuration."""
+        return self.configuration.moves
+
+    @property
+    def reference_settings(self) -> object:
+        """Those of the chains."""
+        return self.configuration.reference
+
+    def frame(self, folder: pathlib.Path) -> ShearFrame:
         """Latents beside the most probable ones."""
-        score, settings = self._score(folder), self.configuration
+        score = self._score(folder)
         latents = ShearLatents(self.model, score.target, score.preconditioner)
-        return ShearFrame(self.truth, latents, settings.together, settings.moves)
+        return ShearFrame(self.truth, latents, self.configuration.together, self.moves)
 
     def truth(self, theta: Float[Array, " p"], latents: dict[str, Array]) -> Float[Array, "n n bins"]:
         """The convergence, without its mean, which shear does not know."""
@@ -247,11 +265,10 @@ def mass_map_study(configuration: MassMapConfiguration) -> Study:
     """The joint study, with scores before and warm starts after."""
     bench, warm = ShearBench(configuration), configuration.warm
     first = (estimate_cell(bench),)
-    posterior_of = configuration.model_dump(include={"simulations", "denoiser", "evaluations", "moves", "together", "estimate"})
-    posterior_of["moved"] = MOVED
+    common = configuration.seed, bench.model, warm.model_dump(), configuration.reference.chains
     last = tuple(
         Cell(
-            f"start/{kind}/{i}", (configuration.seed, bench.model, warm.model_dump(), posterior_of if kind == "warm" else None),
+            f"start/{kind}/{i}", (common, inputs_of(bench, first).drawn if kind == "warm" else None),
             functools.partial(_start, bench, kind, i), effort=2,
         )
         for i in range(warm.observations)

@@ -29,6 +29,7 @@ class Recipe:
             does not wait for the forward models.
         citations: BibTeX keys (`fullfield.recipes.citations`) of what is particular to the recipe.
         headline: beginnings of the names of the numbers that a run is made for, and prints.
+        own_data: where else data of one's own go, if the recipe takes none.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Recipe:
     build: Callable[[Any], Any]
     citations: tuple[str, ...] = ()
     headline: tuple[str, ...] = ()
+    own_data: str = ""
 
     def configure(self, settings: Mapping[str, Any], overrides: Sequence[str] = ()) -> Configuration:
         """Resolve a configuration of this recipe.
@@ -47,8 +49,13 @@ class Recipe:
             overrides: `key.sub=value` texts that come last.
 
         Raises:
-            ConfigurationError: the scale or a key is unknown, or a value impossible.
+            ConfigurationError: the scale or a key is unknown, a value impossible, or the recipe takes no data.
         """
+        if "observation" in settings and "observation" not in self.configuration.model_fields:
+            raise ConfigurationError(
+                "observation", expected=f"none, for {self.name} has data of its own", got=repr(settings["observation"]),
+                remedy=self.own_data,
+            )  # fmt: skip
         scale = settings.get("scale", "laptop")
         if scale not in self.scales:
             raise ConfigurationError(
