@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fullfield._core import FullfieldError
+from fullfield._core import FullfieldError, stream
 from fullfield.datasets import Pairs
-from fullfield.simulators import BrokenPowerLaw, simulate_views
+from fullfield.simulators import BrokenPowerLaw, SharedViews, simulate_views
 
 
 def test_pairs_are_of_different_views_and_of_others_every_time():
@@ -47,3 +47,19 @@ def test_views_share_all_parameters_but_nuisances():
 def test_nuisances_must_be_some_of_the_parameters(nuisance, message):
     with pytest.raises(FullfieldError, match=message):
         simulate_views(BrokenPowerLaw(), jax.random.key(0), 4, 2, nuisance=nuisance)
+
+
+def test_a_model_of_views_simulates_them_like_the_model_of_one():
+    model = BrokenPowerLaw()
+    pair = SharedViews(model, 2)
+    theta = model.parameters.fiducial
+    data = pair.simulate_at(jax.random.key(3), theta)
+    keys = jax.random.split(stream(jax.random.key(3), "simulations"), 2)
+    np.testing.assert_array_equal(data, jax.vmap(model.simulate_at, (0, None))(keys, theta))
+    free = SharedViews(model, 3, ("D",))
+    assert free.parameters.names == ("A", "B")
+    own, views = free.draw(jax.random.key(4), theta[:2])
+    assert views.shape == (3, 140)
+    np.testing.assert_array_equal(own[:, :2], jnp.broadcast_to(theta[:2], (3, 2)))
+    with pytest.raises(FullfieldError, match="positive"):
+        SharedViews(model, 0)

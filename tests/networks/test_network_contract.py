@@ -14,6 +14,7 @@ from fullfield.training.epoch import join_trained, split_trained
 SMALL_NETWORKS = {
     "cnn": ((16, 16, 2), {"widths": (4, 8), "blocks": (1, 1)}),
     "mlp": ((3, 4), {"width": 8}),
+    "powers": ((16, 16, 2), {"width": 8, "window": 4, "filters": 4}),
     "resnet18": ((32, 32, 2), {"widths": (4, 4, 8, 8)}),
 }
 SMALL_DENSITIES = {
@@ -107,5 +108,5 @@ def test_save_and_load_round_trip(case, tmp_path):
 
 
 def test_unknown_name_lists_the_known():
-    with pytest.raises(ConfigurationError, match=r"Did you mean 'resnet18'.*cnn, mlp, resnet18"):
+    with pytest.raises(ConfigurationError, match=r"Did you mean 'resnet18'.*cnn, mlp, powers, resnet18"):
         NETWORKS["resnet"]

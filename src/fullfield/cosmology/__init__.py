@@ -1,6 +1,7 @@
 """Background, growth, matter power and Limber spectra: pure differentiable functions of a frozen Cosmology."""
 
 from fullfield.cosmology.background import expansion_rate, matter_fraction, transverse_distance
+from fullfield.cosmology.baryons import baryon_fraction_suppression, ejected_gas_suppression
 from fullfield.cosmology.cosmology import Cosmology, Scalar
 from fullfield.cosmology.evolution import comoving_distance, growth_factor, growth_rate, History, history
 from fullfield.cosmology.halofit import AbstractPower, Halofit, Linear, nonlinear_power
@@ -23,7 +24,9 @@ __all__ = [
     "Linear",
     "RedshiftBins",
     "Scalar",
+    "baryon_fraction_suppression",
     "comoving_distance",
+    "ejected_gas_suppression",
     "expansion_rate",
     "growth_factor",
     "growth_rate",

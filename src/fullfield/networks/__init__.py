@@ -29,7 +29,7 @@ from fullfield.networks.unet import Decoder, Encoder, UNet
 from fullfield.networks.velocity import velocity_flow, VelocityFlow
 
 
-NETWORKS = Registry("network", {"cnn": ConvNet, "mlp": MLP, "resnet18": ResNet18})
+NETWORKS = Registry("network", {"cnn": ConvNet, "mlp": MLP, "powers": PowerNet, "resnet18": ResNet18})
 
 __all__ = [
     "DENSITIES",

@@ -37,6 +37,7 @@ AGREEMENTS = {"vicreg": VICReg(5.0, 5.0, 1.0), "simclr": SimCLR(0.1)}
 SUMMARIES, EXPANDER = 16, (16, 64, 64)
 PIXEL = 10.0  # Mpc
 BATCH = 200  # cosmologies
+ENOUGH = 2000
 EXAMPLES = 256
 AVERAGE = 0.99
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
@@ -67,6 +68,11 @@ class MapBench:
     def trained(self) -> tuple:
         """Settings on which summaries depend."""
         return self.made, self.configuration.model_dump(include={"network", "epochs", "learning_rate"})
+
+    @property
+    def enough(self) -> bool:
+        """Whether there are cosmologies enough to hold anything to a bar."""
+        return self.configuration.cosmologies >= ENOUGH
 
     def views(self, part: str) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, "n v y x 1"]]:
         """Parameters, and logarithms of one plus the overdensity; simulated again rather than stored, which takes as long."""

@@ -156,8 +156,11 @@ def _judge(bench: MapBench, found: Mapping[str, Measured]) -> Report:
         bar = "<= 0.95" if one == "rounds" else None
         numbers.append(Number(f"truth/{one}/level at which it lies", values["level"], bar=bar))
     area = {one: found[f"posterior/{one}"].values["area"] for one in ORDER}
-    numbers.append(Number("ratio/area, rounds over network", area["rounds"] / area["network"], bar="<= 1.1"))
-    numbers.append(Number("ratio/area, rounds over emulator", area["rounds"] / area["emulator"], bar="in [0.85, 1.15]"))
+    numbers.append(
+        Number("ratio/area, rounds over network", area["rounds"] / area["network"], bar="<= 1.1" if bench.enough else None)
+    )
+    bar = "in [0.85, 1.15]" if bench.enough else None
+    numbers.append(Number("ratio/area, rounds over emulator", area["rounds"] / area["emulator"], bar=bar))
     numbers.append(Number("ratio/area, rounds over maps", area["rounds"] / area["maps"]))
     return Report(tuple(numbers))
 

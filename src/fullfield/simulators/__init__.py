@@ -1,5 +1,6 @@
 """Forward models: NumPyro programs over a ParameterSpace."""
 
+from fullfield.simulators.baryons import AbstractBaryons, BaryonFraction, EjectedGas
 from fullfield.simulators.cosmos import (
     Clusters,
     cosmos_clusters,
@@ -37,12 +38,15 @@ from fullfield.simulators.views import SharedViews, simulate_views, Views
 __all__ = [
     "DATA",
     "TASKS",
+    "AbstractBaryons",
     "AbstractExplicitModel",
     "AbstractForwardModel",
     "AbstractShift",
+    "BaryonFraction",
     "BlackBoxModel",
     "BrokenPowerLaw",
     "Clusters",
+    "EjectedGas",
     "GaussianField",
     "GaussianPosterior",
     "LegacyTabulatedShift",

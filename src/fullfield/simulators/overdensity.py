@@ -18,6 +18,7 @@ from fullfield.cosmology import Cosmology, EisensteinHu
 from fullfield.cosmology.linear import linear_spectrum
 from fullfield.fields.plane import AbstractModes, GaussianModes, Plane
 from fullfield.parameters import Parameter, ParameterSpace
+from fullfield.simulators.baryons import AbstractBaryons
 from fullfield.simulators.forward import AbstractForwardModel
 
 
@@ -35,28 +36,35 @@ class LognormalOverdensity(AbstractForwardModel):
     Args:
         plane: pixels, and side in Mpc (not Mpc/h); the paper's if not given.
         modes: how modes are drawn; `RealAmplitudeModes` for results of the paper, which are of such.
+        baryons: what suppresses the power of g on small scales, with nuisance parameters that come behind Ωm and σ8. It acts on
+            g and not on δ, so that no density falls below zero and the likelihood is known.
     """
 
     parameters: ParameterSpace
     plane: Plane
     modes: AbstractModes
+    baryons: AbstractBaryons | None
 
-    def __init__(self, plane: Plane | None = None, modes: AbstractModes | None = None):
-        self.plane, self.modes = plane or Plane(100, 1000.0), modes or GaussianModes()
+    def __init__(self, plane: Plane | None = None, modes: AbstractModes | None = None, baryons: AbstractBaryons | None = None):
+        self.plane, self.modes, self.baryons = plane or Plane(100, 1000.0), modes or GaussianModes(), baryons
         self.parameters = ParameterSpace(
             {
                 "omega_m": Parameter(dist.Uniform(0.15, 0.45), r"\Omega_m"),
                 "sigma_8": Parameter(dist.Uniform(0.65, 0.95), r"\sigma_8"),
+                **(baryons.entries if baryons else {}),
             }
         )
 
     @full_precision
-    def power(self, theta: Float[Array, "2"], k: Float[np.ndarray, "*n"]) -> Float[Array, "*n"]:
+    def power(self, theta: Float[Array, " p"], k: Float[np.ndarray, "*n"]) -> Float[Array, "*n"]:
         """Power of g in Mpc², at wavenumbers in 1/Mpc."""
-        omega_m, sigma_8 = theta
+        omega_m, sigma_8 = theta[:2]
         cosmology = Cosmology(omega_c=omega_m - OMEGA_B, omega_b=OMEGA_B, h=HUBBLE, n_s=TILT, sigma_8=sigma_8)
         spectrum = linear_spectrum(cosmology, EisensteinHu())
-        return spectrum(jnp.asarray(np.log(k / HUBBLE), float)) / (HUBBLE**3 * self.plane.side)
+        linear = spectrum(jnp.asarray(np.log(k / HUBBLE), float)) / (HUBBLE**3 * self.plane.side)
+        if self.baryons is None:
+            return linear
+        return linear * self.baryons.suppression(jnp.asarray(k / HUBBLE, float), theta[2:])
 
     def _plane_power(self, theta):
         # Many modes have the same wavenumber. The mean of the field is none of them.
@@ -65,21 +73,21 @@ class LognormalOverdensity(AbstractForwardModel):
         return power[place.reshape(self.plane.wavenumbers.shape)]
 
     @full_precision
-    def simulate_at(self, key: Key[Array, ""], theta: Float[Array, "2"]) -> Float[Array, "n n 1"]:
+    def simulate_at(self, key: Key[Array, ""], theta: Float[Array, " p"]) -> Float[Array, "n n 1"]:
         """Overdensity (n, n, 1), greater than minus one."""
         gaussian = self.plane.field(self.modes.draw(key, self.plane.pixels), self._plane_power(theta))
         return (jnp.exp(gaussian - 0.5 * jnp.var(gaussian)) - 1)[..., None]
 
     @full_precision
-    def log_likelihood(self, theta: Float[Array, "2"], data: Float[Array, "n n 1"]) -> Float[Array, ""]:
+    def log_likelihood(self, theta: Float[Array, " p"], data: Float[Array, "n n 1"]) -> Float[Array, ""]:
         """log p(data | theta) up to a constant, -½ Σ ν (|mode|² / P + ln P); of `GaussianModes` it is exact."""
         power, freedom = self._plane_power(theta), jnp.asarray(self.modes.freedom(self.plane.pixels), float)
         safe = jnp.where(freedom > 0, power, 1.0)
         return -0.5 * jnp.sum(freedom * (self.plane.power(jnp.log1p(data[..., 0])) / safe + jnp.log(safe)))
 
     @full_precision
-    def fisher(self, theta: Float[Array, "2"]) -> Float[Array, "2 2"]:
-        """Fisher matrix of a map (2, 2), the prior not included."""
+    def fisher(self, theta: Float[Array, " p"]) -> Float[Array, "p p"]:
+        """Fisher matrix of a map (p, p), the prior not included."""
         freedom = jnp.asarray(self.modes.freedom(self.plane.pixels).ravel(), float)
         safe = jnp.where(freedom > 0, 1.0, 0.0)
         slopes = jax.jacfwd(lambda t: jnp.log(jnp.where(safe > 0, self._plane_power(t).ravel(), 1.0)))(theta)
