@@ -307,6 +307,18 @@ BIBTEX = {
   title  = {{BlackJAX}: composable {Bayesian} inference in {JAX}},
   year   = {2024}, eprint = {2402.10797}, archiveprefix = {arXiv}
 }""",
+    "schneider2015": """@article{schneider2015,
+  author  = {Schneider, Aurel and Teyssier, Romain},
+  title   = {A new method to quantify the effects of baryons on the matter power spectrum},
+  journal = {Journal of Cosmology and Astroparticle Physics},
+  volume  = {12}, pages = {049}, year = {2015}, eprint = {1510.06034}, archiveprefix = {arXiv}
+}""",
+    "vandaalen2020": """@article{vandaalen2020,
+  author  = {van Daalen, Marcel P. and McCarthy, Ian G. and Schaye, Joop},
+  title   = {Exploring the effects of galaxy formation on matter clustering through a library of simulation power spectra},
+  journal = {Monthly Notices of the Royal Astronomical Society},
+  volume  = {491}, pages = {2424}, year = {2020}, eprint = {1906.00968}, archiveprefix = {arXiv}
+}""",
     "papamakarios2017": """@inproceedings{papamakarios2017,
   author    = {Papamakarios, George and Pavlakou, Theo and Murray, Iain},
   title     = {Masked autoregressive flow for density estimation},

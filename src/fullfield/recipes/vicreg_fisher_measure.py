@@ -57,14 +57,18 @@ def _summaries(bench: MapBench, n: int, folder: pathlib.Path, progress: Progress
     """From derivatives of every map, carried through the network, and the shrunk covariance of all summaries."""
     tangents = Tangents(bench.model, jnp.asarray([FIDUCIAL]))
     function, key = OfOverdensity(bench.compressor("vicreg", folder)), bench.key("fiducial")
-    keys, made = jax.random.split(key, n), eqx.filter_jit(jax.vmap(tangents.simulate_at, (0, None)))
-    parts = []
+    keys, parts = jax.random.split(key, n), []
     for start in range(0, n, FEW):
-        parts.append(np.asarray(made(keys[start : start + FEW], jnp.asarray(FIDUCIAL))))
+        parts.append(np.asarray(_simulated(tangents, keys[start : start + FEW])))
         progress("differentiating", start, n)
     (fisher,) = fisher_of_summaries(function, np.concatenate(parts), shrunk_covariance)
     write_arrays(folder / "fisher.npz", fisher=fisher)
     return _measured(bench, {"vicreg": fisher}, n)
+
+
+@eqx.filter_jit
+def _simulated(tangents: Tangents, keys: Array) -> Array:
+    return jax.vmap(lambda key: tangents.simulate_at(key, tangents.points[0]))(keys)
 
 
 def _maps(bench: MapBench, folder: pathlib.Path, progress: Progress) -> Measured:
