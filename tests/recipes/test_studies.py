@@ -264,6 +264,7 @@ def test_only_reconstruction_needs_an_estimate(network, groups):
         "mass-map-cosmology",
         "cosmos",
         "vicreg-nuisance",
+        "vicreg-camels",
     ],
 )
 def test_smallest_scale_runs_and_continues(name, tmp_path):
