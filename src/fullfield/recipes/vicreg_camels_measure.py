@@ -39,27 +39,25 @@ from fullfield.datasets import (
     turn_and_roll,
     write_camels,
 )
-from fullfield.diagnostics import Number, Report
 from fullfield.networks import NormalisedMLP, PowerNet, ResNet18
 from fullfield.parameters import Parameter, ParameterSpace
 from fullfield.recipes.artefacts import read_arrays, write_arrays
 from fullfield.recipes.problem import Illustration
 from fullfield.recipes.rundir import RunDirectory
 from fullfield.recipes.study import Cell, Measured, Study
-from fullfield.recipes.vicreg_accuracy import accuracy, accuracy_numbers, read_off
-from fullfield.recipes.vicreg_camels import PUBLISHED, VICRegCamelsConfiguration
+from fullfield.recipes.vicreg_accuracy import accuracy, read_off
+from fullfield.recipes.vicreg_camels import VICRegCamelsConfiguration
+from fullfield.recipes.vicreg_camels_judge import called_after, judge, NAMES
 from fullfield.recipes.vicreg_maps import AVERAGE, EXAMPLES, learn
 from fullfield.simulators import MatterSlabs
 
 
-NAMES = ("Omega_m", "sigma_8")
 FIELD, SET, MAPS = "Mtot", "LH", 15
 SHARES = {"train": 0.7, "validation": 0.2, "test": 0.1}
 SUMMARIES, EXPANDER, HEAD = 128, (128, 512, 512), (128, 512, 512, 5)
 HEAD_BATCH, HEAD_RATE, SUPERVISED_BATCH = 200, 7e-4, 150
 WIDTH = 256  # of the perceptron behind the powers of filters
 MADE_BY = "fullfield's MatterSlabs, lognormal fields of the linear spectrum"
-HELD = 200  # simulations; fewer are held to nothing
 SHOWN = 100
 
 
@@ -101,7 +99,7 @@ def camels_study(configuration: VICRegCamelsConfiguration) -> Study:
             cells.append(Cell(f"inference/{suite}/{name}", heads, functools.partial(bench.infer, suite, name), effort=3))
         supervise = functools.partial(bench.supervise, suite)
         cells.append(Cell(f"inference/{suite}/supervised", (made, told), supervise, effort=10))
-    return Study(cells, functools.partial(_judge, configuration), functools.partial(_pictures, bench))
+    return Study(cells, functools.partial(judge, configuration), functools.partial(_pictures, bench))
 
 
 class WithConstant(eqx.Module):
@@ -264,37 +262,11 @@ def _range(suite: str) -> tuple[np.ndarray, np.ndarray]:
     return low, high - low
 
 
-def _called(suite: str, maps: Measured) -> str:
-    """Whose maps they are, so that none takes synthetic ones for others."""
-    return f"synthetic {suite}" if maps.values["synthetic"] else suite
-
-
-def _judge(configuration: VICRegCamelsConfiguration, found: Mapping[str, Measured]) -> Report:
-    numbers, first = [], configuration.methods[0]
-    for suite in configuration.suites:
-        maps = found[f"maps/{suite}"]
-        called, synthetic = _called(suite, maps), maps.values["synthetic"]
-        published = {} if synthetic else PUBLISHED.get(suite, {})
-        for label in (*configuration.methods, "supervised"):
-            values = found[f"inference/{suite}/{label}"].values
-            numbers += accuracy_numbers(f"{called}/{label}", values, NAMES, published.get(label, {}))
-        for name in NAMES:
-            error = f"error/{name}"
-            ours, theirs = (found[f"inference/{suite}/{label}"].values[error] for label in (first, "supervised"))
-            paper = published[first][error] / published["supervised"][error] if published else None
-            bar = "<= 1.1" if maps.values["simulations"] >= HELD else None
-            numbers.append(Number(f"ratio/{called}/{first} over supervised/{name}", ours / theirs, bar=bar, published=paper))
-        for label in configuration.methods:
-            rank = found[f"summary/{suite}/{label}"].values["collapse/effective_rank"]
-            numbers.append(Number(f"rank/{called}/{label}", rank))
-    return Report(tuple(numbers))
-
-
 def _pictures(bench: CamelsBench, found: Mapping[str, Measured], directory: RunDirectory) -> list[Illustration]:
     pictures = []
     labels = [entry.label for entry in camels_parameters().entries[: len(NAMES)]]
     for suite in bench.configuration.suites:
-        called, first = _called(suite, found[f"maps/{suite}"]), bench.configuration.methods[0]
+        called, first = called_after(suite, found[f"maps/{suite}"]), bench.configuration.methods[0]
         test = read_arrays(directory.checkpoint(f"inference.{suite}.{first}") / "test.npz")
         some = slice(0, SHOWN * MAPS, MAPS)
         recovered = plots.recovered(test["theta"][some], test["mean"][some], test["deviation"][some], labels)
