@@ -95,3 +95,16 @@ def test_cosmologies_in_both_parts_and_single_views_are_refused(parts):
     ]
     with pytest.raises(FullfieldError, match="even number of views"):
         train_self_supervised(VICReg(), network, *single, key=jax.random.key(2))
+
+
+def test_parts_that_are_streamed_from_the_same_store_are_told_apart(parts):
+    theta, data = (np.concatenate([getattr(part, name) for part in parts]) for name in ("theta", "data"))
+
+    def streamed(rows):
+        return StoredSimulations(theta, data, batch_size=100, rows=np.arange(2200)[rows], augment=Pairs(2), memory=2**14)
+
+    network, settings = MLP((8,), 1, key=jax.random.key(1)), {"key": jax.random.key(2), "max_epochs": 1}
+    held_out = streamed(slice(2000, None))
+    train_self_supervised(VICReg(), network, streamed(slice(1000, 2000)), held_out, **settings)
+    with pytest.raises(FullfieldError, match="100 that are"):
+        train_self_supervised(VICReg(), network, streamed(slice(1000, 2100)), held_out, **settings)

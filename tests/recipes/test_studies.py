@@ -292,6 +292,7 @@ def test_self_supervised_errors_are_held_to_supervised_and_exact_ones():
         "vicreg-fisher",
         "vicreg-sequential",
         "vicreg-baryons",
+        "vicreg-camels",
     ],
 )
 def test_smallest_scale_runs_and_continues(name, tmp_path):

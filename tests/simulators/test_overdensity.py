@@ -33,6 +33,11 @@ def test_spectrum_against_ccl():
         )
         ours = LognormalOverdensity().power(jnp.array([omega_m, sigma_8]), k)
         np.testing.assert_allclose(ours, ccl.linear_matter_power(universe, k, 1.0) / 1000, rtol=2e-3)
+    fixed = {"omega_b": 0.049, "h": 0.6711, "n_s": 0.9624}
+    names = {"Omega_b": 0.049, "h": 0.6711, "n_s": 0.9624}
+    universe = ccl.Cosmology(Omega_c=0.251, sigma8=0.8, transfer_function="eisenstein_hu", **names)
+    ours = LognormalOverdensity(Plane(16, 37.0), **fixed).power(jnp.array([0.3, 0.8]), k)
+    np.testing.assert_allclose(ours, ccl.linear_matter_power(universe, k, 1.0) / 37, rtol=2e-3)
 
 
 def test_information_is_that_of_the_paper_and_of_a_gaussian_field_twice_that():

@@ -182,10 +182,13 @@ def train_self_supervised(
 
 def _check_apart(simulations, validation) -> None:
     """Refuse groups that are in both, where that can be seen."""
-    rows = [getattr(part, "theta", None) for part in (simulations, validation)]
-    if any(theta is None for theta in rows):
-        return
-    first, second = (set(map(bytes, np.ascontiguousarray(theta, np.float32))) for theta in rows)
+    found = []
+    for part in (simulations, validation):
+        theta, rows = getattr(part, "theta", None), getattr(part, "rows", None)  # rows of what is streamed from disk
+        if theta is None:
+            return
+        found.append(set(map(bytes, np.ascontiguousarray(theta if rows is None else theta[rows], np.float32))))
+    first, second = found
     if both := len(first & second):
         raise DataError(
             "validation", expected="cosmologies that are not trained on", got=f"{both} that are",

@@ -16,6 +16,7 @@ from fullfield.recipes.neural_summaries import NEURAL_SUMMARIES
 from fullfield.recipes.recipe import Recipe, Scale
 from fullfield.recipes.sbi_benchmark import SBI_BENCHMARK
 from fullfield.recipes.vicreg_baryons import VICREG_BARYONS
+from fullfield.recipes.vicreg_camels import VICREG_CAMELS
 from fullfield.recipes.vicreg_fisher import VICREG_FISHER
 from fullfield.recipes.vicreg_lognormal import VICREG_LOGNORMAL
 from fullfield.recipes.vicreg_nuisance import VICREG_NUISANCE
@@ -44,6 +45,7 @@ RECIPES = Registry(
             COSMOS,
             VICREG_NUISANCE,
             VICREG_LOGNORMAL,
+            VICREG_CAMELS,
             VICREG_FISHER,
             VICREG_SEQUENTIAL,
             VICREG_BARYONS,

@@ -114,6 +114,18 @@ BIBTEX = {
   booktitle = {International Conference on Machine Learning},
   year      = {2020}, eprint = {2002.05709}, archiveprefix = {arXiv}
 }""",
+    "he2016": """@inproceedings{he2016,
+  author    = {He, Kaiming and Zhang, Xiangyu and Ren, Shaoqing and Sun, Jian},
+  title     = {Deep residual learning for image recognition},
+  booktitle = {Conference on Computer Vision and Pattern Recognition},
+  year      = {2016}, eprint = {1512.03385}, archiveprefix = {arXiv}
+}""",
+    "villaescusa2022": """@article{villaescusa2022,
+  author  = {Villaescusa-Navarro, Francisco and Genel, Shy and Angl{\\'e}s-Alc{\\'a}zar, Daniel and others},
+  title   = {The {CAMELS} multifield dataset: learning the Universe's fundamental parameters with artificial intelligence},
+  journal = {The Astrophysical Journal Supplement Series},
+  volume  = {259}, pages = {61}, year = {2022}, eprint = {2109.10915}, archiveprefix = {arXiv}
+}""",
     "desc2018": """@misc{desc2018,
   author = {{LSST Dark Energy Science Collaboration}},
   title  = {The {LSST} {Dark Energy Science Collaboration} ({DESC}) science requirements document},

@@ -16,13 +16,14 @@ from fullfield.compression import Compressor, standardising
 from fullfield.datasets import StoredSimulations, turn_and_roll
 from fullfield.diagnostics import calibrate, Number, Report
 from fullfield.inference import sample_many
-from fullfield.inference.implicit import GaussianEstimate, train_gaussian, train_npe
+from fullfield.inference.implicit import train_npe
 from fullfield.inference.posterior import unwatched
 from fullfield.networks import apply_many, NormalisedMLP
 from fullfield.recipes.artefacts import read_arrays, write_arrays
 from fullfield.recipes.problem import Illustration
 from fullfield.recipes.rundir import RunDirectory
 from fullfield.recipes.study import Cell, Measured, Study
+from fullfield.recipes.vicreg_accuracy import accuracy, accuracy_numbers, read_off
 from fullfield.recipes.vicreg_lognormal import PUBLISHED, VICRegLognormalConfiguration
 from fullfield.recipes.vicreg_maps import AVERAGE, BATCH, MapBench
 from fullfield.training import cosine_adam
@@ -88,43 +89,17 @@ def _supervise(bench: MapBench, folder: pathlib.Path, progress: Progress) -> Mea
 
 
 def _trained(bench, network, source, held_out, test, rate, epochs, name, folder, progress) -> Measured:
-    posterior, history = train_gaussian(
-        bench.model.parameters, network, source, held_out,
-        key=bench.key(f"{name} inference"), optimiser=cosine_adam(rate, epochs * source.steps_per_epoch),
-        max_epochs=epochs, patience=epochs, average=AVERAGE, checkpoint=folder / "training", progress=progress,
-        stage=f"inference, {name}",
+    mean, deviation, values = read_off(
+        bench.model.parameters, network, source, held_out, test,
+        key=bench.key(f"{name} inference"), learning_rate=rate, epochs=epochs, average=AVERAGE, folder=folder,
+        progress=progress, stage=f"inference, {name}",
     )  # fmt: skip
-    theta, rows = test
-    found = apply_many(Described(posterior), rows, theta, batch_size=250)
-    mean, deviation, log_prob = found[:, :2], found[:, 2:4], found[:, 4]
-    return _measured(bench, folder, theta, mean, deviation, {"loss": -float(log_prob.mean()), "seconds": sum(history.seconds)})
-
-
-class Described(eqx.Module):
-    """What a Gaussian posterior says of one map.
-
-    Args:
-        posterior: the posterior.
-    """
-
-    posterior: GaussianEstimate
-
-    def __call__(self, row: Float[Array, "..."], theta: Float[Array, "2"]) -> Float[Array, "5"]:
-        """Mean, deviations, and log density at the truth."""
-        mean, root = self.posterior.moments(row)
-        return jnp.concatenate([mean, jnp.linalg.norm(root, axis=1), self.posterior.log_prob(theta, row)[None]])
+    return _measured(bench, folder, test[0], mean, deviation, values)
 
 
 def _measured(bench, folder, theta, mean, deviation, values) -> Measured:
-    """Errors over all test maps, those of a cosmology counted as one for their uncertainty."""
     write_arrays(folder / "test.npz", theta=theta, mean=mean, deviation=deviation)
-    errors = np.abs(mean - theta)
-    groups = errors.reshape(-1, bench.configuration.views, 2).mean(axis=1)
-    for i, name in enumerate(bench.model.parameters.names):
-        values[f"error/{name}"] = float(errors[:, i].mean() / theta[:, i].mean())
-        values[f"uncertainty/{name}"] = float(groups[:, i].std(ddof=1) / len(groups) ** 0.5 / theta[:, i].mean())
-        values[f"mse/{name}"] = float((errors[:, i] ** 2).mean())
-    return Measured(values)
+    return Measured(values | accuracy(bench.model.parameters.names, theta, mean, bench.configuration.views))
 
 
 def _npe(bench: MapBench, agreement: str, epochs: int, folder: pathlib.Path, progress: Progress) -> Measured:
@@ -181,17 +156,8 @@ def _judge(bench: MapBench, configuration: VICRegLognormalConfiguration, found: 
     comparable = configuration.pixels == 100 and configuration.generator == "real-amplitude"
     names, numbers = bench.model.parameters.names, []
     for label in (*configuration.agreements, "supervised", "exact"):
-        values = found[f"inference/{label}"].values
         published = PUBLISHED.get(label, {}) if comparable else {}
-        for name in names:
-            error = f"error/{name}"
-            numbers.append(
-                Number(f"error/{label}/{name}", values[error], values[f"uncertainty/{name}"], published=published.get(error))
-            )
-        for name in names:
-            mse = f"mse/{name}"
-            numbers.append(Number(f"mse/{label}/{name}", values[mse], published=published.get(mse)))
-        numbers.append(Number(f"loss/{label}", values["loss"], published=published.get("loss")))
+        numbers += accuracy_numbers(label, found[f"inference/{label}"].values, names, published)
     first = configuration.agreements[0]
     for other, bar in (("supervised", "<= 1.05"), ("exact", "<= 1.1")):
         for name in names:

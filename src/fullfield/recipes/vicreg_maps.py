@@ -2,6 +2,7 @@
 
 import functools
 import pathlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
@@ -12,6 +13,7 @@ from jaxtyping import Array, Float, Key
 from fullfield._core import stream
 from fullfield._core.progress import Progress
 from fullfield.compression import (
+    AbstractAgreement,
     compress,
     Compressor,
     load_compressor,
@@ -119,17 +121,13 @@ class MapBench:
             for rows in sets.values()
         )
         settings, (_, maps) = self.configuration, sets["train"]
-        found, history = train_self_supervised(
-            AGREEMENTS[agreement], self.encoder(maps[:EXAMPLES, 0]), source, held_out,
-            key=self.key(agreement), expander=lambda size, embedding, *, key: NormalisedMLP(EXPANDER, key=key),
-            optimiser=cosine_adam(settings.learning_rate, settings.epochs * source.steps_per_epoch),
-            max_epochs=settings.epochs, patience=settings.epochs, average=AVERAGE, checkpoint=folder / "training",
-            progress=progress, stage=agreement,
+        values = learn(
+            AGREEMENTS[agreement], self.encoder(maps[:EXAMPLES, 0]), source, held_out, maps[:, 0],
+            key=self.key(agreement), expander=EXPANDER, learning_rate=settings.learning_rate, epochs=settings.epochs,
+            folder=folder, progress=progress, stage=agreement, made_for="summaries of lognormal maps",
         )  # fmt: skip
-        save_compressor(folder / "compressor.eqx", found, {"recipe": "summaries of lognormal maps", "agreement": agreement})
-        values = {number.name: float(number.value or 0.0) for number in collapse(compress(found, maps[:, 0])).numbers}
         cost = (len(sets["train"][0]) + len(sets["validation"][0])) * settings.views
-        return Measured(values | {"loss": history.best, "seconds": sum(history.seconds)}, simulations=cost)
+        return Measured(values, simulations=cost)
 
     def summaries(
         self, compressor: Compressor, part: str, progress: Progress
@@ -139,3 +137,49 @@ class MapBench:
         progress(f"summarising {part}", 0, 1)
         rows = compress(compressor, maps.reshape(-1, *maps.shape[2:]))
         return np.repeat(theta, maps.shape[1], axis=0), rows
+
+
+def learn(
+    agreement: AbstractAgreement,
+    network: Callable,
+    source: StoredSimulations,
+    held_out: StoredSimulations,
+    maps: Float[np.ndarray, "n y x 1"],
+    *,
+    key: Key[Array, ""],
+    expander: tuple[int, ...],
+    learning_rate: float,
+    epochs: int,
+    folder: pathlib.Path,
+    progress: Progress,
+    stage: str,
+    made_for: str,
+) -> dict[str, float]:
+    """Train summaries on pairs of views, and leave the compressor as `compressor.eqx` in a folder.
+
+    Args:
+        agreement: what they are trained for.
+        network: map to summary.
+        source, held_out: groups of views.
+        maps: examples on which collapse is looked for.
+        key: scalar key.
+        expander: numbers in each layer of the network that is left behind.
+        learning_rate: highest.
+        epochs: all of which are run.
+        folder: of the cell.
+        progress: told after every epoch.
+        stage: what is told.
+        made_for: stands in the compressor's file.
+
+    Returns:
+        Held-out loss, seconds, and how many directions the summaries vary in.
+    """
+    found, history = train_self_supervised(
+        agreement, network, source, held_out,
+        key=key, expander=lambda size, embedding, *, key: NormalisedMLP(expander, key=key),
+        optimiser=cosine_adam(learning_rate, epochs * source.steps_per_epoch), max_epochs=epochs, patience=epochs,
+        average=AVERAGE, checkpoint=folder / "training", progress=progress, stage=stage,
+    )  # fmt: skip
+    save_compressor(folder / "compressor.eqx", found, {"recipe": made_for, "agreement": stage})
+    values = {number.name: float(number.value or 0.0) for number in collapse(compress(found, maps)).numbers}
+    return values | {"loss": history.best, "seconds": sum(history.seconds)}

@@ -24,7 +24,8 @@ from fullfield.simulators.gaussian_field import GaussianField
 from fullfield.simulators.gaussian_posterior import GaussianPosterior
 from fullfield.simulators.lensing import LensingModel, lsst_y10_model, sbi_lens_model, wcdm_parameters
 from fullfield.simulators.linear_gaussian import LinearGaussian
-from fullfield.simulators.overdensity import LognormalOverdensity
+from fullfield.simulators.matter_slabs import MatterSlabs
+from fullfield.simulators.overdensity import LognormalOverdensity, matter_parameters
 from fullfield.simulators.power_law import BrokenPowerLaw
 from fullfield.simulators.shear import ShearModel
 from fullfield.simulators.shifts import AbstractShift, LegacyTabulatedShift, PerturbativeShift, TabulatedShift
@@ -54,6 +55,7 @@ __all__ = [
     "LensingSurvey",
     "LinearGaussian",
     "LognormalOverdensity",
+    "MatterSlabs",
     "NoisyPixels",
     "NumPyroModel",
     "PerturbativeShift",
@@ -73,6 +75,7 @@ __all__ = [
     "linear_bands",
     "lsst_y10",
     "lsst_y10_model",
+    "matter_parameters",
     "modes_of_sky",
     "observation",
     "pixelised_cosmos",

@@ -26,6 +26,17 @@ OMEGA_B, HUBBLE, TILT = 0.05, 0.7, 0.96
 """What the paper keeps fixed (its section 3.1.1)."""
 
 
+def matter_parameters(
+    omega_m: tuple[float, float] = (0.15, 0.45), sigma_8: tuple[float, float] = (0.65, 0.95)
+) -> ParameterSpace:
+    """Ωm and σ8, uniform within ranges; the paper's if not given."""
+    entries = {
+        "omega_m": Parameter(dist.Uniform(*omega_m), r"\Omega_m"),
+        "sigma_8": Parameter(dist.Uniform(*sigma_8), r"\sigma_8"),
+    }
+    return ParameterSpace(entries)
+
+
 class LognormalOverdensity(AbstractForwardModel):
     """Overdensity maps (n, n, 1) of a periodic plane at given Ωm and σ8.
 
@@ -36,35 +47,47 @@ class LognormalOverdensity(AbstractForwardModel):
     Args:
         plane: pixels, and side in Mpc (not Mpc/h); the paper's if not given.
         modes: how modes are drawn; `RealAmplitudeModes` for results of the paper, which are of such.
+        parameters: Ωm and σ8 with their priors; `matter_parameters()` if not given.
         baryons: what suppresses the power of g on small scales, with nuisance parameters that come behind Ωm and σ8. It acts on
             g and not on δ, so that no density falls below zero and the likelihood is known.
+        omega_b, h, n_s: baryon density, Hubble constant and tilt, which stay fixed.
     """
 
     parameters: ParameterSpace
     plane: Plane
     modes: AbstractModes
     baryons: AbstractBaryons | None
+    omega_b: float
+    h: float
+    n_s: float
 
-    def __init__(self, plane: Plane | None = None, modes: AbstractModes | None = None, baryons: AbstractBaryons | None = None):
+    def __init__(
+        self,
+        plane: Plane | None = None,
+        modes: AbstractModes | None = None,
+        parameters: ParameterSpace | None = None,
+        *,
+        baryons: AbstractBaryons | None = None,
+        omega_b: float = OMEGA_B,
+        h: float = HUBBLE,
+        n_s: float = TILT,
+    ):
         self.plane, self.modes, self.baryons = plane or Plane(100, 1000.0), modes or GaussianModes(), baryons
-        self.parameters = ParameterSpace(
-            {
-                "omega_m": Parameter(dist.Uniform(0.15, 0.45), r"\Omega_m"),
-                "sigma_8": Parameter(dist.Uniform(0.65, 0.95), r"\sigma_8"),
-                **(baryons.entries if baryons else {}),
-            }
-        )
+        matter = parameters or matter_parameters()
+        entries = dict(zip(matter.names, matter.entries, strict=True))
+        self.parameters = ParameterSpace(entries | (baryons.entries if baryons else {}))
+        self.omega_b, self.h, self.n_s = omega_b, h, n_s
 
     @full_precision
     def power(self, theta: Float[Array, " p"], k: Float[np.ndarray, "*n"]) -> Float[Array, "*n"]:
         """Power of g in Mpc², at wavenumbers in 1/Mpc."""
         omega_m, sigma_8 = theta[:2]
-        cosmology = Cosmology(omega_c=omega_m - OMEGA_B, omega_b=OMEGA_B, h=HUBBLE, n_s=TILT, sigma_8=sigma_8)
+        cosmology = Cosmology(omega_c=omega_m - self.omega_b, omega_b=self.omega_b, h=self.h, n_s=self.n_s, sigma_8=sigma_8)
         spectrum = linear_spectrum(cosmology, EisensteinHu())
-        linear = spectrum(jnp.asarray(np.log(k / HUBBLE), float)) / (HUBBLE**3 * self.plane.side)
+        linear = spectrum(jnp.asarray(np.log(k / self.h), float)) / (self.h**3 * self.plane.side)
         if self.baryons is None:
             return linear
-        return linear * self.baryons.suppression(jnp.asarray(k / HUBBLE, float), theta[2:])
+        return linear * self.baryons.suppression(jnp.asarray(k / self.h, float), theta[2:])
 
     def _plane_power(self, theta):
         # Many modes have the same wavenumber. The mean of the field is none of them.
