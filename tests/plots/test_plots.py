@@ -142,3 +142,15 @@ def test_accuracy_stands_where_it_was_measured():
     assert [list(bars.lines[0].get_xdata()) for bars in panel.containers] == [[0.9, 0.7], [0.6]]
     diamonds = next(line for line in panel.lines if line.get_label() == "published")
     np.testing.assert_allclose(diamonds.get_data(), ([0.65], [1]))
+
+
+@pytest.mark.parametrize("p", [1, 2, 3, 5])
+def test_legend_lies_on_no_panel(p):
+    draws = np.random.default_rng(0).normal(size=(500, p))
+    figure = plots.corner(
+        draws, [f"a_{i}" for i in range(p)], [(-np.inf, np.inf)] * p, name="a posterior with a long name", truth=np.zeros(p),
+        others={"another of them": draws + 0.5},
+    )  # fmt: skip
+    figure.canvas.draw()
+    legend = figure.legends[0].get_window_extent()
+    assert not any(legend.overlaps(panel.get_window_extent()) for panel in figure.axes)

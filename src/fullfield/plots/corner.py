@@ -153,4 +153,11 @@ def _legend(figure, sets, looks, truth):
     handles += [Line2D([], [], color=colour, ls=line, label=name) for name, (colour, line) in rest]
     if truth is not None:
         handles.append(Line2D([], [], color=INK, ls=":", lw=0.7, marker="+", ms=8, mew=1.2, label="truth"))
-    figure.legend(handles=handles, loc="upper right", bbox_to_anchor=(0.98, 0.98), fontsize=11)
+    # Above the diagonal there is room; of few parameters so little that names have to run out of it, to the right.
+    few = len(figure.axes) <= 6
+    place = (
+        {"loc": "upper left", "bbox_to_anchor": (figure.axes[0].get_position().x1 + 0.02, 0.98)}
+        if few
+        else {"loc": "upper right", "bbox_to_anchor": (0.98, 0.98)}
+    )
+    figure.legend(handles=handles, fontsize=11, **place)
