@@ -153,4 +153,4 @@ def test_legend_lies_on_no_panel(p):
     )  # fmt: skip
     figure.canvas.draw()
     legend = figure.legends[0].get_window_extent()
-    assert not any(legend.overlaps(panel.get_window_extent()) for panel in figure.axes)
+    assert not any(legend.overlaps(panel.get_window_extent()) for panel in figure.axes if panel.get_visible())

@@ -154,7 +154,7 @@ def _legend(figure, sets, looks, truth):
     if truth is not None:
         handles.append(Line2D([], [], color=INK, ls=":", lw=0.7, marker="+", ms=8, mew=1.2, label="truth"))
     # Above the diagonal there is room; of few parameters so little that names have to run out of it, to the right.
-    few = len(figure.axes) <= 6
+    few = len(figure.axes) <= 9
     place = (
         {"loc": "upper left", "bbox_to_anchor": (figure.axes[0].get_position().x1 + 0.02, 0.98)}
         if few
