@@ -52,7 +52,7 @@ class CompressorSettings(Section):
     """How data are compressed to summaries."""
 
     summaries: PositiveInt | None = Field(default=None, description="length of a summary; that of the parameters if not given")
-    network: Literal["cnn", "mlp", "resnet18"] | None = Field(
+    network: Literal["cnn", "mlp", "powers", "resnet18"] | None = Field(
         default=None, description="a name in fullfield.networks.NETWORKS; the model's own, or by the data's shape, if not given"
     )
     simulations: Literal["stored", "online"] = Field(default="stored", description="stored ones, or fresh ones in every step")
