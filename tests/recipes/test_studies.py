@@ -252,6 +252,29 @@ def test_only_reconstruction_needs_an_estimate(network, groups):
     assert set(plan) == groups
 
 
+@pytest.mark.parametrize(("bias", "verdict"), [(0.3, "pass"), (0.7, "fail")])
+def test_forgetful_summaries_must_be_right_where_others_are_misled(bias, verdict):
+    def cell(group, name):
+        if group == "summary":
+            return {"loss": 0.0}
+        shift = 1.5 if name == "supervised" else bias
+        values = {f"unseen/bias/{one}": -shift for one in ("omega_m", "sigma_8")}
+        values |= {f"{kind}/bias/{one}": 0.0 for kind in ("gas", "none") for one in ("omega_m", "sigma_8")}
+        for kind in ("gas", "none", "unseen"):
+            values |= {f"{kind}/{what}/{one}": 0.03 for what in ("error", "deviation") for one in ("omega_m", "sigma_8")}
+            values[f"{kind}/failed"] = float(kind == "unseen")
+        return values
+
+    numbers = judged("vicreg-baryons", cell)
+    assert numbers["bias/vicreg/unseen baryons/omega_m"].verdict == verdict
+    assert numbers["bias/supervised/unseen baryons/largest"].verdict == "pass"
+    # Calibration is held where simulations are like those of the training.
+    held = {name for name, number in numbers.items() if name.startswith("calibration") and number.bar}
+    assert held == {
+        f"calibration/{name} baryons/failed tests" for name in ("vicreg/gas", "supervised/none", "supervised with gas/gas")
+    }
+
+
 def test_self_supervised_errors_are_held_to_supervised_and_exact_ones():
     errors = {"vicreg": 0.0525, "simclr": 0.06, "supervised": 0.05, "exact": 0.0475}
 

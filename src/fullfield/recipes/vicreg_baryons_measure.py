@@ -20,8 +20,6 @@ from fullfield.compression import (
     save_compressor,
     standardising,
     train_compressor,
-    train_self_supervised,
-    VICReg,
     VMIM,
 )
 from fullfield.datasets import Pairs, StoredSimulations, turn_and_roll
@@ -30,13 +28,13 @@ from fullfield.fields import Plane
 from fullfield.inference import sample_many
 from fullfield.inference.implicit import train_npe
 from fullfield.inference.posterior import unwatched
-from fullfield.networks import NormalisedMLP, PowerNet
+from fullfield.networks import PowerNet
 from fullfield.recipes.artefacts import read_arrays, write_arrays
 from fullfield.recipes.problem import Illustration
 from fullfield.recipes.rundir import RunDirectory
 from fullfield.recipes.study import Cell, Measured, Study
 from fullfield.recipes.vicreg_baryons import VICRegBaryonsConfiguration
-from fullfield.recipes.vicreg_maps import AVERAGE, BATCH, ENOUGH, EXAMPLES, EXPANDER, SHARES, SUMMARIES
+from fullfield.recipes.vicreg_maps import AGREEMENTS, AVERAGE, BATCH, ENOUGH, EXAMPLES, EXPANDER, learn, SHARES, SUMMARIES
 from fullfield.simulators import AbstractBaryons, BaryonFraction, EjectedGas, LognormalOverdensity, simulate_views
 from fullfield.training import cosine_adam
 
@@ -114,28 +112,26 @@ class Bench:
     def summarise(self, name: str, folder: pathlib.Path, progress: Progress) -> Measured:
         """Train summaries from views, or with labels by VMIM on as many maps."""
         progress("simulating views", 0, 1)
-        settings, parameters = self.configuration, self.model("none").parameters
-        sets = {part: self.views(TRAINED[name], part) for part in ("train", "validation")}
-        network, told = self.encoder(sets["train"][1][:EXAMPLES, 0]), {"progress": progress, "stage": name}
-        often = {"key": self.key(name), "average": AVERAGE, "checkpoint": folder / "training"} | told
+        settings, parts = self.configuration, ("train", "validation")
+        sets = [self.views(TRAINED[name], part) for part in parts]
+        maps = sets[0][1][:, 0]
+        network, cost = self.encoder(maps[:EXAMPLES]), sum(len(theta) for theta, _ in sets) * settings.views
         if name == "vicreg":
-            source, held_out = (_batches(*rows, BATCH, Pairs(each=turn_and_roll)) for rows in sets.values())
-            found, history = train_self_supervised(
-                VICReg(5.0, 5.0, 1.0), network, source, held_out,
-                expander=lambda size, embedding, *, key: NormalisedMLP(EXPANDER, key=key),
-                optimiser=cosine_adam(settings.learning_rate, settings.epochs * source.steps_per_epoch),
-                max_epochs=settings.epochs, patience=settings.epochs, **often,
+            source, held_out = (_batches(*rows, BATCH, Pairs(each=turn_and_roll)) for rows in sets)
+            values = learn(
+                AGREEMENTS["vicreg"], network, source, held_out, maps,
+                key=self.key(name), expander=EXPANDER, learning_rate=settings.learning_rate, epochs=settings.epochs,
+                folder=folder, progress=progress, stage=name, made_for="vicreg-baryons",
             )  # fmt: skip
-        else:
-            source, held_out = (_batches(*_each(*rows), 2 * BATCH, turn_and_roll) for rows in sets.values())
-            epochs = max(1, round(2 * settings.epochs / settings.views))
-            found, history = train_compressor(
-                VMIM(), network, parameters, source, held_out,
-                optimiser=cosine_adam(settings.learning_rate, epochs * source.steps_per_epoch), max_epochs=epochs,
-                patience=epochs, **often,
-            )  # fmt: skip
+            return Measured(values, simulations=cost)
+        source, held_out = (_batches(*_each(*rows), 2 * BATCH, turn_and_roll) for rows in sets)
+        epochs = max(1, round(2 * settings.epochs / settings.views))
+        found, history = train_compressor(
+            VMIM(), network, self.model("none").parameters, source, held_out,
+            key=self.key(name), optimiser=cosine_adam(settings.learning_rate, epochs * source.steps_per_epoch),
+            max_epochs=epochs, patience=epochs, average=AVERAGE, checkpoint=folder / "training", progress=progress, stage=name,
+        )  # fmt: skip
         save_compressor(folder / "compressor.eqx", found, {"recipe": "vicreg-baryons", "trained": name})
-        cost = sum(len(theta) for theta, _ in sets.values()) * settings.views
         return Measured({"loss": history.best, "seconds": sum(history.seconds)}, simulations=cost)
 
     def infer(self, name: str, folder: pathlib.Path, progress: Progress) -> Measured:
