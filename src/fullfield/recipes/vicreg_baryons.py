@@ -34,7 +34,7 @@ VICREG_BARYONS = Recipe(
     configuration=VICRegBaryonsConfiguration,
     scales={
         "smoke": Scale({"pixels": 32, "cosmologies": 400, "epochs": 20, "npe_epochs": 5}, "~3 min"),
-        "laptop": Scale({}, "~30 min"),
+        "laptop": Scale({}, "~45 min"),
         "paper": Scale({"pixels": 256, "cosmologies": 10_000, "epochs": 200}, "~10 min (H200)"),
     },
     build=build,

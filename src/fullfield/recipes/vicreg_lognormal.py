@@ -59,7 +59,7 @@ VICREG_LOGNORMAL = Recipe(
     configuration=VICRegLognormalConfiguration,
     scales={
         "smoke": Scale({"pixels": 32, "cosmologies": 400, "epochs": 20, "head_epochs": 20}, "~2 min"),
-        "laptop": Scale({}, "~40 min"),
+        "laptop": Scale({}, "~1 h"),
         "paper": Scale(PAPER, "~10 min (H200)"),
     },
     build=build,
