@@ -107,7 +107,7 @@ NEURAL_SUMMARIES = Recipe(
             "training": {"epochs": 20}, "posterior": {"epochs": 20, "members": 1, "draws": 2000},
             "reference": {"draws": 500, "spectrum_draws": 300, "warmup": 200},
         }, "~8 min"),
-        "laptop": Scale({}, "~2 h"),
+        "laptop": Scale({}, "~4 h"),
         "paper": Scale({
             "pixels": 256, "observation": "published-mock", "observations": 1, "seeds": 5,
             "simulations": {"training": 200_000},
