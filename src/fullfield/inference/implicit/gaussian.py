@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import paramax
 from jaxtyping import Array, Float, Key
 
 from fullfield._core import ConfigurationError, stream
@@ -19,8 +20,12 @@ from fullfield._core.progress import Progress, silent
 from fullfield.datasets import AbstractSimulations
 from fullfield.inference.observation import check_observation
 from fullfield.inference.posterior import AbstractPosterior
+from fullfield.networks import moments, Standardise
 from fullfield.parameters import ParameterSpace
 from fullfield.training import cosine_adam, fit, History
+
+
+PRIOR_DRAWS = 4096  # of the parameters, which measure their units
 
 
 class GaussianEstimate(AbstractPosterior):
@@ -30,17 +35,21 @@ class GaussianEstimate(AbstractPosterior):
         parameters: the parameters.
         network: observation to p + p(p + 1)/2 numbers: mean, and lower root of the covariance, its diagonal by softplus.
         data_shape: shape of an observation.
+        units: location and scale (p,) of the parameters, in which the network's numbers are of order one.
     """
 
     parameters: ParameterSpace
     network: Callable
     data_shape: tuple[int, ...] = eqx.field(static=True)
+    units: Standardise
 
     def moments(self, observation: Float[Array | np.ndarray, "..."]) -> tuple[Float[Array, " p"], Float[Array, "p p"]]:
         """Mean (p,) and lower root (p, p) of the covariance."""
         p = self.parameters.size
         mean, diagonal, off = jnp.split(self.network(jnp.asarray(observation)), [p, 2 * p])
-        return mean, jnp.diag(jax.nn.softplus(diagonal)).at[jnp.tril_indices(p, -1)].set(off)
+        root = jnp.diag(jax.nn.softplus(diagonal)).at[jnp.tril_indices(p, -1)].set(off)
+        loc, scale = paramax.unwrap((self.units.loc, self.units.scale))
+        return loc + scale * mean, scale[:, None] * root
 
     def sample(self, key: Key[Array, ""], observation: Float[Array | np.ndarray, "..."], n: int) -> Float[Array, "n p"]:
         """Draw `n` parameter vectors."""
@@ -106,8 +115,9 @@ def train_gaussian(
     (outputs,) = eqx.filter_eval_shape(network, jax.ShapeDtypeStruct(shape, jnp.float32)).shape
     if outputs != p + p * (p + 1) // 2:
         raise ConfigurationError("network", expected=f"{p + p * (p + 1) // 2} outputs for {p} parameters", got=outputs)
+    units = moments(parameters.sample(stream(key, "units"), (PRIOR_DRAWS,)))
     return fit(
-        GaussianEstimate(parameters=parameters, network=network, data_shape=shape), GaussianLoss(), simulations,
+        GaussianEstimate(parameters, network, shape, units), GaussianLoss(), simulations,
         validation=validation, key=stream(key, "training"),
         optimiser=optimiser or cosine_adam(1e-3, max_epochs * simulations.steps_per_epoch), max_epochs=max_epochs,
         patience=patience, average=average, checkpoint=checkpoint, progress=progress, stage=stage,
