@@ -87,10 +87,12 @@ class Bench:
         found = simulate_views(model, self.key(f"{kind} {part}"), n, settings.views, nuisance=own)
         return np.asarray(found.theta[:, 0, :2]), np.asarray(jnp.log1p(found.data))
 
-    def trial(self, kind: str) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, "n y x 1"]]:
-        """Test maps at Ωm and σ8 from the prior; unseen baryons are the same in all."""
+    def trial(self, kind: str, where: str) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, "n y x 1"]]:
+        """Test maps at Ωm and σ8 from the prior, or at the fiducial ones; unseen baryons are the same in all."""
         model, key = self.model(kind), self.key(f"{kind} trial")
         theta = model.parameters.sample(stream(key, "prior"), (TESTED,))
+        if where == "fiducial":
+            theta = theta.at[:, :2].set(model.parameters.fiducial[:2])
         if kind == "unseen":
             theta = theta.at[:, 2].set(self.configuration.fraction)
         keys = jax.random.split(stream(key, "maps"), TESTED)
@@ -148,19 +150,25 @@ class Bench:
             patience=epochs, average=AVERAGE, checkpoint=folder / "training", progress=progress, stage=f"posterior, {name}",
         )  # fmt: skip
         values = {}
-        for kind in dict.fromkeys((TRAINED[name], "unseen")):
-            theta, maps = self.trial(kind)
+        for kind, where in _trials(name):
+            theta, maps = self.trial(kind, where)
             draws = sample_many(unwatched(posterior), self.key("draws"), compress(compressor, maps), DRAWS)
             mean, deviation = draws.mean(axis=1), draws.std(axis=1)
-            pull = (mean - theta) / deviation
-            write_arrays(folder / f"{kind}.npz", theta=theta, mean=mean, deviation=deviation)
-            tested = calibrate(theta, draws, names=parameters.names, key=self.key("tests")).report
-            values[f"{kind}/failed"] = float(sum(number.verdict == "fail" for number in tested.numbers))
+            pull, label = (mean - theta) / deviation, f"{kind}/{where}"
+            write_arrays(folder / f"{kind}-{where}.npz", theta=theta, mean=mean, deviation=deviation)
+            if where == "prior":
+                tested = calibrate(theta, draws, names=parameters.names, key=self.key("tests")).report
+                values[f"{label}/failed"] = float(sum(number.verdict == "fail" for number in tested.numbers))
             for i, parameter in enumerate(parameters.names):
-                values[f"{kind}/bias/{parameter}"] = float(pull[:, i].mean())
-                values[f"{kind}/error/{parameter}"] = float(pull[:, i].std() / TESTED**0.5)
-                values[f"{kind}/deviation/{parameter}"] = float(deviation[:, i].mean())
+                values[f"{label}/bias/{parameter}"] = float(pull[:, i].mean())
+                values[f"{label}/error/{parameter}"] = float(pull[:, i].std() / TESTED**0.5)
+                values[f"{label}/deviation/{parameter}"] = float(deviation[:, i].mean())
         return Measured(values)
+
+
+def _trials(name):
+    """Baryons and cosmologies of the maps on which a posterior is tried."""
+    return [(TRAINED[name], "prior"), ("unseen", "prior"), (TRAINED[name], "fiducial"), ("unseen", "fiducial")]
 
 
 def _each(theta, maps):
@@ -175,19 +183,19 @@ def _batches(theta, data, size, augment=None) -> StoredSimulations:
 def _judge(bench: Bench, found: Mapping[str, Measured]) -> Report:
     numbers, names = [], bench.model("none").parameters.names
     enough = bench.configuration.cosmologies >= ENOUGH
-    for name, kind in TRAINED.items():
+    for name, own in TRAINED.items():
         values = found[f"posterior/{name}"].values
-        for tried in dict.fromkeys((kind, "unseen")):
+        for kind, where in _trials(name):
+            label, spoken = f"{kind}/{where}", f"{name}/{kind} baryons" + ("" if where == "prior" else ", fiducial cosmology")
             for parameter in names:
                 bar = "in [-0.5, 0.5]" if name == "vicreg" and enough else None
-                number = values[f"{tried}/bias/{parameter}"], values[f"{tried}/error/{parameter}"]
-                numbers.append(Number(f"bias/{name}/{tried} baryons/{parameter}", *number, bar=bar))
-                numbers.append(
-                    Number(f"deviation/{name}/{tried} baryons/{parameter}", values[f"{tried}/deviation/{parameter}"])
-                )
-            bar = "<= 0" if tried == kind else None
-            numbers.append(Number(f"calibration/{name}/{tried} baryons/failed tests", values[f"{tried}/failed"], bar=bar))
-    misled = max(abs(found["posterior/supervised"].values[f"unseen/bias/{parameter}"]) for parameter in names)
+                number = values[f"{label}/bias/{parameter}"], values[f"{label}/error/{parameter}"]
+                numbers.append(Number(f"bias/{spoken}/{parameter}", *number, bar=bar))
+                numbers.append(Number(f"deviation/{spoken}/{parameter}", values[f"{label}/deviation/{parameter}"]))
+            if where == "prior":
+                bar = "<= 0" if kind == own else None
+                numbers.append(Number(f"calibration/{spoken}/failed tests", values[f"{label}/failed"], bar=bar))
+    misled = max(abs(found["posterior/supervised"].values[f"unseen/prior/bias/{parameter}"]) for parameter in names)
     numbers.append(Number("bias/supervised/unseen baryons/largest", misled, bar=">= 1" if enough else None))
     return Report(tuple(numbers))
 
@@ -196,7 +204,7 @@ def _pictures(bench: Bench, found: Mapping[str, Measured], directory: RunDirecto
     del found
     illustrations, labels = [], bench.model("none").parameters.labels
     for name in TRAINED:
-        tried = read_arrays(directory.checkpoint(f"posterior.{name}") / "unseen.npz")
+        tried = read_arrays(directory.checkpoint(f"posterior.{name}") / "unseen-prior.npz")
         some = slice(0, 100)
         figure = plots.recovered(tried["theta"][some], tried["mean"][some], tried["deviation"][some], list(labels))
         illustrations.append(
