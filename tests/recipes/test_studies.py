@@ -1,5 +1,6 @@
 """What the studies make of their cells, and their smallest scales from end to end."""
 
+import itertools
 import numpy as np
 import pytest
 
@@ -258,11 +259,12 @@ def test_forgetful_summaries_must_be_right_where_others_are_misled(bias, verdict
         if group == "summary":
             return {"loss": 0.0}
         shift = 1.5 if name == "supervised" else bias
-        values = {f"unseen/bias/{one}": -shift for one in ("omega_m", "sigma_8")}
-        values |= {f"{kind}/bias/{one}": 0.0 for kind in ("gas", "none") for one in ("omega_m", "sigma_8")}
-        for kind in ("gas", "none", "unseen"):
-            values |= {f"{kind}/{what}/{one}": 0.03 for what in ("error", "deviation") for one in ("omega_m", "sigma_8")}
-            values[f"{kind}/failed"] = float(kind == "unseen")
+        values, names = {}, ("omega_m", "sigma_8")
+        for kind, where in itertools.product(("gas", "none", "unseen"), ("prior", "fiducial")):
+            label = f"{kind}/{where}"
+            values |= {f"{label}/bias/{one}": -shift if kind == "unseen" and where == "prior" else 0.0 for one in names}
+            values |= {f"{label}/{what}/{one}": 0.03 for what in ("error", "deviation") for one in names}
+            values[f"{label}/failed"] = float(kind == "unseen")
         return values
 
     numbers = judged("vicreg-baryons", cell)
