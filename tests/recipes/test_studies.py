@@ -1,6 +1,7 @@
 """What the studies make of their cells, and their smallest scales from end to end."""
 
 import itertools
+
 import numpy as np
 import pytest
 
