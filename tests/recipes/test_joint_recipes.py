@@ -29,7 +29,7 @@ from fullfield.recipes.study import Measured
     [
         ("joint-gaussian", {"simulations", "denoiser", "calibration", "reference", "observation", "speed"}),
         ("mass-map-cosmology", {"features", "simulations", "denoiser", "calibration", "reference", "observation", "speed",
-                                "start/warm", "start/dispersed"}),
+                                "baselines", "start/warm", "start/dispersed"}),
         ("cosmos", {"features", "simulations", "denoiser", "calibration", "reference", "observation", "speed", "real"}),
     ],
 )  # fmt: skip
@@ -76,6 +76,9 @@ def test_a_cell_is_measured_again_when_what_it_depends_on_changes(monkeypatch):
         patched.undo()
         assert starts < changed("mass-map-cosmology", before)
         assert not {f"start/dispersed/{i}" for i in range(3)} & changed("mass-map-cosmology", before)
+    before = digests("mass-map-cosmology", {"pixels": 16})
+    assert changed("mass-map-cosmology", before, baselines={"epochs": 3}) == {"baselines/maps"}
+    assert changed("mass-map-cosmology", before, draws=30) == {"baselines/maps", "calibration/joint"}
     with monkeypatch.context() as patched:
         maps = cosmos_bench.cosmos_maps(16)
         patched.setattr(cosmos_bench, "cosmos_maps", lambda pixels: eqx.tree_at(lambda m: m.shear, maps, 0.9 * maps.shear))

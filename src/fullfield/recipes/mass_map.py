@@ -25,6 +25,13 @@ class WarmSettings(Section):
     warmups: tuple[PositiveInt, ...] = Field(default=(25, 50, 100, 200, 400), description="draws before, tried in this order")
 
 
+class BaselineSettings(Section):
+    """Mass maps by other methods, compared on simulations of the calibration."""
+
+    observations: PositiveInt = Field(default=300, description="simulations of the calibration, at most")
+    epochs: PositiveInt = Field(default=1, description="of the learnt mass map's training, over all simulations")
+
+
 class EstimateSettings(Section):
     """Estimates of the parameters, about which the scores of every observation are taken."""
 
@@ -40,6 +47,7 @@ class MassMapConfiguration(JointConfiguration):
     estimate: EstimateSettings = EstimateSettings()
     moves: int = Field(default=16, ge=0, description="moves of each draw by the model's own density, after the diffusion")
     reference: ChainSettings = ChainSettings()
+    baselines: BaselineSettings = BaselineSettings()
     warm: WarmSettings = WarmSettings()
 
     @model_validator(mode="after")
@@ -50,7 +58,7 @@ class MassMapConfiguration(JointConfiguration):
 
 def build(configuration: MassMapConfiguration):
     """Build the study."""
-    from fullfield.recipes.mass_map_bench import mass_map_study
+    from fullfield.recipes.mass_map_study import mass_map_study
 
     return mass_map_study(configuration)
 
@@ -64,7 +72,7 @@ MASS_MAP = Recipe(
             "pixels": 16, "observations": 1, "draws": 40, "compared": 1000, "maps": 500,
             "simulations": {"training": 4000, "validation": 500, "calibration": 60},
             "estimate": {"simulations": 1000}, "denoiser": {"epochs": 5, "widths": (16, 32)},
-            "reference": {"draws": 200, "warmup": 100}, "warm": {"observations": 0},
+            "reference": {"draws": 200, "warmup": 100}, "baselines": {"epochs": 5}, "warm": {"observations": 0},
         }, "~8 min"),
         "laptop": Scale({}, "~80 min"),
         "paper": Scale({

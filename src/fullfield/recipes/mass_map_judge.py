@@ -1,11 +1,45 @@
-"""What chains say of the mass map study: whether the reference has converged, and what joint draws save as starting points."""
+"""What the mass map study says of other mass maps, of the reference chains, and of joint draws as starting points of chains."""
 
 from collections.abc import Mapping
 
 import numpy as np
 
+from fullfield import plots
 from fullfield.diagnostics import CONVERGED, Number, Report
+from fullfield.recipes.problem import Illustration
 from fullfield.recipes.study import Measured
+
+
+RHAT = 1.01
+
+
+def map_numbers(found: Mapping[str, Measured]) -> Report:
+    """Cross-correlation with the truth and squared error of every mass map.
+
+    Args:
+        found: what every cell measured, by its name.
+    """
+    return Report(tuple(Number(f"maps/{name}", value) for name, value in found["baselines/maps"].values.items()))
+
+
+def map_pictures(found: Mapping[str, Measured]) -> list[Illustration]:
+    """Cross-correlations of all methods beside each other.
+
+    Args:
+        found: what every cell measured, by its name.
+    """
+    curves = {}
+    for path, value in found["baselines/maps"].values.items():
+        kind, _, rest = path.partition("/")
+        if kind == "correlation":
+            method, _, ell = rest.rpartition("/ell_")
+            multipoles, correlations, errors = curves.setdefault(method, ([], [], []))
+            multipoles.append(float(ell))
+            correlations.append(value)
+            errors.append(None)
+    figure = plots.accuracy_curves({r"$\ell$": curves}, label=r"$r(\ell)$", exact=1.0)
+    caption = "Cross-correlation with the truth of every mass map, mean over the bins, on the same simulated observations."
+    return [Illustration("Maps, scale by scale", "methods", figure, caption)]
 
 
 def chain_numbers(found: Mapping[str, Measured]) -> Report:
