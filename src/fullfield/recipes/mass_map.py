@@ -20,8 +20,8 @@ class ChainSettings(Section):
 class WarmSettings(Section):
     """Chains that start from joint draws beside chains from the prior, of equal length, ever longer warm-up."""
 
-    observations: int = Field(default=3, ge=0)
-    draws: int = Field(default=500, ge=40, description="kept by each chain")
+    observations: int = Field(default=5, ge=0)
+    draws: int = Field(default=1000, ge=40, description="kept by each chain")
     warmups: tuple[PositiveInt, ...] = Field(default=(25, 50, 100, 200, 400), description="draws before, tried in this order")
 
 
@@ -74,7 +74,7 @@ MASS_MAP = Recipe(
             "estimate": {"simulations": 1000}, "denoiser": {"epochs": 5, "widths": (16, 32)},
             "reference": {"draws": 200, "warmup": 100}, "baselines": {"epochs": 5}, "warm": {"observations": 0},
         }, "~8 min"),
-        "laptop": Scale({}, "~80 min"),
+        "laptop": Scale({}, "~100 min"),
         "paper": Scale({
             "pixels": 128, "simulations": {"training": 100_000, "validation": 4000},
             "estimate": {"simulations": 30_000}, "denoiser": {"widths": (64, 128, 128), "epochs": 20},

@@ -11,6 +11,7 @@ from fullfield.recipes.study import Measured
 
 
 RHAT = 1.01
+KINDS = ("warm", "dispersed")
 
 
 def map_numbers(found: Mapping[str, Measured]) -> Report:
@@ -45,6 +46,10 @@ def map_pictures(found: Mapping[str, Measured]) -> list[Illustration]:
 def chain_numbers(found: Mapping[str, Measured]) -> Report:
     """Worst numbers of the reference chains, and gradients until R-hat ≤ 1.01 from joint draws and from the prior.
 
+    Chains that never reach it have cost more than was counted, so that a ratio of their pair is a bound. Mean costs and
+    their mean ratio are of the pairs in which both reach it. The median is of all pairs, once with each bound at its lowest,
+    0 where those from joint draws never reach it, and once at its highest, infinite where those from the prior do not.
+
     Args:
         found: what every cell measured, by its name.
     """
@@ -56,14 +61,20 @@ def chain_numbers(found: Mapping[str, Measured]) -> Report:
     pairs = sorted(name.rpartition("/")[2] for name in found if name.startswith("start/warm/"))
     if not pairs:
         return Report(tuple(numbers))
-    costs = {kind: np.array([found[f"start/{kind}/{i}"].values["gradients"] for i in pairs]) for kind in ("warm", "dispersed")}
-    missed = {kind: sum(found[f"start/{kind}/{i}"].values["rhat"] > 1.01 for i in pairs) for kind in costs}
-    for kind, cost in costs.items():
-        warmups = [found[f"start/{kind}/{i}"].values["warmup"] for i in pairs]
-        numbers.append(Number(f"start/{kind}: gradients to R-hat <= 1.01", float(cost.mean())))
-        numbers.append(Number(f"start/{kind}: warm-up draws of each chain", float(np.mean(warmups))))
-        numbers.append(Number(f"start/{kind}: observations that never reach it", float(missed[kind])))
-    ratios = costs["dispersed"] / costs["warm"]
-    error = float(ratios.std(ddof=1) / np.sqrt(ratios.size)) if ratios.size > 1 else None
-    numbers.append(Number("start/gradients from the prior over those from joint draws", float(ratios.mean()), error))
+    column = lambda kind, name: np.array([found[f"start/{kind}/{i}"].values[name] for i in pairs])  # noqa: E731
+    cost, reached = ({kind: column(kind, name) for kind in KINDS} for name in ("gradients", "rhat"))
+    reached = {kind: values <= RHAT for kind, values in reached.items()}
+    both, ratio = reached["warm"] & reached["dispersed"], cost["dispersed"] / cost["warm"]
+    for kind in KINDS:
+        numbers.append(Number(f"start/{kind}: observations that never reach it", float(np.sum(~reached[kind]))))
+        if both.any():
+            numbers.append(Number(f"start/{kind}: gradients to R-hat <= {RHAT:g}", float(cost[kind][both].mean())))
+            numbers.append(Number(f"start/{kind}: warm-up draws of each chain", float(column(kind, "warmup")[both].mean())))
+    numbers.append(Number("start/pairs in which both reach it", float(both.sum())))
+    if both.any():
+        error = float(ratio[both].std(ddof=1) / np.sqrt(both.sum())) if both.sum() > 1 else None
+        numbers.append(Number("start/gradients from the prior over those from joint draws", float(ratio[both].mean()), error))
+    low, high = np.where(reached["warm"], ratio, 0.0), np.where(reached["dispersed"], ratio, np.inf)
+    numbers.append(Number("start/median of that ratio over all pairs, at least", float(np.median(low))))
+    numbers.append(Number("start/median of that ratio over all pairs, at most", float(np.median(high))))
     return Report(tuple(numbers))

@@ -25,7 +25,7 @@ def mass_map_study(configuration: MassMapConfiguration) -> Study:
     """The joint study, with scores before, other mass maps and warm starts after."""
     bench, warm = ShearBench(configuration), configuration.warm
     first = (estimate_cell(bench),)
-    common = configuration.seed, bench.model, warm.model_dump(), configuration.reference.chains
+    common = configuration.seed, bench.model, warm.draws, warm.warmups, configuration.reference.chains
     starts = [
         Cell(
             f"start/{kind}/{i}", (common, inputs_of(bench, first).drawn if kind == "warm" else None),
