@@ -187,8 +187,10 @@ def test_mira_is_held_to_half_the_distance_where_centres_see_most():
     pairs = ("truth-truth", "mean-mean", "exact-exact", "truth-mean", "truth-exact")
     rows |= {f"power/{pair}/{band}": 1.0 for pair in pairs for band in range(len(bench.bands.centres))}
     found = {"calibration/joint": Measured(values), "observation/0": Measured(rows)}
-    found |= {"speed/draws": Measured({"draws_per_second": 1.0}), "denoiser/posterior": Measured({"seconds": 1.0})}
-    failed = {number.name for number in judge(bench, found).numbers if number.verdict == "fail"}
+    found |= {"speed/draws": Measured({"draws_per_second": 1.0}), "denoiser/posterior": Measured({"seconds": 1.0, "loss": 1.9})}
+    report = judge(bench, found)
+    assert report["training/held-out loss of the denoiser"].value == 1.9
+    failed = {number.name for number in report.numbers if number.verdict == "fail"}
     assert failed == {f"{part}/mira/{rule}, deviations from 0.6719" for part in PARTS for rule in ("uniform", "estimate")}
 
 
