@@ -1,5 +1,11 @@
-"""Seconds for one joint draw of six parameters and maps of 64² x 5 pixels, against the sampler settings of the paper."""
+"""Seconds for one joint draw of six parameters and maps of 64² x 5 pixels, against the sampler settings of the paper.
 
+On one core, and in one process on every core.
+"""
+
+import os
+import subprocess
+import sys
 import time
 
 import jax
@@ -20,18 +26,30 @@ BAR = 5.0  # draws per second on two cores
 
 def run() -> list[dict]:
     ours, peer = seconds(Adams(16), exact=True), seconds(Heun(PUBLISHED), exact=False)
+    done = subprocess.run([sys.executable, __file__, "every"], capture_output=True, text=True, check=True)
+    cores, together = int(done.stdout.split()[0]), float(done.stdout.split()[1])
+    allowed = 2 / BAR / cores
     return [
         {
-            "name": "joint draw, 64² x 5",
+            "name": "joint draw, 64² x 5, one core",
             "ours": ours * 1e3,
             "peer": peer * 1e3,
             "ratio": peer / ours,
             "unit": "ms",
-            "bar": f"<= {2e3 / BAR:.3g}",
-            "met": ours <= 2 / BAR,
-            "note": f"{1 / ours:.1f} draws per second on one core, parameters and latents moved by the model's density; "
-            f"beside it the same network in {PUBLISHED} evaluations, without either",
-        }
+            "note": f"{1 / ours:.1f} draws per second, measured ({cores / ours:.1f} on {cores} such cores, extrapolated); "
+            "parameters and latents moved by the model's density; beside it the same network in "
+            f"{PUBLISHED} evaluations, without either",
+        },
+        {
+            "name": f"joint draw, 64² x 5, one process on {cores} cores",
+            "ours": together * 1e3,
+            "peer": None,
+            "ratio": None,
+            "unit": "ms",
+            "bar": f"<= {allowed * 1e3:.3g}",
+            "met": together <= allowed,
+            "note": f"{1 / together:.1f} draws per second, measured, {TOGETHER} of one observation at once",
+        },
     ]
 
 
@@ -51,3 +69,13 @@ def seconds(solver: AbstractSolver, *, exact: bool) -> float:
     start = time.perf_counter()
     jax.block_until_ready(posterior.draw(jax.random.key(1), condition, TOGETHER))
     return (time.perf_counter() - start) / TOGETHER
+
+
+if __name__ == "__main__" and sys.argv[1:] == ["every"]:
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, range(os.cpu_count() or 1))
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    print(count, seconds(Adams(16), exact=True))
+elif __name__ == "__main__":
+    for line in run():
+        print(line)

@@ -29,7 +29,7 @@ from fullfield.recipes.study import Measured
     [
         ("joint-gaussian", {"simulations", "denoiser", "calibration", "reference", "observation", "speed"}),
         ("mass-map-cosmology", {"features", "simulations", "denoiser", "calibration", "reference", "observation", "speed",
-                                "start/warm", "start/dispersed"}),
+                                "baselines", "start/warm", "start/dispersed"}),
         ("cosmos", {"features", "simulations", "denoiser", "calibration", "reference", "observation", "speed", "real"}),
     ],
 )  # fmt: skip
@@ -71,11 +71,14 @@ def test_a_cell_is_measured_again_when_what_it_depends_on_changes(monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(joint_measure, "MOVED", "parameters alone")
         assert changed("cosmos", old) == drawn
-        starts = {f"start/warm/{i}" for i in range(3)}
+        starts = {f"start/warm/{i}" for i in range(5)}
         before = digests("mass-map-cosmology", {"pixels": 16})
         patched.undo()
         assert starts < changed("mass-map-cosmology", before)
-        assert not {f"start/dispersed/{i}" for i in range(3)} & changed("mass-map-cosmology", before)
+        assert not {f"start/dispersed/{i}" for i in range(5)} & changed("mass-map-cosmology", before)
+    before = digests("mass-map-cosmology", {"pixels": 16})
+    assert changed("mass-map-cosmology", before, baselines={"epochs": 3}) == {"baselines/maps"}
+    assert changed("mass-map-cosmology", before, draws=30) == {"baselines/maps", "calibration/joint"}
     with monkeypatch.context() as patched:
         maps = cosmos_bench.cosmos_maps(16)
         patched.setattr(cosmos_bench, "cosmos_maps", lambda pixels: eqx.tree_at(lambda m: m.shear, maps, 0.9 * maps.shear))
@@ -184,31 +187,69 @@ def test_mira_is_held_to_half_the_distance_where_centres_see_most():
     pairs = ("truth-truth", "mean-mean", "exact-exact", "truth-mean", "truth-exact")
     rows |= {f"power/{pair}/{band}": 1.0 for pair in pairs for band in range(len(bench.bands.centres))}
     found = {"calibration/joint": Measured(values), "observation/0": Measured(rows)}
-    found |= {"speed/draws": Measured({"draws_per_second": 1.0}), "denoiser/posterior": Measured({"seconds": 1.0})}
-    failed = {number.name for number in judge(bench, found).numbers if number.verdict == "fail"}
+    found |= {"speed/draws": Measured({"draws_per_second": 1.0}), "denoiser/posterior": Measured({"seconds": 1.0, "loss": 1.9})}
+    report = judge(bench, found)
+    assert report["training/held-out loss of the denoiser"].value == 1.9
+    failed = {number.name for number in report.numbers if number.verdict == "fail"}
     assert failed == {f"{part}/mira/{rule}, deviations from 0.6719" for part in PARTS for rule in ("uniform", "estimate")}
 
 
-def test_the_misfit_of_the_real_shear_is_held_to_its_own_scatter():
+def test_the_misfit_of_the_real_shear_stands_beside_its_scatter():
     draws = {f"amplitude/{name}{error}": 0.7 for name in ("diffusion", "chains") for error in ("", "/error")}
     draws |= {"c2st": 0.5, "map/difference": 0.0, "map/spread": 1.0}
     found = {"real/chains": Measured({"rhat": 1.0}), "real/checks": Measured({}), "real/clusters": Measured({"clusters": 1.0})}
-    for misfit, verdict in ((1.13, "pass"), (0.87, "pass"), (1.14, "fail"), (0.86, "fail")):
+    for misfit, verdict in ((1.049, "pass"), (0.951, "pass"), (1.055, "fail"), (0.945, "fail")):
         found["real/draws"] = Measured(draws | {"misfit": misfit})
-        # √(2 / 1026) = .0441
         number = cosmos_numbers(found, 1026)["real/χ² of the shear given a map, per number"]
-        assert (number.verdict, number.bar) == (verdict, "in [0.868, 1.132]")
+        assert (number.verdict, number.bar) == (verdict, "in [0.95, 1.05]")
+        assert number.uncertainty == pytest.approx(0.0441, abs=1e-4)  # √(2 / 1026)
+
+
+def starts(*pairs):
+    """Cells of pairs (gradients from joint draws, from the prior); negative ones never reached R-hat <= 1.01."""
+    found = {"reference/0": Measured({"rhat": 1.02, "ess_bulk": 500.0, "divergences": 0.0})}
+    for i, pair in enumerate(pairs):
+        for kind, cost in zip(("warm", "dispersed"), pair, strict=True):
+            values = {"gradients": abs(cost), "rhat": 1.01 if cost > 0 else 1.2, "warmup": 50.0 if cost > 0 else 400.0}
+            found[f"start/{kind}/{i}"] = Measured(values)
+    return {number.name: number for number in chain_numbers(found).numbers}
+
+
+RATIO = "start/gradients from the prior over those from joint draws"
+MEDIAN = "start/median of that ratio over all pairs, at"
 
 
 def test_what_warm_starts_save_is_the_ratio_of_gradients():
-    def start(gradients, rhat=1.0):
-        return Measured({"gradients": gradients, "rhat": rhat, "warmup": 50.0})
-
-    found = {"reference/0": Measured({"rhat": 1.02, "ess_bulk": 500.0, "divergences": 0.0})}
-    found |= {"start/warm/0": start(100.0), "start/dispersed/0": start(300.0)}
-    found |= {"start/warm/1": start(100.0), "start/dispersed/1": start(500.0, rhat=1.2)}
-    numbers = {number.name: number for number in chain_numbers(found).numbers}
-    assert numbers["start/gradients from the prior over those from joint draws"].value == pytest.approx(4.0)
-    assert numbers["start/dispersed: observations that never reach it"].value == 1.0
+    numbers = starts((100.0, 300.0), (100.0, 500.0), (100.0, 700.0))
+    assert numbers[RATIO].value == pytest.approx(5.0)
+    assert numbers[RATIO].uncertainty == pytest.approx(2 / np.sqrt(3))
+    assert numbers[f"{MEDIAN} least"].value == numbers[f"{MEDIAN} most"].value == pytest.approx(5.0)
+    assert numbers["start/pairs in which both reach it"].value == 3.0
     assert numbers["reference/largest rhat"].verdict == "fail"
     assert numbers["reference/least ess_bulk"].verdict == "pass"
+
+
+def test_chains_that_never_agree_bound_what_warm_starts_save():
+    """The prior's second never agrees: its ratio of five is a lower bound, and no part of the mean."""
+    numbers = starts((100.0, 300.0), (100.0, -500.0), (100.0, 200.0))
+    assert numbers["start/dispersed: observations that never reach it"].value == 1.0
+    assert numbers["start/warm: observations that never reach it"].value == 0.0
+    assert numbers["start/pairs in which both reach it"].value == 2.0
+    assert numbers[RATIO].value == pytest.approx(2.5)
+    assert numbers["start/dispersed: gradients to R-hat <= 1.01"].value == pytest.approx(250.0)
+    assert numbers["start/dispersed: warm-up draws of each chain"].value == 50.0
+    assert numbers[f"{MEDIAN} least"].value == numbers[f"{MEDIAN} most"].value == pytest.approx(3.0)
+    # A bound between the others: the median is that bound or more, the largest of the others at most.
+    numbers = starts((100.0, 300.0), (100.0, -250.0), (100.0, 200.0))
+    assert (numbers[f"{MEDIAN} least"].value, numbers[f"{MEDIAN} most"].value) == (2.5, 3.0)
+    # Joint draws from which chains never agree bound the ratio from above: it may be anything below.
+    numbers = starts((100.0, 300.0), (-100.0, 500.0), (100.0, 200.0))
+    assert numbers[RATIO].value == pytest.approx(2.5)
+    assert (numbers[f"{MEDIAN} least"].value, numbers[f"{MEDIAN} most"].value) == (2.0, 3.0)
+
+
+def test_pairs_of_which_none_agrees_have_no_mean():
+    numbers = starts((-100.0, -300.0), (100.0, -500.0))
+    assert RATIO not in numbers
+    assert numbers["start/pairs in which both reach it"].value == 0.0
+    assert (numbers[f"{MEDIAN} least"].value, numbers[f"{MEDIAN} most"].value) == (2.5, np.inf)

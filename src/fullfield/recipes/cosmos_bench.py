@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from fullfield._core.progress import Progress
 from fullfield.diagnostics import merge, misspecification
-from fullfield.fields import band_powers, kaiser_squires, KaiserSquires, ShearMaps, SparseStarlet
+from fullfield.fields import band_powers, kaiser_squires, ShearMaps
 from fullfield.recipes.artefacts import read_arrays, write_arrays
 from fullfield.recipes.cosmos import CosmosConfiguration, POWER
 from fullfield.recipes.cosmos_judge import cosmos_numbers, cosmos_pictures
@@ -151,13 +151,8 @@ def _clusters(bench: CosmosBench, folder: pathlib.Path, progress: Progress) -> M
     del progress
     maps, clusters, drawn = bench.survey_maps, cosmos_clusters(), read_arrays(folder.parent / "real.draws" / "draws.npz")
     chains = read_arrays(folder.parent / "real.chains" / "exact.npz")
-    found = {
-        "Kaiser-Squires": np.asarray(KaiserSquires(bench.sky, SMOOTHING)(bench.data)),
-        "Wiener": drawn["filtered"],
-        "sparse": np.asarray(SparseStarlet(bench.model.noise, scales=min(4, bench.sky.pixels.bit_length() - 3))(bench.data)),
-        "diffusion": drawn["mean"],
-        "chains": chains["mean"],
-    }
+    found = {name: np.asarray(method(bench.data)) for name, method in bench.baselines(SMOOTHING).items()}
+    found |= {"diffusion": drawn["mean"], "chains": chains["mean"]}
     row, column = (np.rint(place).astype(int) for place in maps.places(clusters.ra, clusters.dec))
     n, observed = bench.sky.pixels, maps.observed[..., 0]
     inside = (row >= 0) & (row < n) & (column >= 0) & (column < n)

@@ -36,7 +36,8 @@ def judge(bench: AbstractBench, found: Mapping[str, Measured]) -> Report:
     full = bench.sky.pixels >= 64
     speed = found["speed/draws"].values["draws_per_second"]
     numbers.append(Number("speed/joint draws per second", speed, bar=">= 5" if full else None))
-    numbers.append(Number("training/seconds", found["denoiser/posterior"].values["seconds"]))
+    for name, label in (("seconds", "seconds"), ("loss", "held-out loss of the denoiser")):
+        numbers.append(Number(f"training/{label}", found["denoiser/posterior"].values[name]))
     return Report(tuple(numbers))
 
 

@@ -16,12 +16,12 @@ from fullfield._core import load_module, on_every_core, save_module, stream
 from fullfield._core.progress import Progress
 from fullfield.datasets import StoredSimulations, stream_draws
 from fullfield.diagnostics import c2st, joint_blocks, joint_calibration, joint_table, JointSample, thinned
-from fullfield.fields import band_powers, hartley, pair_indices
+from fullfield.fields import band_powers, Bands, hartley, pair_indices
 from fullfield.generative import Adams, Condition, DPMSolver, JointDenoiser, JointPosterior, Layout, train_joint
 from fullfield.inference import sample_many
 from fullfield.inference.implicit import train_npe
 from fullfield.recipes.artefacts import read_arrays, write_arrays
-from fullfield.recipes.joint_bench import AbstractBench, branch, CHUNK
+from fullfield.recipes.joint_bench import AbstractBench, AbstractFrame, branch, CHUNK
 from fullfield.recipes.joint_judge import judge
 from fullfield.recipes.joint_pictures import pictures
 from fullfield.recipes.study import Cell, Measured, Study
@@ -139,11 +139,11 @@ def _prior(bench: AbstractBench, folder: pathlib.Path, progress: Progress) -> Me
     """The same denoiser without observations, and its draws beside simulations."""
     shape = bench.layout.shape
     layout, size = Layout(shape, 1), int(np.prod(shape))
-    maps_of = functools.partial(_maps_of, bench.frame(folder), bench.layout)
+    fields = functools.partial(maps_of, bench.frame(folder), bench.layout)
 
     def blind(theta, rows):
         nothing = np.zeros((len(rows), size + 1), np.float32)
-        return np.concatenate([maps_of(theta, rows).reshape(-1, size), nothing], axis=1)
+        return np.concatenate([fields(theta, rows).reshape(-1, size), nothing], axis=1)
 
     denoiser, history = _trained(bench, layout, blind, bench.key("prior"), folder, progress)
     prior = JointPosterior(bench.model.parameters, denoiser, lambda data: data, DPMSolver(26), together=True)
@@ -154,7 +154,7 @@ def _prior(bench: AbstractBench, folder: pathlib.Path, progress: Progress) -> Me
     true = truth["theta"][: len(maps)]
     both = [
         np.concatenate([one, np.log(np.asarray(_powers(bench, jnp.asarray(field))))], axis=1)
-        for one, field in ((theta, maps), (true, maps_of(true, truth["rows"][: len(maps)])))
+        for one, field in ((theta, maps), (true, fields(true, truth["rows"][: len(maps)])))
     ]
     values = {"seconds": sum(history.seconds)}
     values["c2st"] = distance(both[1][None], both[0], bench.key("prior c2st"))
@@ -162,7 +162,9 @@ def _prior(bench: AbstractBench, folder: pathlib.Path, progress: Progress) -> Me
     return Measured(values)
 
 
-def _maps_of(frame, layout, theta, rows) -> Float[np.ndarray, "m n n bins"]:
+def maps_of(
+    frame: AbstractFrame, layout: Layout, theta: Float[np.ndarray, "m p"], rows: Float[np.ndarray, "m k"]
+) -> Float[np.ndarray, "m n n bins"]:
     """The maps behind rows of simulations."""
     parts = [slice(start, start + CHUNK) for start in range(0, len(rows), CHUNK)]
     return np.concatenate(list(map(np.asarray, on_every_core(lambda p: _some_maps(frame, layout, theta[p], rows[p]), parts))))
@@ -225,7 +227,7 @@ def _calibrate(bench: AbstractBench, folder: pathlib.Path, progress: Progress) -
     """Draws of many simulated observations, reduced to a table, and every test of it."""
     settings, layout, part = bench.configuration, bench.layout, simulations_of(folder, "calibration")
     found, theta, data = posterior(bench, folder), part["theta"], part["data"]
-    fields, filtered = _maps_of(bench.frame(folder), layout, theta, part["rows"]), np.asarray(_filtered(bench, data))
+    fields, filtered = maps_of(bench.frame(folder), layout, theta, part["rows"]), np.asarray(_filtered(bench, data))
     regression = found.denoiser.coordinates.regression
     mean = jax.vmap(lambda summary: regression.unwhitened(jnp.zeros(regression.size), summary))
     summaries = jnp.asarray(part["rows"][:, layout.size - layout.summary :])
@@ -260,13 +262,19 @@ def _calibrate(bench: AbstractBench, folder: pathlib.Path, progress: Progress) -
 
 def _beside_wiener(bench, fields, filtered, correlation) -> dict[str, float]:
     """In each band, r of the posterior mean with the truth over that of the Wiener filtered map, all bins together."""
-    modes = [np.asarray(hartley(bench.sky, jnp.asarray(maps))) for maps in (fields, filtered)]
-    plane = np.asarray(bench.bands.plane)
-    truth, other, cross = (
-        np.einsum("byx,tyxc->cb", plane, product) for product in (modes[0] ** 2, modes[1] ** 2, modes[0] * modes[1])
-    )
+    truth, other, cross = mode_sums(bench.bands, fields, filtered)
     ratio = (correlation / (cross / np.sqrt(truth * other))).mean(axis=0)
     return {f"over Wiener/ell_{ell:.0f}": float(value) for ell, value in zip(bench.bands.centres, ratio, strict=True)}
+
+
+def mode_sums(
+    bands: Bands, truth: Float[np.ndarray, "t n n bins"], estimate: Float[np.ndarray, "t n n bins"]
+) -> tuple[Float[np.ndarray, "bins bands"], Float[np.ndarray, "bins bands"], Float[np.ndarray, "bins bands"]]:
+    """Power of the truth, power of an estimate and their cross power, summed over simulations and the modes of each band."""
+    modes, plane = [np.asarray(hartley(bands.sky, jnp.asarray(maps))) for maps in (truth, estimate)], np.asarray(bands.plane)
+    products = modes[0] ** 2, modes[1] ** 2, modes[0] * modes[1]
+    first, second, cross = (np.einsum("byx,tyxc->cb", plane, product) for product in products)
+    return first, second, cross
 
 
 def _reference(bench: AbstractBench, i: int, folder: pathlib.Path, progress: Progress) -> Measured:

@@ -20,9 +20,16 @@ class ChainSettings(Section):
 class WarmSettings(Section):
     """Chains that start from joint draws beside chains from the prior, of equal length, ever longer warm-up."""
 
-    observations: int = Field(default=3, ge=0)
-    draws: int = Field(default=500, ge=40, description="kept by each chain")
+    observations: int = Field(default=5, ge=0)
+    draws: int = Field(default=1000, ge=40, description="kept by each chain")
     warmups: tuple[PositiveInt, ...] = Field(default=(25, 50, 100, 200, 400), description="draws before, tried in this order")
+
+
+class BaselineSettings(Section):
+    """Mass maps by other methods, compared on simulations of the calibration."""
+
+    observations: PositiveInt = Field(default=300, description="simulations of the calibration, at most")
+    epochs: PositiveInt = Field(default=1, description="of the learnt mass map's training, over all simulations")
 
 
 class EstimateSettings(Section):
@@ -40,6 +47,7 @@ class MassMapConfiguration(JointConfiguration):
     estimate: EstimateSettings = EstimateSettings()
     moves: int = Field(default=16, ge=0, description="moves of each draw by the model's own density, after the diffusion")
     reference: ChainSettings = ChainSettings()
+    baselines: BaselineSettings = BaselineSettings()
     warm: WarmSettings = WarmSettings()
 
     @model_validator(mode="after")
@@ -50,7 +58,7 @@ class MassMapConfiguration(JointConfiguration):
 
 def build(configuration: MassMapConfiguration):
     """Build the study."""
-    from fullfield.recipes.mass_map_bench import mass_map_study
+    from fullfield.recipes.mass_map_study import mass_map_study
 
     return mass_map_study(configuration)
 
@@ -64,9 +72,9 @@ MASS_MAP = Recipe(
             "pixels": 16, "observations": 1, "draws": 40, "compared": 1000, "maps": 500,
             "simulations": {"training": 4000, "validation": 500, "calibration": 60},
             "estimate": {"simulations": 1000}, "denoiser": {"epochs": 5, "widths": (16, 32)},
-            "reference": {"draws": 200, "warmup": 100}, "warm": {"observations": 0},
+            "reference": {"draws": 200, "warmup": 100}, "baselines": {"epochs": 5}, "warm": {"observations": 0},
         }, "~8 min"),
-        "laptop": Scale({}, "~80 min"),
+        "laptop": Scale({}, "~100 min"),
         "paper": Scale({
             "pixels": 128, "simulations": {"training": 100_000, "validation": 4000},
             "estimate": {"simulations": 30_000}, "denoiser": {"widths": (64, 128, 128), "epochs": 20},

@@ -10,25 +10,31 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from fullfield._core import DataError, load_module, save_module, stream
+from fullfield._core import DataError, load_module, save_module
 from fullfield._core.progress import Progress
 from fullfield.compression import Composed, SpectraAndMoments
-from fullfield.diagnostics import convergence, merge
-from fullfield.fields import FlatSky, kaiser_squires, power_root, root_on_plane, WienerFilter
+from fullfield.diagnostics import convergence
+from fullfield.fields import (
+    AbstractMassMap,
+    FlatSky,
+    kaiser_squires,
+    KaiserSquires,
+    power_root,
+    root_on_plane,
+    SparseStarlet,
+    WienerFilter,
+)
 from fullfield.generative import Colour, Condition, Layout, left_as_drawn
 from fullfield.inference.explicit import Chains, MAMS, sample_field, ScoreAtEstimate, ShearLatents, white_maps
 from fullfield.recipes.artefacts import write_arrays
 from fullfield.recipes.joint_bench import AbstractBench, AbstractFrame
-from fullfield.recipes.joint_measure import inputs_of, joint_study, posterior
 from fullfield.recipes.mass_map import MassMapConfiguration
-from fullfield.recipes.mass_map_judge import chain_numbers
-from fullfield.recipes.study import Cell, Measured, Study
+from fullfield.recipes.study import Cell, Measured
 from fullfield.recipes.summaries_features import bands_of, fit_reconstruction, MEDIANS, STEPS, unfitted_reconstruction
 from fullfield.simulators import lsst_y10_model, ShearModel
 
 
 HOLE = 0.35  # radius of a hole in degrees
-RHAT = 1.01
 SAMPLER = MAMS(steps=5.0)
 
 
@@ -154,9 +160,13 @@ class AbstractShearBench(AbstractBench):
     @property
     def colour(self) -> Colour:
         """Root of the convergence's power at the fiducial parameters."""
+        return Colour(root_on_plane(self.sky, power_root(self.power)))
+
+    @property
+    def power(self) -> Float[Array, "pairs m m"]:
+        """The convergence's at the fiducial parameters, on the octant."""
         lensing = self.model.lensing
-        spectra = eqx.filter_jit(lensing.spectra)(lensing.parameters.fiducial)
-        return Colour(root_on_plane(self.sky, power_root(lensing.lattice.power(spectra))))
+        return lensing.lattice.power(eqx.filter_jit(lensing.spectra)(lensing.parameters.fiducial))
 
     @property
     def known(self) -> float:
@@ -185,9 +195,24 @@ class AbstractShearBench(AbstractBench):
 
     def filtered(self, data: Float[Array, "n n bins 2"]) -> Float[Array, "n n bins"]:
         """At the fiducial parameters."""
-        lensing = self.model.lensing
-        power = lensing.lattice.power(lensing.spectra(lensing.parameters.fiducial))
-        return WienerFilter(self.sky, power, self.model.noise, tolerance=0.01)(data)
+        return self._wiener(data)
+
+    @property
+    def _wiener(self) -> WienerFilter:
+        return WienerFilter(self.sky, self.power, self.model.noise, tolerance=0.01)
+
+    def baselines(self, width: float) -> dict[str, AbstractMassMap]:
+        """Mass maps that need no training; the Wiener filter is that of `filtered`.
+
+        Args:
+            width: of the Kaiser-Squires map's smoothing in arcminutes.
+        """
+        scales = min(4, self.sky.pixels.bit_length() - 3)
+        return {
+            "Kaiser-Squires": KaiserSquires(self.sky, width),
+            "Wiener": self._wiener,
+            "sparse": SparseStarlet(self.model.noise, scales=scales),
+        }
 
     def see(self, folder: pathlib.Path) -> Callable[[Array], Condition]:
         """Most probable latents at an estimate, and the score there."""
@@ -261,23 +286,6 @@ def depth_map(sky: FlatSky, masked: float, depth: float) -> Float[np.ndarray, "n
     return noise
 
 
-def mass_map_study(configuration: MassMapConfiguration) -> Study:
-    """The joint study, with scores before and warm starts after."""
-    bench, warm = ShearBench(configuration), configuration.warm
-    first = (estimate_cell(bench),)
-    common = configuration.seed, bench.model, warm.model_dump(), configuration.reference.chains
-    last = tuple(
-        Cell(
-            f"start/{kind}/{i}", (common, inputs_of(bench, first).drawn if kind == "warm" else None),
-            functools.partial(_start, bench, kind, i), effort=2,
-        )
-        for i in range(warm.observations)
-        for kind in ("warm", "dispersed")
-    )  # fmt: skip
-    study = joint_study(bench, first, last)
-    return Study(study.cells, lambda found: merge([study.judge(found), chain_numbers(found)]), study.illustrate)
-
-
 def estimate_cell(bench: AbstractShearBench) -> Cell:
     """What sums up the parameters, learnt before all else."""
     told = bench.configuration.seed, bench.configuration.estimate.model_dump(), bench.model
@@ -289,39 +297,6 @@ def _estimate(bench: AbstractShearBench, folder: pathlib.Path, progress: Progres
     score, gradients = fit_reconstruction(bench.model, bench.statistics, n, folder, key=bench.key, progress=progress)
     save_module(folder / "features.eqx", score)
     return Measured({}, simulations=len(STEPS) * (n + MEDIANS), gradients=gradients)
-
-
-def _start(bench: AbstractShearBench, kind: str, i: int, folder: pathlib.Path, progress: Progress) -> Measured:
-    """Gradients until chains of a fixed length agree, from joint draws or from the prior."""
-    settings, chains = bench.configuration.warm, bench.configuration.reference.chains
-    data, key = bench.observe(i)[2], jax.random.fold_in(bench.key(f"start {kind}"), i)
-    points, frame = None, bench.frame(folder)
-    if kind == "warm":
-        found = eqx.tree_at(lambda drawn: drawn.decode, posterior(bench, folder), _Points(bench.model, frame))
-        _, points = found.sample(stream(key, "points"), data, chains)
-    values, spent = {}, 0
-    first = chains * frame.gradients if kind == "warm" else 0
-    for warmup in settings.warmups:
-        if values.get("rhat", np.inf) <= RHAT:
-            break
-        run = sample_field(
-            bench.model, data, key=jax.random.fold_in(key, warmup), sampler=SAMPLER, draws=settings.draws, chains=chains,
-            start=points, warmup=warmup, block=max(5, warmup // 4), progress=progress,
-        )  # fmt: skip
-        values = {**worst(run), "warmup": float(warmup), "gradients": float(first + run.gradients)}
-        spent += run.gradients
-    return Measured(values, gradients=first + spent)
-
-
-class _Points(eqx.Module):
-    """Where chains start."""
-
-    model: ShearModel
-    frame: ShearFrame
-
-    def __call__(self, theta, field, condition):
-        white = self.frame.white(theta, field, condition)["white"]
-        return jnp.concatenate([self.model.parameters.to_unconstrained(theta), white.ravel()])
 
 
 def worst(chains: Chains) -> dict[str, float]:
