@@ -6,9 +6,10 @@ of their sum over the aliases of the wanted force,
 
     F(k) = i k/k² δ(k) Π_j s_j⁴ / (1 − ⅔ sin² x_j)²,    s = sin x / x,  x = k Δ/2.
 
-At long waves it undoes both windows, s⁻⁴; at the Nyquist frequency, where undoing them would amplify what aliases leave there
-sixfold along each axis, it stays at 1.5. The denominator is the square of the sum of s⁴ over the aliases of k. On a perfect
-lattice of particles waves near the Nyquist frequency still grow too fast; displacements of a fraction of a cell end that.
+The denominator is the square of the sum of s⁴ over the aliases of k. At long waves the kernel undoes both windows, s⁻⁴; at the
+Nyquist frequency, where undoing them would amplify what aliases leave there sixfold along each axis, it stays at 1.5. The mesh
+lies half a cell from the lattice of the particles, where clouds respond linearly to small displacements. On the lattice itself
+they have a cusp, which makes waves near the Nyquist frequency grow too fast until displacements exceed a cell.
 """
 
 import math
@@ -33,7 +34,7 @@ class MeshForce(eqx.Module):
     def __call__(self, displacement: Float[Array, "d *shape"]) -> Float[Array, "d *shape"]:
         """Force (d, *shape), Mpc/h, on each particle at its displacement from the lattice, Mpc/h."""
         box = self.box
-        offset = displacement / box.cell
+        offset = displacement / box.cell + 0.5
         density = paint(box.shape, 1, offset, jnp.ones((1,) * box.dimensions))
         kernel = box.inverse_square() * math.prod(self._sharpened(k) for k in box.wavenumbers())
         potential = jnp.fft.rfftn(density) * kernel

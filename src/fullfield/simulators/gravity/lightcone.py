@@ -137,7 +137,7 @@ class LightCone(AbstractObserver):
         points = self.box.shape[axis]
         shape = [1] * self.box.dimensions
         shape[axis] = points
-        return self.box.cell * jnp.arange(points).astype(float).reshape(shape)
+        return self.box.cell * (jnp.arange(points) + 0.5).reshape(shape)
 
 
 def _share_of_step(step, u):

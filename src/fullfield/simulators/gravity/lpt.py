@@ -39,6 +39,8 @@ def linear_modes(
 ) -> Complex[Array, "*modes"]:
     """Fourier modes of the linear density of today, as `jnp.fft.rfftn` makes them of the density.
 
+    In two dimensions the power is k P(k) / π, which has the variance per ln k that P(k) has in three.
+
     Args:
         box: the box.
         cosmology: the universe.
@@ -50,6 +52,8 @@ def linear_modes(
     # The mean has no power, and the logarithm of its wavenumber no value.
     log_k = jnp.log(jnp.where(square > 0, square, 1.0)) / 2
     power = linear_spectrum(cosmology, transfer or EisensteinHu())(log_k)
+    if box.dimensions == 2:
+        power = power * jnp.exp(log_k) / jnp.pi
     cells = jnp.prod(jnp.asarray(box.shape, float))
     root = jnp.where(square > 0, cells * jnp.sqrt(power / box.volume), 0.0)
     axes = tuple(range(box.dimensions))

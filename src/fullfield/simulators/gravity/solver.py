@@ -126,8 +126,8 @@ class ParticleMesh(eqx.Module):
 
 
 def density(box: Box, displacement: Float[Array, "d *shape"]) -> Float[Array, "*shape"]:
-    """Density over its mean, by clouds in cells on the lattice of the particles."""
-    return paint(box.shape, 1, displacement / box.cell, jnp.ones((1,) * box.dimensions))
+    """Density over its mean, by clouds in cells, on a mesh whose points lie half a cell before the particles of their index."""
+    return paint(box.shape, 1, displacement / box.cell + 0.5, jnp.ones((1,) * box.dimensions))
 
 
 def _finite(particles):
