@@ -45,7 +45,7 @@ def lognormal_study(configuration: VICRegLognormalConfiguration) -> Study:
     ]
     cells.append(Cell(f"npe/{names[0]}", (heads, names[0]), functools.partial(_npe, bench, names[0], epochs), effort=2))
     cells.append(Cell("inference/supervised", heads, functools.partial(_supervise, bench), effort=10))
-    cells.append(Cell("inference/exact", bench.made, functools.partial(_exact, bench), effort=2))
+    cells.append(Cell("inference/exact", (bench.made, NODES), functools.partial(_exact, bench), effort=2))
     return Study(cells, functools.partial(_judge, bench, configuration), functools.partial(_pictures, bench, configuration))
 
 
@@ -97,8 +97,8 @@ def _trained(bench, network, source, held_out, test, rate, epochs, name, folder,
     return _measured(bench, folder, test[0], mean, deviation, values)
 
 
-def _measured(bench, folder, theta, mean, deviation, values) -> Measured:
-    write_arrays(folder / "test.npz", theta=theta, mean=mean, deviation=deviation)
+def _measured(bench, folder, theta, mean, deviation, values, **more) -> Measured:
+    write_arrays(folder / "test.npz", theta=theta, mean=mean, deviation=deviation, **more)
     return Measured(values | accuracy(bench.model.parameters.names, theta, mean, bench.configuration.views))
 
 
@@ -123,33 +123,33 @@ def _npe(bench: MapBench, agreement: str, epochs: int, folder: pathlib.Path, pro
 
 
 def _exact(bench: MapBench, folder: pathlib.Path, progress: Progress) -> Measured:
-    """The posterior itself, on a grid: of Gaussian fields it is exact, ln(1 + δ) being one."""
-    model = bench.model
+    """The posterior itself, on a grid, and its density at the truth: ln(1 + δ) has a likelihood in closed form."""
+    model, pixels = bench.model, bench.configuration.pixels
     axes = [np.linspace(low, high, NODES + 1)[:-1] + (high - low) / (2 * NODES) for low, high in model.parameters.bounds]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2).astype(np.float32)
     k, place = np.unique(np.round(model.plane.wavenumbers, 12), return_inverse=True)
-    place, freedom = place.ravel(), model.modes.freedom(model.plane.pixels).ravel()
+    place, freedom = place.ravel(), model.modes.freedom(pixels).ravel()
+    weights, counts = freedom / model.modes.share(pixels).ravel(), np.bincount(place, freedom)[1:]
     progress("spectra on the grid", 0, 1)
-    power = np.asarray(eqx.filter_jit(lambda g: jax.lax.map(lambda t: model.power(t, k[1:]), g, batch_size=64))(grid), float)
+    spectra = eqx.filter_jit(lambda g: jax.lax.map(lambda t: model.power(t, k[1:]), g, batch_size=64))
     theta, maps = bench.views("test")
+    power, at_truth = np.asarray(spectra(grid), float), np.asarray(spectra(theta), float).repeat(maps.shape[1], axis=0)
     theta, maps = np.repeat(theta, maps.shape[1], axis=0), maps.reshape(-1, *maps.shape[2:])
-    counts = np.bincount(place, freedom)[1:]
-    constant = np.log(power) @ counts
-    mean, deviation, entropy = np.zeros((len(maps), 2)), np.zeros((len(maps), 2)), np.zeros(len(maps))
+    constant, cell = np.log(power) @ counts, np.prod([axis[1] - axis[0] for axis in axes])
+    mean, deviation, log_prob = np.zeros((len(maps), 2)), np.zeros((len(maps), 2)), np.zeros(len(maps))
     measure = eqx.filter_jit(lambda one: jax.vmap(lambda g: model.plane.power(g[..., 0]).ravel())(one))
     for start in range(0, len(maps), 200):
         rows = np.asarray(measure(jnp.asarray(maps[start : start + 200])), float)
-        sums = np.stack([np.bincount(place, row * freedom)[1:] for row in rows])
-        log_weight = -0.5 * (sums @ (1 / power).T + constant)
-        weight = np.exp(log_weight - log_weight.max(axis=1, keepdims=True))
-        weight /= weight.sum(axis=1, keepdims=True)
+        sums = np.stack([np.bincount(place, row * weights)[1:] for row in rows])
         part = slice(start, start + 200)
+        log_weight, here = -0.5 * (sums @ (1 / power).T + constant), at_truth[part]
+        total = np.logaddexp.reduce(log_weight, axis=1)
+        log_prob[part] = -0.5 * np.sum(sums / here + counts * np.log(here), axis=1) - total - np.log(cell)
+        weight = np.exp(log_weight - total[:, None])
         mean[part] = weight @ grid
         deviation[part] = np.sqrt(weight @ grid.astype(float) ** 2 - mean[part] ** 2)
-        entropy[part] = -np.sum(weight * np.log(np.maximum(weight, 1e-300)), axis=1)
         progress("exact posteriors", start, len(maps))
-    cell = np.prod([axis[1] - axis[0] for axis in axes])
-    return _measured(bench, folder, theta, mean, deviation, {"loss": float(entropy.mean() + np.log(cell))})
+    return _measured(bench, folder, theta, mean, deviation, {"loss": -float(log_prob.mean())}, log_prob=log_prob)
 
 
 def _judge(bench: MapBench, configuration: VICRegLognormalConfiguration, found: Mapping[str, Measured]) -> Report:

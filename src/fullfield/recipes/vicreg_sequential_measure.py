@@ -54,7 +54,7 @@ def sequential_study(configuration: VICRegSequentialConfiguration) -> Study:
         Cell(
             "posterior/network", (bench.trained, settings.head_epochs), functools.partial(_network, bench, settings.head_epochs)
         ),
-        Cell("posterior/maps", bench.made, functools.partial(_on_grid, bench, False)),
+        Cell("posterior/maps", (bench.made, NODES), functools.partial(_on_grid, bench, False)),
     ]
     return Study(cells, functools.partial(_judge, bench), functools.partial(_pictures, bench))
 
