@@ -1,4 +1,4 @@
-"""The comparison on lognormal maps: its exact posterior."""
+"""The comparison on lognormal maps: its exact posterior, and the maps that its networks take."""
 
 import equinox as eqx
 import jax
@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from jax.scipy.special import logsumexp
 
+from fullfield._core import ConfigurationError
 from fullfield._core.progress import silent
 from fullfield.recipes import RECIPES
 from fullfield.recipes.artefacts import read_arrays
@@ -39,3 +40,23 @@ def test_the_exact_loss_is_the_density_at_the_truth_and_not_an_entropy(tmp_path)
     np.testing.assert_allclose(tested["mean"][:8], means, atol=2e-4)
     np.testing.assert_allclose(tested["log_prob"][:8], -np.array(losses), atol=5e-3)
     assert found.values["loss"] == pytest.approx(-tested["log_prob"].mean())
+
+
+@pytest.mark.parametrize("recipe", ["vicreg-lognormal", "vicreg-fisher", "vicreg-sequential"])
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"pixels": 36}, "multiple of 8 or of 10"),
+        ({"pixels": 33}, "multiple of 8 or of 10"),
+        ({"pixels": 200, "network": "published"}, "pixels=100 alone"),
+    ],
+)
+def test_pixels_that_the_network_cannot_take_are_refused_at_once(recipe, settings, message):
+    with pytest.raises(ConfigurationError, match=message):
+        RECIPES[recipe].configure(settings)
+
+
+@pytest.mark.parametrize("pixels", [24, 30])
+def test_pixels_that_are_not_refused_are_taken(pixels):
+    compressor = MapBench(RECIPES["vicreg-lognormal"].configure({"pixels": pixels})).blank()
+    assert compressor(jnp.ones((pixels, pixels, 1))).shape == (16,)
