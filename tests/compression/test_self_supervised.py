@@ -88,13 +88,30 @@ def _explained(t, theta):
 def test_cosmologies_in_both_parts_and_single_views_are_refused(parts):
     source, held_out = parts
     network = MLP((8,), 1, key=jax.random.key(1))
-    with pytest.raises(FullfieldError, match="200 that are"):
+    with pytest.raises(FullfieldError, match="200 that are among 200, first in its row 0"):
         train_self_supervised(VICReg(), network, held_out, held_out, key=jax.random.key(2))
     single = [
         StoredSimulations(np.asarray(part.theta), np.asarray(part.data)[:, :1], batch_size=100) for part in (source, held_out)
     ]
     with pytest.raises(FullfieldError, match="even number of views"):
         train_self_supervised(VICReg(), network, *single, key=jax.random.key(2))
+    with pytest.raises(FullfieldError, match="validation: expected groups"):
+        train_self_supervised(VICReg(), network, source, single[1], key=jax.random.key(2))
+    alone = [
+        StoredSimulations(np.asarray(part.theta), np.asarray(part.data)[:, 0], batch_size=100) for part in (source, held_out)
+    ]
+    with pytest.raises(FullfieldError, match=r"groups \(v, ...\)"):
+        train_self_supervised(VICReg(), network, *alone, key=jax.random.key(2))
+
+
+@pytest.mark.parametrize(("rows", "size", "refused"), [((200, 1), 100, "validation"), ((200, 20), 1, "simulations")])
+def test_one_cosmology_has_none_to_be_told_from(parts, rows, size, refused):
+    source, held_out = (
+        StoredSimulations(np.asarray(part.theta)[:n], np.asarray(part.data)[:n, :2], batch_size=size)
+        for part, n in zip(parts, rows, strict=True)
+    )
+    with pytest.raises(FullfieldError, match=f"{refused}: expected batches of at least two cosmologies"):
+        train_self_supervised(VICReg(), MLP((8,), 1, key=jax.random.key(1)), source, held_out, key=jax.random.key(2))
 
 
 def test_parts_that_are_streamed_from_the_same_store_are_told_apart(parts):
@@ -106,5 +123,5 @@ def test_parts_that_are_streamed_from_the_same_store_are_told_apart(parts):
     network, settings = MLP((8,), 1, key=jax.random.key(1)), {"key": jax.random.key(2), "max_epochs": 1}
     held_out = streamed(slice(2000, None))
     train_self_supervised(VICReg(), network, streamed(slice(1000, 2000)), held_out, **settings)
-    with pytest.raises(FullfieldError, match="100 that are"):
+    with pytest.raises(FullfieldError, match="100 that are among 200, first in its row 0"):
         train_self_supervised(VICReg(), network, streamed(slice(1000, 2100)), held_out, **settings)

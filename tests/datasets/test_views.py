@@ -7,7 +7,7 @@ import pytest
 
 from fullfield._core import FullfieldError, stream
 from fullfield.datasets import Pairs
-from fullfield.simulators import BrokenPowerLaw, SharedViews, simulate_views
+from fullfield.simulators import BrokenPowerLaw, LinearGaussian, SharedViews, simulate_views
 
 
 def test_pairs_are_of_different_views_and_of_others_every_time():
@@ -29,6 +29,8 @@ def test_each_view_is_augmented_by_itself():
 def test_too_few_views_are_refused():
     with pytest.raises(FullfieldError, match="at least 4 views in each row"):
         Pairs(2)(jax.random.key(0), jnp.zeros(1), jnp.zeros((3, 2)))
+    with pytest.raises(FullfieldError, match="pairs: expected"):
+        Pairs(-1)
 
 
 def test_views_share_all_parameters_but_nuisances():
@@ -63,3 +65,32 @@ def test_a_model_of_views_simulates_them_like_the_model_of_one():
     np.testing.assert_array_equal(own[:, :2], jnp.broadcast_to(theta[:2], (3, 2)))
     with pytest.raises(FullfieldError, match="positive"):
         SharedViews(model, 0)
+
+
+def test_views_of_several_models_come_in_turn_at_the_same_cosmology():
+    """A law that breaks elsewhere is another simulator: its spectra are told by where they break."""
+    near, far = BrokenPowerLaw(pivot=0.2), BrokenPowerLaw()
+    views = simulate_views((near, far), jax.random.key(5), 40, 5, nuisance=("D",))
+    assert views.theta.shape == (40, 5, 2)
+    assert views.data.shape == (40, 5, 140)
+    np.testing.assert_array_equal(np.ptp(np.asarray(views.theta), axis=1), 0)
+    k, (a, b) = near.wavenumbers, np.moveaxis(np.asarray(views.theta), -1, 0)
+    smooth = views.data / (a[..., None] * k ** b[..., None])
+    # Between the pivots the one model has A k^B, to a percent of scatter from cosmic variance, and the other has not.
+    off = np.abs(np.log(smooth[..., (k > 0.4) & (k < 0.5)]).mean(axis=-1))
+    assert off[:, 1::2].max() < 0.02
+    assert (off[:, ::2] > 0.02).mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    ("models", "nuisance", "message"),
+    [
+        ((BrokenPowerLaw(), LinearGaussian()), (), "the same parameters"),
+        ((BrokenPowerLaw(),) * 4, (), "at least one by each of 4"),
+        ((BrokenPowerLaw(),) * 2, ("E",), "some model's"),
+        ((LinearGaussian(n_data=4), LinearGaussian(n_data=5)), (), "the same shape"),
+    ],
+)
+def test_models_whose_views_cannot_stand_side_by_side_are_refused(models, nuisance, message):
+    with pytest.raises(FullfieldError, match=message):
+        simulate_views(models, jax.random.key(0), 4, 3, nuisance=nuisance)

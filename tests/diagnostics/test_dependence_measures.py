@@ -34,6 +34,13 @@ def test_corrected_distance_correlation_has_no_bias_and_sees_what_correlation_do
     assert distance_correlation(x, np.zeros(1000)) == 0.0
 
 
+@pytest.mark.parametrize("corrected", [False, True])
+def test_distance_correlation_does_not_see_where_zero_is(corrected):
+    x, y = pair(0.8, 500)
+    found = distance_correlation(x + 1e9, y - 1e9, corrected=corrected)
+    assert found == pytest.approx(distance_correlation(x, y, corrected=corrected), abs=1e-5)
+
+
 def test_effective_rank_counts_directions():
     white = np.random.default_rng(1).normal(size=(5000, 6))
     assert effective_rank(white) == pytest.approx(6.0, abs=0.02)
@@ -66,6 +73,27 @@ def test_neural_information_of_a_number_and_a_noisy_vector(estimator, correlatio
     assert 0 < found.uncertainty < 0.05 or correlation == 0.0
 
 
+@pytest.mark.parametrize("swapped", [False, True])
+def test_rows_of_the_same_parameter_are_no_strangers(swapped):
+    """Ten data sets at each of 800 parameters, one behind the other. Strangers from the row before would share the parameter,
+    and know nothing. The mean over 400 parameters is known to some .03."""
+    random = np.random.default_rng(3)
+    theta = np.repeat(random.normal(size=800), 10)
+    pair = theta, 0.8 * theta + 0.6 * random.normal(size=8000)
+    found = neural_information(*(pair[::-1] if swapped else pair), key=jax.random.key(1))
+    assert found.value == pytest.approx(-0.5 * np.log(1 - 0.64), abs=0.08)
+    assert 0.01 < found.uncertainty < 0.05
+
+
+def test_much_information_is_found_short_of_the_ceiling():
+    """Two and a half nats, of which 4000 pairs know .03 by their own account; the ceiling is at ten."""
+    x, y = pair(np.sqrt(1 - np.exp(-5.0)), 8000)
+    found = neural_information(x, y, key=jax.random.key(2))
+    assert found.value == pytest.approx(2.5, abs=0.12)
+
+
 def test_few_pairs_have_no_neural_information():
     with pytest.raises(FullfieldError, match="at least 200 pairs"):
         neural_information(np.zeros(100), np.zeros(100), key=jax.random.key(0))
+    with pytest.raises(FullfieldError, match="at least 50 different"):
+        neural_information(np.arange(400.0) % 49, np.arange(400.0), key=jax.random.key(0))

@@ -17,6 +17,7 @@ def count(network, shape, features):
 
 def test_it_has_as_many_parameters_as_the_published_one():
     assert count(MapEncoder, (100, 100, 1), 16) == 164_072
+    assert count(MapEncoder, (100, 100, 1), 5) == 162_653  # the published supervised one
 
 
 def test_the_residual_network_too_but_for_the_gains_of_its_blocks():
@@ -34,5 +35,6 @@ def test_channels_are_scaled_to_examples():
 
 
 def test_maps_of_another_size_are_refused():
-    with pytest.raises(ConfigurationError, match="multiples of 100"):
-        MapEncoder((64, 64, 1), 16, key=jax.random.key(0))
+    for pixels in (64, 200):
+        with pytest.raises(ConfigurationError, match="100, 100, bins"):
+            MapEncoder((pixels, pixels, 1), 16, key=jax.random.key(0))

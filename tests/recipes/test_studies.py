@@ -283,7 +283,12 @@ def test_self_supervised_errors_are_held_to_supervised_and_exact_ones():
 
     def cell(group, name):
         if group == "summary":
-            return {"collapse/effective_rank": 2.0}
+            return {"collapse/effective_rank": 2.0 if name == "vicreg" else 1.2, "collapse/least_deviation": 0.1}
+        if group == "ratio":
+            ratio = errors["vicreg"] / errors[name.split()[-1]]
+            return {f"ratio/{one}": ratio for one in ("omega_m", "sigma_8")} | {
+                f"uncertainty/{one}": 0.01 for one in ("omega_m", "sigma_8")
+            }
         if group == "npe":
             return {"loss": -6.0, "failed": 0.0}
         kinds = {"error": errors[name], "uncertainty": 0.001, "mse": 1e-4}
@@ -293,13 +298,57 @@ def test_self_supervised_errors_are_held_to_supervised_and_exact_ones():
     held = {name: number.verdict for name, number in numbers.items() if number.bar}
     assert held["ratio/vicreg over supervised/omega_m"] == "pass"  # 1.05
     assert held["ratio/vicreg over exact/sigma_8"] == "fail"  # 1.105
+    assert numbers["ratio/vicreg over exact/sigma_8"].uncertainty == 0.01
     assert held["calibration/npe/failed tests"] == "pass"
+    assert (held["rank/vicreg"], held["rank/simclr"]) == ("pass", "fail")
+    assert numbers["least deviation/simclr"].value == 0.1
     # The paper's numbers are of its own generator, and of as many cosmologies as are worth a bar.
     assert not any(number.published for number in numbers.values())
-    assert judged("vicreg-lognormal", cell, generator="real-amplitude")["error/vicreg/omega_m"].published == 0.052
+    published = judged("vicreg-lognormal", cell, generator="real-amplitude")
+    assert published["error/vicreg/omega_m"].published == 0.052
+    assert published["mse/simclr/omega_m"].published == 3.7e-4
     assert not any(
         number.bar for name, number in judged("vicreg-lognormal", cell, cosmologies=400).items() if name.startswith("ratio")
     )
+
+
+COLLAPSE = {"collapse/effective_rank": 1.4, "collapse/least_deviation": 0.3}
+
+
+def test_information_of_either_agreement_stands_beside_that_of_the_maps():
+    def cell(group, name):
+        if group == "summary":
+            return COLLAPSE
+        if name == "maps":
+            return {f"{kind}/{one}": 0.01 for kind in ("gaussian", "real-amplitude") for one in ("omega_m", "sigma_8")}
+        return {f"{kind}/{one}": 0.012 for kind in ("vicreg", "simclr") for one in ("omega_m", "sigma_8")}
+
+    numbers = judged("vicreg-fisher", cell)
+    assert numbers["ratio/summaries over maps/omega_m"].verdict == "fail"
+    assert numbers["ratio/simclr summaries over maps/omega_m"].value == pytest.approx(1.2)
+    assert numbers["rank/simclr"].verdict == "fail"
+    # The print has SimCLR's contours, but no numbers of them.
+    published = judged("vicreg-fisher", cell, generator="real-amplitude")
+    assert published["deviation/summaries, real-amplitude/omega_m"].published == 0.020
+    assert published["deviation/simclr summaries, real-amplitude/omega_m"].published is None
+    # Summaries of the one are measured again for no sake of the other.
+    alone, both = (
+        {one.name: digest(one.name, one.inputs) for one in RECIPES["vicreg-fisher"].build(configuration).cells}
+        for configuration in (RECIPES["vicreg-fisher"].configure(change) for change in ({"agreements": ["vicreg"]}, {}))
+    )
+    assert alone.items() < both.items()
+    assert set(both) - set(alone) == {"summary/simclr", "fisher/simclr summaries"}
+
+
+def test_the_emulator_is_tried_on_summaries_of_maps():
+    def cell(group, name):
+        known = {"summary": COLLAPSE, "check": {"c2st": 0.53, "uncertainty": 0.008}}
+        return known.get(group, {"deviation/0": 0.01, "deviation/1": 0.01, "area": 1e-4, "level": 0.5})
+
+    numbers = judged("vicreg-sequential", cell)
+    number = numbers["emulator/c2st at the truth, emulated and actual summaries"]
+    assert (number.value, number.uncertainty) == (0.53, 0.008)
+    assert numbers["least deviation/vicreg"].value == 0.3
 
 
 @pytest.mark.slow

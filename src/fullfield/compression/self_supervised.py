@@ -37,7 +37,8 @@ class VICReg(AbstractAgreement):
     """λ s + μ (v + v') + ν (c + c'): invariance, variance and covariance of embeddings.
 
     s is the squared distance of partners, v what the deviations of the embedding's numbers lack of one, and c their
-    off-diagonal covariances squared, per number (Akhmetzhanova et al. 2024, equations 1 to 5).
+    off-diagonal covariances squared, per number (Akhmetzhanova et al. 2024, equations 1 to 5). Both views' v are summed, as
+    there; the public code of Bardes et al. halves each, so that its μ is twice ours.
 
     Args:
         invariance: λ.
@@ -156,17 +157,13 @@ def train_self_supervised(
         The compressor, and the training history.
 
     Raises:
-        DataError: groups of fewer than two views or an odd number of them, a cosmology both in training and held out, or data
-            that never vary or are not finite.
+        DataError: groups of fewer than two views or an odd number of them, in training or held out; batches of one cosmology, a
+            cosmology both in training and held out, or data that never vary or are not finite.
         DivergenceError: a loss is not finite.
     """
     _check_apart(simulations, validation)
-    views = first_batch(simulations, stream(key, "examples"))
-    if views.ndim < 2 or views.shape[1] < 2 or views.shape[1] % 2:
-        raise DataError(
-            "simulations", expected="groups of an even number of views, at least two", got=f"data of shape {views.shape[1:]}",
-            remedy="Stack views of one cosmology on the first axis of its data, and draw pairs with augment=Pairs().",
-        )  # fmt: skip
+    views = _checked("simulations", simulations, key)
+    _checked("validation", validation, key)
     examples = views.reshape(-1, *views.shape[2:])
     check_varying(examples)
     compressor = standardising(network, examples)
@@ -180,6 +177,22 @@ def train_self_supervised(
     return trained.compressor, history
 
 
+def _checked(name: str, simulations: AbstractSimulations, key: Key[Array, ""]) -> Float[Array, "b v ..."]:
+    """Views of a first batch, in which there are pairs and cosmologies to be told apart."""
+    views = first_batch(simulations, stream(key, "examples"))
+    if views.ndim < 3 or views.shape[1] < 2 or views.shape[1] % 2:
+        raise DataError(
+            name, expected="groups (v, ...) of an even number of views, at least two", got=f"data of shape {views.shape[1:]}",
+            remedy="Stack views of one cosmology on the first axis of its data, and draw pairs with augment=Pairs().",
+        )  # fmt: skip
+    if len(views) < 2:
+        raise DataError(
+            name, expected="batches of at least two cosmologies, which views are told apart by", got="one in each",
+            remedy="Give more groups of views, or a larger batch_size.",
+        )  # fmt: skip
+    return views
+
+
 def _check_apart(simulations, validation) -> None:
     """Refuse groups that are in both, where that can be seen."""
     found = []
@@ -187,10 +200,11 @@ def _check_apart(simulations, validation) -> None:
         theta, rows = getattr(part, "theta", None), getattr(part, "rows", None)  # rows of what is streamed from disk
         if theta is None:
             return
-        found.append(set(map(bytes, np.ascontiguousarray(theta if rows is None else theta[rows], np.float32))))
-    first, second = found
-    if both := len(first & second):
+        found.append([bytes(row) for row in np.ascontiguousarray(theta if rows is None else theta[rows], np.float32)])
+    known, held_out = set(found[0]), found[1]
+    if both := [i for i, row in enumerate(held_out) if row in known]:
         raise DataError(
-            "validation", expected="cosmologies that are not trained on", got=f"{both} that are",
+            "validation", expected="cosmologies that are not trained on",
+            got=f"{len(both)} that are among {len(held_out)}, first in its row {both[0]}",
             remedy="Split by cosmology, all of whose views belong together.",
         )  # fmt: skip

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from fullfield._core import DataError
+from fullfield.datasets.simulations import check_positive
 
 
 class Pairs(eqx.Module):
@@ -20,10 +21,16 @@ class Pairs(eqx.Module):
     Args:
         pairs: how many of each row.
         each: optional `(key, theta, data) -> data`, what is done to every view by itself, such as `turn_and_roll`.
+
+    Raises:
+        ConfigurationError: the number is not positive.
     """
 
     pairs: int = 1
     each: Callable | None = None
+
+    def __check_init__(self):
+        check_positive(pairs=self.pairs)
 
     def __call__(self, key: Key[Array, ""], theta: Float[Array, " p"], data: Float[Array, "v ..."]) -> Float[Array, "k ..."]:
         """Views (2 pairs, ...), of which each two neighbours are one pair.

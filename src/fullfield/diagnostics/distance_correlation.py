@@ -32,6 +32,7 @@ def distance_correlation(x: Float[Numeric, "n ..."], y: Float[Numeric, "m ..."],
 
 
 def _centred(values: Float[np.ndarray, "n d"], corrected: bool) -> Float[np.ndarray, "n n"]:
+    values = values - values.mean(axis=0)  # else squares of what is far from zero drown the distances
     square = np.sum(values**2, axis=1)
     distances = np.sqrt(np.maximum(square[:, None] + square - 2 * values @ values.T, 0.0))
     np.fill_diagonal(distances, 0.0)

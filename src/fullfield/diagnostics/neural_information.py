@@ -27,6 +27,7 @@ from fullfield.training import cosine_adam, fit
 
 STRANGERS = 8  # for every pair
 LEAST = 200  # pairs
+DIFFERENT = 50
 CLIP = 5.0  # of T among strangers, for `smile`
 Estimator = Literal["mine", "smile"]
 
@@ -58,20 +59,22 @@ class InformationLoss(eqx.Module):
         self, module: Statistic, theta: Float[Array, "n a"], data: Float[Array, "n b"], *, key: Key[Array, ""]
     ) -> Float[Array, ""]:
         """Loss on pairs of x, in the parameters' place, and y; strangers are the x of other rows."""
-        pairs, strangers = _values(module, theta, data)
+        pairs, strangers, apart = _values(module, theta, data)
+        count = jnp.maximum(jnp.sum(apart), 1)
         if self.estimator == "mine":
-            return -_bound(pairs, strangers)
-        return jnp.mean(jax.nn.softplus(-pairs)) + jnp.mean(jax.nn.softplus(strangers))
+            return jax.nn.logsumexp(strangers, where=apart) - jnp.log(count) - jnp.mean(pairs)
+        return jnp.mean(jax.nn.softplus(-pairs)) + jnp.sum(jax.nn.softplus(strangers), where=apart) / count
 
 
 def _values(statistic, x, y):
-    shifts = jnp.arange(1, STRANGERS + 1)
-    strangers = jax.vmap(lambda shift: jax.vmap(statistic)(jnp.roll(x, shift, axis=0), y))(shifts)
-    return jax.vmap(statistic)(x, y), strangers
+    """T of pairs (n,), T of strangers (k, n), and which of these are some: rows that share x or y are not."""
 
+    def others(shift):
+        x_other, y_other = jnp.roll(x, shift, axis=0), jnp.roll(y, shift, axis=0)
+        alike = jnp.all(x_other == x, axis=1) | jnp.all(y_other == y, axis=1)
+        return jax.vmap(statistic)(x_other, y), ~alike
 
-def _bound(pairs, strangers):
-    return jnp.mean(pairs) - (jax.nn.logsumexp(strangers) - jnp.log(strangers.size))
+    return jax.vmap(statistic)(x, y), *jax.vmap(others)(jnp.arange(1, STRANGERS + 1))
 
 
 def neural_information(
@@ -89,8 +92,12 @@ def neural_information(
 
     Half of the pairs train, a tenth of those stop the training, and the other half is evaluated.
 
+    What is found is a lower bound. The log of the number of strangers, eight for every pair, is its ceiling: ten nats for 4000
+    pairs. Two and a half nats between two normals are found to within .1 from 4000 pairs, and less between many numbers.
+
     Args:
-        x, y: samples (n,) or (n, d), row by row of one draw.
+        x, y: samples (n,) or (n, d), row by row of one draw, in any order; of continuous numbers. Rows that share x or y, such
+            as data sets at the same parameters, are dealt to one half together, and never taken for strangers.
         key: scalar key.
         estimator: "mine" trains on the bound (Belghazi et al. 2018, ICML, arXiv:1801.04062); "smile" trains a classifier and
             evaluates the bound with e^T of strangers clipped at e^±5, which scatters less and can lie above the truth where
@@ -103,7 +110,7 @@ def neural_information(
         "mutual_information" with the standard error of its mean over pairs.
 
     Raises:
-        DataError: values that are not finite, or too few pairs.
+        DataError: values that are not finite, too few pairs, or too few different ones.
         ShapeError: samples of different length.
     """
     if len(x) != len(y):
@@ -111,11 +118,11 @@ def neural_information(
     if len(x) < LEAST:
         raise DataError("x", expected=f"at least {LEAST} pairs", got=len(x))
     tables = [_standardised(as_finite(name, values).reshape(len(values), -1)) for name, values in (("x", x), ("y", y))]
+    groups, order = _dealt(tables, stream(key, "order"))
     n = len(x) // 2
     few = n // 10
-    source, held_out = (
-        StoredSimulations(*(table[rows] for table in tables), batch_size=min(250, few)) for rows in (slice(few, n), slice(few))
-    )
+    parts = order[few:n], order[:few]
+    source, held_out = (StoredSimulations(*(t[rows] for t in tables), batch_size=min(250, few)) for rows in parts)
     size = sum(table.shape[1] for table in tables)
     start = Statistic(MLP(size, 1, key=stream(key, "weights"), width=width))
     trained, _ = fit(
@@ -123,13 +130,31 @@ def neural_information(
         optimiser=cosine_adam(3e-3, epochs * source.steps_per_epoch), max_epochs=epochs, patience=epochs, progress=progress,
         stage=stage,
     )  # fmt: skip
-    pairs, strangers = (np.asarray(values, np.float64) for values in _evaluated(trained, *(t[n:] for t in tables)))
+    rest = np.asarray(jax.random.permutation(stream(key, "evaluation"), order[n:]))
+    pairs, strangers, apart = (np.asarray(values, np.float64) for values in _evaluated(trained, *(t[rest] for t in tables)))
     limit = CLIP if estimator == "smile" else np.inf
-    weights = np.exp(np.clip(strangers, -limit, limit))
+    weights = apart * np.exp(np.clip(strangers, -limit, limit)) / apart.mean()
     value = pairs.mean() - np.log(weights.mean())
-    # Rows of strangers share their y: their means are independent enough.
-    error = np.hypot(pairs.std(), weights.mean(axis=0).std() / weights.mean()) / np.sqrt(len(pairs))
+    # Strangers of one row share their y, and rows of a group more: groups are independent enough.
+    error = np.hypot(_error(pairs, groups[rest]), _error(weights.mean(axis=0), groups[rest]) / weights.mean())
     return Number("mutual_information", float(value), float(error))
+
+
+def _dealt(tables, key):
+    """To which group each row belongs, and an order of rows in which groups come at random, but each as a whole."""
+    sides = [np.unique(table, axis=0, return_inverse=True)[1].ravel() for table in tables]
+    groups = min(sides, key=np.max)
+    if (different := int(groups.max()) + 1) < DIFFERENT:
+        raise DataError(
+            "x", expected=f"at least {DIFFERENT} different x and y, which are to be continuous", got=different,
+            remedy="Draw other parameters for every few rows.",
+        )  # fmt: skip
+    return groups, np.argsort(np.asarray(jax.random.permutation(key, different))[groups], kind="stable")
+
+
+def _error(values: Float[np.ndarray, " n"], groups: np.ndarray) -> float:
+    """Standard error of a mean over groups of rows."""
+    return float(np.linalg.norm(np.bincount(groups, values - values.mean())) / len(values))
 
 
 @eqx.filter_jit

@@ -59,6 +59,10 @@ class AbstractModes(eqx.Module):
     def freedom(self, pixels: int) -> Float[np.ndarray, "n n"]:
         """Degrees of freedom of |mode|² on the full plane, those that k and -k share halved; zero at k = 0."""
 
+    @abc.abstractmethod
+    def share(self, pixels: int) -> Float[np.ndarray, "n n"]:
+        """Mean of |mode|² of the field on the full plane: the share of P(k) that a mode has."""
+
 
 class GaussianModes(AbstractModes):
     """A Gaussian random field: real and imaginary part of a mode are independent normals."""
@@ -72,6 +76,10 @@ class GaussianModes(AbstractModes):
         weights = np.ones((pixels, pixels))
         weights[0, 0] = 0
         return weights
+
+    def share(self, pixels: int) -> Float[np.ndarray, "n n"]:
+        """All of it."""
+        return np.ones((pixels, pixels))
 
 
 class RealAmplitudeModes(AbstractModes):
@@ -97,3 +105,9 @@ class RealAmplitudeModes(AbstractModes):
         weights[[0, half, half], [half, 0, half]] = 1
         weights[0, 0] = 0
         return weights
+
+    def share(self, pixels: int) -> Float[np.ndarray, "n n"]:
+        """Half at the Nyquist frequency, where the partner of a mode is cut off and the field has the mean of two strangers."""
+        shares = np.ones((pixels, pixels))
+        shares[pixels // 2], shares[:, pixels // 2] = 0.5, 0.5
+        return shares

@@ -13,14 +13,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from fullfield._core import stream
-from fullfield.networks.convolution import average_pool, check_map_shape
+from fullfield._core import ConfigurationError, stream
+from fullfield.networks.convolution import average_pool
 
 
 LAYERS = (
     ((1, 3, 1), (1, 3, 1)), ((2, 3, 1), (2, 3, 1)), ((4, 2, 0), (4, 3, 1)), ((8, 3, 0), (8, 3, 0)), ((16, 3, 0),),
 )  # fmt: skip
 """Stages, a mean of 2 x 2 pixels behind each: channels in units of the first layer's, side of the filters, zeros around."""
+
+
+SIDE = 100  # of the maps, of which one pixel is left behind all stages
 
 
 class ScaledConvolution(eqx.Module):
@@ -57,7 +60,7 @@ class MapEncoder(eqx.Module):
     """Nine convolutions with ReLU and means of 2 x 2 pixels between them, then three dense layers, of which two share weights.
 
     Args:
-        shape: (y, x, bins) of the maps, 100 x 100 or a few pixels more.
+        shape: (y, x, bins) of the maps, 100 x 100.
         features: length of the output, the summary.
         key: key of the initial weights.
         channels: of the first layer.
@@ -71,7 +74,10 @@ class MapEncoder(eqx.Module):
     head: eqx.nn.Linear
 
     def __init__(self, shape: tuple[int, ...], features: int = 16, *, key: Key[Array, ""], channels: int = 8):
-        check_map_shape(shape, 100)
+        if len(shape) != 3 or shape[:2] != (SIDE, SIDE):
+            raise ConfigurationError(
+                "shape", expected=f"({SIDE}, {SIDE}, bins)", got=tuple(shape), remedy="Choose another network or other pixels."
+            )
         inputs, stages = shape[-1], []
         for number, layers in enumerate(LAYERS):
             built = []

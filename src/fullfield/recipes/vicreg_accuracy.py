@@ -8,12 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from fullfield._core import DataError
 from fullfield._core.progress import Progress
 from fullfield.datasets import StoredSimulations
 from fullfield.diagnostics import Number
 from fullfield.inference.implicit import GaussianEstimate, train_gaussian
 from fullfield.networks import apply_many
 from fullfield.parameters import ParameterSpace
+from fullfield.recipes.artefacts import read_arrays
 from fullfield.training import cosine_adam
 
 
@@ -92,6 +94,48 @@ def accuracy(
         values[f"uncertainty/{name}"] = float(groups[:, i].std(ddof=1) / len(groups) ** 0.5 / theta[:, i].mean())
         values[f"mse/{name}"] = float((errors[:, i] ** 2).mean())
     return values
+
+
+def error_ratio(names: Sequence[str], first: pathlib.Path, second: pathlib.Path, group: int) -> dict[str, float]:
+    """Mean absolute errors of one cell over those of another, of the same data sets, each `group` of which share parameters.
+
+    Args:
+        names: of the parameters.
+        first, second: folders of the cells, with posterior means in `test.npz`.
+        group: data sets at the same parameters.
+
+    Returns:
+        By parameter, the ratio ("ratio/…") and its uncertainty ("uncertainty/…"), from leaving out all data sets of one vector
+        of parameters at a time (a jackknife): both are wrong on the same maps, so that the ratio is known better than either.
+
+    Raises:
+        DataError: the cells were asked about other data sets.
+    """
+    one, other = (read_arrays(folder / "test.npz") for folder in (first, second))
+    if not np.array_equal(one["theta"], other["theta"]):
+        raise DataError(str(second), expected=f"the parameters of {first}", got="others", remedy="Measure both cells again.")
+    errors = [np.abs(each["mean"] - each["theta"]).reshape(-1, group, len(names)).sum(axis=1) for each in (one, other)]
+    ratio = errors[0].sum(axis=0) / errors[1].sum(axis=0)
+    without = (errors[0].sum(axis=0) - errors[0]) / (errors[1].sum(axis=0) - errors[1])
+    uncertainty = without.std(axis=0) * np.sqrt(len(without) - 1)
+    return {f"ratio/{name}": float(ratio[i]) for i, name in enumerate(names)} | {
+        f"uncertainty/{name}": float(uncertainty[i]) for i, name in enumerate(names)
+    }
+
+
+def collapse_numbers(label: str, values: Mapping[str, float], parameters: int | None) -> list[Number]:
+    """Numbers of a report by which collapsed summaries are seen.
+
+    Args:
+        label: whose they are.
+        values: what `collapse` has found.
+        parameters: number of those that summaries are to tell, to which their rank is held; None if it is held to nothing.
+    """
+    bar = None if parameters is None else f"> {parameters - 0.5}"
+    return [
+        Number(f"rank/{label}", values["collapse/effective_rank"], bar=bar),
+        Number(f"least deviation/{label}", values["collapse/least_deviation"]),
+    ]
 
 
 def accuracy_numbers(

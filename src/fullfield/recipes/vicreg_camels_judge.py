@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from fullfield.diagnostics import Number, Report
 from fullfield.recipes.study import Measured
-from fullfield.recipes.vicreg_accuracy import accuracy_numbers
+from fullfield.recipes.vicreg_accuracy import accuracy_numbers, collapse_numbers
 from fullfield.recipes.vicreg_camels import PUBLISHED, VICRegCamelsConfiguration
 
 
@@ -27,13 +27,13 @@ def judge(configuration: VICRegCamelsConfiguration, found: Mapping[str, Measured
         for label in (*configuration.methods, "supervised"):
             values = found[f"inference/{suite}/{label}"].values
             numbers += accuracy_numbers(f"{called}/{label}", values, NAMES, published.get(label, {}))
+        ratios, held = found[f"ratio/{suite}/{first}"].values, maps.values["simulations"] >= HELD
         for name in NAMES:
-            error = f"error/{name}"
-            ours, theirs = (found[f"inference/{suite}/{label}"].values[error] for label in (first, "supervised"))
+            error, bar = f"error/{name}", "<= 1.05" if held else None
             paper = published[first][error] / published["supervised"][error] if published else None
-            bar = "<= 1.1" if maps.values["simulations"] >= HELD else None
-            numbers.append(Number(f"ratio/{called}/{first} over supervised/{name}", ours / theirs, bar=bar, published=paper))
+            of = f"ratio/{called}/{first} over supervised/{name}"
+            numbers.append(Number(of, ratios[f"ratio/{name}"], ratios[f"uncertainty/{name}"], bar=bar, published=paper))
         for label in configuration.methods:
-            rank = found[f"summary/{suite}/{label}"].values["collapse/effective_rank"]
-            numbers.append(Number(f"rank/{called}/{label}", rank))
+            found_of = found[f"summary/{suite}/{label}"].values
+            numbers += collapse_numbers(f"{called}/{label}", found_of, len(NAMES) if held else None)
     return Report(tuple(numbers))

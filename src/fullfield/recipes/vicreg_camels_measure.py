@@ -45,7 +45,7 @@ from fullfield.recipes.artefacts import read_arrays, write_arrays
 from fullfield.recipes.problem import Illustration
 from fullfield.recipes.rundir import RunDirectory
 from fullfield.recipes.study import Cell, Measured, Study
-from fullfield.recipes.vicreg_accuracy import accuracy, read_off
+from fullfield.recipes.vicreg_accuracy import accuracy, error_ratio, read_off
 from fullfield.recipes.vicreg_camels import VICRegCamelsConfiguration
 from fullfield.recipes.vicreg_camels_judge import called_after, judge, NAMES
 from fullfield.recipes.vicreg_maps import AVERAGE, EXAMPLES, learn
@@ -99,6 +99,9 @@ def camels_study(configuration: VICRegCamelsConfiguration) -> Study:
             cells.append(Cell(f"inference/{suite}/{name}", heads, functools.partial(bench.infer, suite, name), effort=3))
         supervise = functools.partial(bench.supervise, suite)
         cells.append(Cell(f"inference/{suite}/supervised", (made, told), supervise, effort=10))
+        first = configuration.methods[0]
+        inputs = (made, learnt, METHODS[first], configuration.head_epochs, told)
+        cells.append(Cell(f"ratio/{suite}/{first}", inputs, functools.partial(_compare, suite, first)))
     return Study(cells, functools.partial(judge, configuration), functools.partial(_pictures, bench))
 
 
@@ -254,6 +257,13 @@ class CamelsBench:
         theta, mean, deviation = low + width * test[0], low + width * mean, width * deviation
         write_arrays(folder / "test.npz", theta=theta, mean=mean, deviation=deviation)
         return Measured(values | accuracy(NAMES, theta, mean, MAPS))
+
+
+def _compare(suite: str, name: str, folder: pathlib.Path, progress: Progress) -> Measured:
+    """Errors by self-supervised summaries over supervised ones."""
+    del progress
+    first, second = (folder.parent / f"inference.{suite}.{one}" for one in (name, "supervised"))
+    return Measured(error_ratio(NAMES, first, second, MAPS))
 
 
 def _range(suite: str) -> tuple[np.ndarray, np.ndarray]:

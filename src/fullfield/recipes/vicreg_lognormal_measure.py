@@ -23,7 +23,7 @@ from fullfield.recipes.artefacts import read_arrays, write_arrays
 from fullfield.recipes.problem import Illustration
 from fullfield.recipes.rundir import RunDirectory
 from fullfield.recipes.study import Cell, Measured, Study
-from fullfield.recipes.vicreg_accuracy import accuracy, accuracy_numbers, read_off
+from fullfield.recipes.vicreg_accuracy import accuracy, accuracy_numbers, collapse_numbers, error_ratio, read_off
 from fullfield.recipes.vicreg_lognormal import PUBLISHED, VICRegLognormalConfiguration
 from fullfield.recipes.vicreg_maps import AVERAGE, BATCH, MapBench
 from fullfield.training import cosine_adam
@@ -31,7 +31,7 @@ from fullfield.training import cosine_adam
 
 HEAD = (16, 256, 256, 5)
 NODES = 81  # of the grid of the exact posterior, along each parameter
-CALIBRATION = (1000, 200)  # test maps, and draws for each
+CALIBRATION = (1000, 200)  # test maps at most, one of each cosmology, and draws for each
 SHOWN = 100
 
 
@@ -43,9 +43,14 @@ def lognormal_study(configuration: VICRegLognormalConfiguration) -> Study:
     cells += [
         Cell(f"inference/{name}", (heads, name), functools.partial(_infer, bench, name, epochs), effort=2) for name in names
     ]
-    cells.append(Cell(f"npe/{names[0]}", (heads, names[0]), functools.partial(_npe, bench, names[0], epochs), effort=2))
-    cells.append(Cell("inference/supervised", heads, functools.partial(_supervise, bench), effort=10))
-    cells.append(Cell("inference/exact", bench.made, functools.partial(_exact, bench), effort=2))
+    first, rate = names[0], configuration.supervised_rate
+    cells += [
+        Cell(f"npe/{first}", (heads, first, CALIBRATION), functools.partial(_npe, bench, first, epochs), effort=2),
+        Cell("inference/supervised", (heads, rate), functools.partial(_supervise, bench, rate), effort=10),
+        Cell("inference/exact", (bench.made, NODES), functools.partial(_exact, bench), effort=2),
+        Cell(f"ratio/{first} over supervised", (heads, rate), functools.partial(_compare, bench, first, "supervised")),
+        Cell(f"ratio/{first} over exact", (heads, NODES), functools.partial(_compare, bench, first, "exact")),
+    ]
     return Study(cells, functools.partial(_judge, bench, configuration), functools.partial(_pictures, bench, configuration))
 
 
@@ -70,7 +75,7 @@ def _infer(bench: MapBench, agreement: str, epochs: int, folder: pathlib.Path, p
                     epochs, agreement, folder, progress)  # fmt: skip
 
 
-def _supervise(bench: MapBench, folder: pathlib.Path, progress: Progress) -> Measured:
+def _supervise(bench: MapBench, rate: float, folder: pathlib.Path, progress: Progress) -> Measured:
     """The same networks on the maps themselves, with labels, for as many maps as the self-supervised encoder has seen."""
     progress("simulating views", 0, 1)
     sets = {}
@@ -84,8 +89,7 @@ def _supervise(bench: MapBench, folder: pathlib.Path, progress: Progress) -> Mea
     encoder = standardising(bench.encoder(examples), jnp.asarray(examples))
     network = Headed(encoder, NormalisedMLP(HEAD, key=bench.key("supervised head")))
     epochs = max(1, round(2 * bench.configuration.epochs / bench.configuration.views))
-    return _trained(bench, network, source, held_out, sets["test"], bench.configuration.learning_rate, epochs, "supervised",
-                    folder, progress)  # fmt: skip
+    return _trained(bench, network, source, held_out, sets["test"], rate, epochs, "supervised", folder, progress)
 
 
 def _trained(bench, network, source, held_out, test, rate, epochs, name, folder, progress) -> Measured:
@@ -97,8 +101,8 @@ def _trained(bench, network, source, held_out, test, rate, epochs, name, folder,
     return _measured(bench, folder, test[0], mean, deviation, values)
 
 
-def _measured(bench, folder, theta, mean, deviation, values) -> Measured:
-    write_arrays(folder / "test.npz", theta=theta, mean=mean, deviation=deviation)
+def _measured(bench, folder, theta, mean, deviation, values, **more) -> Measured:
+    write_arrays(folder / "test.npz", theta=theta, mean=mean, deviation=deviation, **more)
     return Measured(values | accuracy(bench.model.parameters.names, theta, mean, bench.configuration.views))
 
 
@@ -114,42 +118,51 @@ def _npe(bench: MapBench, agreement: str, epochs: int, folder: pathlib.Path, pro
         average=AVERAGE, checkpoint=folder / "training", progress=progress, stage="npe",
     )  # fmt: skip
     n, draws = CALIBRATION
-    posterior, (theta, rows) = unwatched(posterior), (each[:: max(1, len(each) // n)] for each in sets["test"])
+    posterior = unwatched(posterior)
+    # Tests take data sets for independent: views of one cosmology have the same truth.
+    theta, rows = (each[:: bench.configuration.views][:n] for each in sets["test"])
     found = sample_many(posterior, bench.key("npe draws"), rows, draws)
     tested = calibrate(theta, found, names=parameters.names, key=bench.key("npe tests")).report
-    log_prob = apply_many(posterior.log_prob, *(each for each in (theta, rows)), batch_size=250)
+    log_prob = apply_many(posterior.log_prob, *sets["test"], batch_size=250)
     failed = sum(number.verdict == "fail" for number in tested.numbers)
     return Measured({"loss": -float(log_prob.mean()), "tests": len(tested.numbers), "failed": failed})
 
 
 def _exact(bench: MapBench, folder: pathlib.Path, progress: Progress) -> Measured:
-    """The posterior itself, on a grid: of Gaussian fields it is exact, ln(1 + δ) being one."""
-    model = bench.model
+    """The posterior itself, on a grid, and its density at the truth: ln(1 + δ) has a likelihood in closed form."""
+    model, pixels = bench.model, bench.configuration.pixels
     axes = [np.linspace(low, high, NODES + 1)[:-1] + (high - low) / (2 * NODES) for low, high in model.parameters.bounds]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2).astype(np.float32)
     k, place = np.unique(np.round(model.plane.wavenumbers, 12), return_inverse=True)
-    place, freedom = place.ravel(), model.modes.freedom(model.plane.pixels).ravel()
+    place, freedom = place.ravel(), model.modes.freedom(pixels).ravel()
+    weights, counts = freedom / model.modes.share(pixels).ravel(), np.bincount(place, freedom)[1:]
     progress("spectra on the grid", 0, 1)
-    power = np.asarray(eqx.filter_jit(lambda g: jax.lax.map(lambda t: model.power(t, k[1:]), g, batch_size=64))(grid), float)
+    spectra = eqx.filter_jit(lambda g: jax.lax.map(lambda t: model.power(t, k[1:]), g, batch_size=64))
     theta, maps = bench.views("test")
+    power, at_truth = np.asarray(spectra(grid), float), np.asarray(spectra(theta), float).repeat(maps.shape[1], axis=0)
     theta, maps = np.repeat(theta, maps.shape[1], axis=0), maps.reshape(-1, *maps.shape[2:])
-    counts = np.bincount(place, freedom)[1:]
-    constant = np.log(power) @ counts
-    mean, deviation, entropy = np.zeros((len(maps), 2)), np.zeros((len(maps), 2)), np.zeros(len(maps))
+    constant, cell = np.log(power) @ counts, np.prod([axis[1] - axis[0] for axis in axes])
+    mean, deviation, log_prob = np.zeros((len(maps), 2)), np.zeros((len(maps), 2)), np.zeros(len(maps))
     measure = eqx.filter_jit(lambda one: jax.vmap(lambda g: model.plane.power(g[..., 0]).ravel())(one))
     for start in range(0, len(maps), 200):
         rows = np.asarray(measure(jnp.asarray(maps[start : start + 200])), float)
-        sums = np.stack([np.bincount(place, row * freedom)[1:] for row in rows])
-        log_weight = -0.5 * (sums @ (1 / power).T + constant)
-        weight = np.exp(log_weight - log_weight.max(axis=1, keepdims=True))
-        weight /= weight.sum(axis=1, keepdims=True)
+        sums = np.stack([np.bincount(place, row * weights)[1:] for row in rows])
         part = slice(start, start + 200)
+        log_weight, here = -0.5 * (sums @ (1 / power).T + constant), at_truth[part]
+        total = np.logaddexp.reduce(log_weight, axis=1)
+        log_prob[part] = -0.5 * np.sum(sums / here + counts * np.log(here), axis=1) - total - np.log(cell)
+        weight = np.exp(log_weight - total[:, None])
         mean[part] = weight @ grid
         deviation[part] = np.sqrt(weight @ grid.astype(float) ** 2 - mean[part] ** 2)
-        entropy[part] = -np.sum(weight * np.log(np.maximum(weight, 1e-300)), axis=1)
         progress("exact posteriors", start, len(maps))
-    cell = np.prod([axis[1] - axis[0] for axis in axes])
-    return _measured(bench, folder, theta, mean, deviation, {"loss": float(entropy.mean() + np.log(cell))})
+    return _measured(bench, folder, theta, mean, deviation, {"loss": -float(log_prob.mean())}, log_prob=log_prob)
+
+
+def _compare(bench: MapBench, first: str, other: str, folder: pathlib.Path, progress: Progress) -> Measured:
+    """Errors by summaries over others'."""
+    del progress
+    one, two = (folder.parent / f"inference.{name}" for name in (first, other))
+    return Measured(error_ratio(bench.model.parameters.names, one, two, bench.configuration.views))
 
 
 def _judge(bench: MapBench, configuration: VICRegLognormalConfiguration, found: Mapping[str, Measured]) -> Report:
@@ -160,14 +173,17 @@ def _judge(bench: MapBench, configuration: VICRegLognormalConfiguration, found: 
         numbers += accuracy_numbers(label, found[f"inference/{label}"].values, names, published)
     first = configuration.agreements[0]
     for other, bar in (("supervised", "<= 1.05"), ("exact", "<= 1.1")):
+        ratios = found[f"ratio/{first} over {other}"].values
         for name in names:
-            ratio = found[f"inference/{first}"].values[f"error/{name}"] / found[f"inference/{other}"].values[f"error/{name}"]
-            numbers.append(Number(f"ratio/{first} over {other}/{name}", ratio, bar=bar if bench.enough else None))
+            of = f"ratio/{first} over {other}/{name}"
+            numbers.append(
+                Number(of, ratios[f"ratio/{name}"], ratios[f"uncertainty/{name}"], bar=bar if bench.enough else None)
+            )
     npe = found[f"npe/{first}"].values
     numbers.append(Number(f"loss/{first}, npe", npe["loss"]))
     numbers.append(Number("calibration/npe/failed tests", npe["failed"], bar="<= 0"))
     for agreement in configuration.agreements:
-        numbers.append(Number(f"rank/{agreement}", found[f"summary/{agreement}"].values["collapse/effective_rank"]))
+        numbers += collapse_numbers(agreement, found[f"summary/{agreement}"].values, len(names) if bench.enough else None)
     return Report(tuple(numbers))
 
 

@@ -36,5 +36,5 @@ VICREG_SEQUENTIAL = Recipe(
     },
     build=build,
     citations=("akhmetzhanova2024", "bardes2022", "papamakarios2017", "deistler2022"),
-    headline=("truth/", "deviation/", "ratio/"),
+    headline=("truth/", "deviation/", "ratio/", "emulator/"),
 )  # fmt: skip

@@ -13,9 +13,9 @@ from jaxtyping import Array, Float
 from fullfield import plots
 from fullfield._core import load_module, save_module
 from fullfield._core.progress import Progress
-from fullfield.compression import standardising
+from fullfield.compression import compress, standardising
 from fullfield.datasets import StoredSimulations
-from fullfield.diagnostics import Number, Report
+from fullfield.diagnostics import c2st, Number, Report
 from fullfield.generative import SummaryEmulator, train_summary_emulator
 from fullfield.inference.implicit import sequential, train_gaussian, train_npe
 from fullfield.networks import masked_autoregressive, NormalisedMLP
@@ -23,6 +23,7 @@ from fullfield.recipes.artefacts import read_arrays, write_arrays
 from fullfield.recipes.problem import Illustration
 from fullfield.recipes.rundir import RunDirectory
 from fullfield.recipes.study import Cell, Measured, Study
+from fullfield.recipes.vicreg_accuracy import collapse_numbers
 from fullfield.recipes.vicreg_lognormal_measure import HEAD
 from fullfield.recipes.vicreg_maps import AVERAGE, BATCH, MapBench, SUMMARIES
 from fullfield.recipes.vicreg_sequential import VICRegSequentialConfiguration
@@ -32,6 +33,8 @@ from fullfield.training import cosine_adam
 
 TRUTH = (0.3, 0.8)
 DRAWS = 10_000
+CHECKED = 2000  # maps at the true parameters
+SHOWN = 4  # summaries
 NODES = 101  # of the grid on which the emulator's and the maps' own posterior are drawn
 ORDER = ("rounds", "network", "emulator", "maps")
 NAMED = {
@@ -49,12 +52,13 @@ def sequential_study(configuration: VICRegSequentialConfiguration) -> Study:
     cells = [
         bench.cell("vicreg"),
         Cell("emulator/summary", emulated, functools.partial(_emulate, bench, settings.emulator_epochs), effort=4),
+        Cell("check/emulator", (emulated, CHECKED), functools.partial(_check, bench)),
         Cell("posterior/rounds", (emulated, rounds), functools.partial(_rounds, bench, *rounds), effort=3),
         Cell("posterior/emulator", emulated, functools.partial(_on_grid, bench, True)),
         Cell(
             "posterior/network", (bench.trained, settings.head_epochs), functools.partial(_network, bench, settings.head_epochs)
         ),
-        Cell("posterior/maps", bench.made, functools.partial(_on_grid, bench, False)),
+        Cell("posterior/maps", (bench.made, NODES), functools.partial(_on_grid, bench, False)),
     ]
     return Study(cells, functools.partial(_judge, bench), functools.partial(_pictures, bench))
 
@@ -86,6 +90,19 @@ def _emulator(bench: MapBench, folder: pathlib.Path) -> SummaryEmulator:
     parameters = bench.model.parameters
     blank = SummaryEmulator(parameters, masked_autoregressive(SUMMARIES, parameters.size, key=bench.key("blank")))
     return load_module(folder.parent / "emulator.summary" / "emulator.eqx", blank)
+
+
+def _check(bench: MapBench, folder: pathlib.Path, progress: Progress) -> Measured:
+    """Emulated summaries beside those of maps, all at the true parameters: how well a classifier tells them apart."""
+    progress("maps at the truth", 0, 1)
+    keys, theta = jax.random.split(bench.key("check"), CHECKED), jnp.asarray(TRUTH)
+    simulate = lambda one: jnp.log1p(bench.model.simulate_at(one, theta))  # noqa: E731
+    maps = eqx.filter_jit(lambda many: jax.lax.map(simulate, many, batch_size=50))(keys)
+    actual, emulator = compress(bench.compressor("vicreg", folder), maps), _emulator(bench, folder)
+    emulated = np.asarray(eqx.filter_jit(jax.vmap(lambda one: emulator.simulate_at(one, theta)))(keys))
+    write_arrays(folder / "summaries.npz", actual=actual, emulated=emulated)
+    (accuracy,) = c2st(emulated, actual, key=bench.key("c2st")).numbers
+    return Measured({"c2st": accuracy.value, "uncertainty": accuracy.uncertainty or 0.0}, simulations=CHECKED)
 
 
 def _rounds(bench: MapBench, rounds: int, simulations: int, folder: pathlib.Path, progress: Progress) -> Measured:
@@ -147,7 +164,10 @@ def _measured(folder: pathlib.Path, draws: Float[np.ndarray, "n 2"], simulations
 
 
 def _judge(bench: MapBench, found: Mapping[str, Measured]) -> Report:
-    cost, numbers = found["posterior/rounds"].simulations, []
+    cost, apart = found["posterior/rounds"].simulations, found["check/emulator"].values
+    numbers = [Number("emulator/c2st at the truth, emulated and actual summaries", apart["c2st"], apart["uncertainty"])]
+    summaries, parameters = found["summary/vicreg"].values, bench.model.parameters.size if bench.enough else None
+    numbers += collapse_numbers("vicreg", summaries, parameters)
     for one in ORDER:
         values = found[f"posterior/{one}"].values
         of_emulator = cost if one == "rounds" else None
@@ -173,7 +193,16 @@ def _pictures(bench: MapBench, found: Mapping[str, Measured], directory: RunDire
         draws["rounds"], parameters.labels, parameters.bounds, name=NAMED["rounds"], truth=np.array(TRUTH),
         others={NAMED[one]: draws[one] for one in ORDER[1:]},
     )  # fmt: skip
+    checked = read_arrays(directory.checkpoint("check.emulator") / "summaries.npz")
+    beside = plots.corner(
+        checked["actual"][:, :SHOWN], [f"S_{{{i + 1}}}" for i in range(SHOWN)], [(-np.inf, np.inf)] * SHOWN,
+        name="summaries of maps", others={"emulated summaries": checked["emulated"][:, :SHOWN]},
+    )  # fmt: skip
     return [
+        Illustration(
+            "Emulator", "emulator", beside,
+            f"Summaries of {CHECKED} maps at the true parameters, and as many emulated ones: the first {SHOWN} of {SUMMARIES}.",
+        ),
         Illustration(
             "Posterior", "posterior", figure,
             "One map's posterior from rounds on the emulator, from the inference network, under the emulator's own likelihood, "

@@ -33,7 +33,7 @@ from fullfield.simulators.sites import NoisyPixels, WhiteNoise
 from fullfield.simulators.spectra import linear_bands, modes_of_sky, SpectrumModel
 from fullfield.simulators.survey import LensingSurvey, lsst_y10, published_mock
 from fullfield.simulators.tasks import observation, reference, TASKS
-from fullfield.simulators.views import SharedViews, simulate_views, Views
+from fullfield.simulators.views import SharedViews, simulate_views, Views, ViewsInTurn
 
 
 __all__ = [
@@ -65,6 +65,7 @@ __all__ = [
     "SpectrumModel",
     "TabulatedShift",
     "Views",
+    "ViewsInTurn",
     "WhiteNoise",
     "cosmos_clusters",
     "cosmos_maps",

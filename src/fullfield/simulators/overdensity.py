@@ -103,8 +103,14 @@ class LognormalOverdensity(AbstractForwardModel):
 
     @full_precision
     def log_likelihood(self, theta: Float[Array, " p"], data: Float[Array, "n n 1"]) -> Float[Array, ""]:
-        """log p(data | theta) up to a constant, -½ Σ ν (|mode|² / P + ln P); of `GaussianModes` it is exact."""
-        power, freedom = self._plane_power(theta), jnp.asarray(self.modes.freedom(self.plane.pixels), float)
+        """log p(data | theta) up to a constant, -½ Σ ν (|mode|² / P + ln P), with the power P that a mode of this kind has.
+
+        Of `GaussianModes` it is exact, and of `RealAmplitudeModes` but for rows at the Nyquist frequency, whose power it knows
+        but not its law: slopes have no bias.
+        """
+        pixels = self.plane.pixels
+        power = self._plane_power(theta) * jnp.asarray(self.modes.share(pixels), float)
+        freedom = jnp.asarray(self.modes.freedom(pixels), float)
         safe = jnp.where(freedom > 0, power, 1.0)
         return -0.5 * jnp.sum(freedom * (self.plane.power(jnp.log1p(data[..., 0])) / safe + jnp.log(safe)))
 

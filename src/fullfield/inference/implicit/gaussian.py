@@ -117,7 +117,7 @@ def train_gaussian(
         raise ConfigurationError("network", expected=f"{p + p * (p + 1) // 2} outputs for {p} parameters", got=outputs)
     units = moments(parameters.sample(stream(key, "units"), (PRIOR_DRAWS,)))
     return fit(
-        GaussianEstimate(parameters, network, shape, units), GaussianLoss(), simulations,
+        GaussianEstimate(parameters, network=network, data_shape=shape, units=units), GaussianLoss(), simulations,
         validation=validation, key=stream(key, "training"),
         optimiser=optimiser or cosine_adam(1e-3, max_epochs * simulations.steps_per_epoch), max_epochs=max_epochs,
         patience=patience, average=average, checkpoint=checkpoint, progress=progress, stage=stage,
