@@ -29,7 +29,7 @@ from fullfield.recipes.vicreg_maps import AVERAGE, BATCH, MapBench
 from fullfield.training import cosine_adam
 
 
-HEAD = (16, 256, 256, 5)
+HEAD, HEAD_RATE = (16, 256, 256, 5), 3e-3
 NODES = 81  # of the grid of the exact posterior, along each parameter
 CALIBRATION = (1000, 200)  # test maps at most, one of each cosmology, and draws for each
 SHOWN = 100
@@ -39,7 +39,7 @@ def lognormal_study(configuration: VICRegLognormalConfiguration) -> Study:
     """Summaries by every agreement, what is inferred from them, the supervised baseline, and the exact posterior."""
     bench, epochs = MapBench(configuration), configuration.head_epochs
     cells, names = [bench.cell(agreement) for agreement in configuration.agreements], configuration.agreements
-    heads = (bench.trained, configuration.head_epochs)
+    heads = (bench.trained, configuration.head_epochs, HEAD_RATE)
     cells += [
         Cell(f"inference/{name}", (heads, name), functools.partial(_infer, bench, name, epochs), effort=2) for name in names
     ]
@@ -71,7 +71,7 @@ def _infer(bench: MapBench, agreement: str, epochs: int, folder: pathlib.Path, p
     sets = {part: bench.summaries(compressor, part, progress) for part in ("train", "validation", "test")}
     source, held_out = (StoredSimulations(*sets[part], batch_size=BATCH) for part in ("train", "validation"))
     network = NormalisedMLP(HEAD, key=bench.key(f"{agreement} head"))
-    return _trained(bench, standardising(network, jnp.asarray(sets["train"][1])), source, held_out, sets["test"], 1e-3,
+    return _trained(bench, standardising(network, jnp.asarray(sets["train"][1])), source, held_out, sets["test"], HEAD_RATE,
                     epochs, agreement, folder, progress)  # fmt: skip
 
 
