@@ -16,7 +16,7 @@ import numpy as np
 import paramax
 from jaxtyping import Array, Float
 
-from fullfield._core import DataError
+from fullfield._core import DataError, ShapeError
 from fullfield.generative.coordinates import FLOOR, ring_numbers
 from fullfield.generative.denoiser import filtered
 from fullfield.networks import moments, Standardise
@@ -55,6 +55,17 @@ class TransferFunction(eqx.Module):
         fits = [_log_powers(name, scale, suite) for name, suite in (("cheap", cheap), ("costly", costly))]
         return cls(scale, jnp.asarray(np.stack(fits), jnp.float32), cheap.data.shape[1])
 
+    def check(self, maps: Float[Array, "n n b"]) -> None:
+        """Refuse maps of other pixels or bins than those measured.
+
+        Raises:
+            ShapeError: they are such.
+        """
+        expected = (self.pixels, self.pixels, paramax.unwrap(self.coefficients).shape[2])
+        if maps.shape != expected:
+            remedy = "A transport is of the pixels and bins that it was learnt from."
+            raise ShapeError("maps", expected=f"{expected}, axes (y, x, bin)", got=maps.shape, remedy=remedy)
+
     def roots(self, theta: Float[Array, " p"]) -> Float[Array, "2 r b"]:
         """√P₀ and √P₁ at parameters (p,), of the unitary Fourier transform; those of next to no power are held at a floor."""
         features = polynomials(self.scale(theta), DEGREE)
@@ -63,8 +74,21 @@ class TransferFunction(eqx.Module):
 
     def __call__(self, theta: Float[Array, " p"], maps: Float[Array, "n n b"]) -> Float[Array, "n n b"]:
         """Rescaled maps at parameters (p,)."""
+        self.check(maps)
+        return filtered(maps, self._ratio(theta))
+
+    def inverse(self, theta: Float[Array, " p"], maps: Float[Array, "n n b"]) -> Float[Array, "n n b"]:
+        """The way back."""
+        return filtered(maps, 1 / self._ratio(theta))
+
+    def log_det(self, theta: Float[Array, " p"]) -> Float[Array, ""]:
+        """ln |∂κ'/∂κ|, ½ ln(P₁/P₀) summed over all modes."""
+        weight = jnp.asarray(mode_weights(self.pixels), jnp.float32)
+        return jnp.sum(weight[..., None] * jnp.log(self._ratio(theta)))
+
+    def _ratio(self, theta):
         cheap, costly = self.roots(theta)
-        return filtered(maps, (costly / cheap)[ring_numbers(self.pixels)])
+        return (costly / cheap)[ring_numbers(self.pixels)]
 
 
 def ring_powers(maps: Float[Array, "n n b"]) -> Float[Array, "r b"]:
