@@ -63,7 +63,7 @@ class StoredSimulations(AbstractSimulations):
         rows = np.arange(len(theta)) if rows is None else np.asarray(rows)
         if rows.size == 0:
             raise DataError("theta", expected="at least one simulation", got="none")
-        self.batch_size, steps = _deal(rows.size, batch_size)
+        self.batch_size, steps = deal(rows.size, batch_size)
         self.passes, self.steps_per_epoch = passes, passes * steps
         self.augment, self.memory = augment, memory
         theta = np.asarray(theta[...])
@@ -163,7 +163,8 @@ def read_rows(data: Any, rows: Int[np.ndarray, " m"]) -> Shaped[np.ndarray, "m .
     return chosen
 
 
-def _deal(n: int, batch_size: int) -> tuple[int, int]:
+def deal(n: int, batch_size: int) -> tuple[int, int]:
+    """Size and number of the batches in which `n` examples are dealt."""
     steps = n // batch_size if n >= 16 * batch_size else -(-n // batch_size)
     return min(batch_size, n // steps), steps
 

@@ -1,30 +1,65 @@
-"""Generative models of maps and parameters, and networks that are trained to be statistics of their posteriors."""
+"""Generative models of maps and parameters, networks that are statistics of their posteriors, transport between simulators."""
 
 from fullfield.generative.coordinates import Colour
+from fullfield.generative.coupled import CoupledSimulations
 from fullfield.generative.denoiser import Condition, JointDenoiser
+from fullfield.generative.emulated import EmulatedModel, EmulatedSimulator
 from fullfield.generative.hooks import as_seen, finite_numbers, left_as_drawn, the_field_itself
+from fullfield.generative.integrators import AbstractIntegrator, Euler, Midpoint, RungeKutta
 from fullfield.generative.joint import Layout, train_joint
 from fullfield.generative.mass_map import LearntMassMap, MapLoss, Observed, train_mass_map
+from fullfield.generative.pairing import (
+    AbstractCoupling,
+    AbstractPlanner,
+    Assignment,
+    EqualSeeds,
+    Independent,
+    MapsAlone,
+    PairingQuality,
+    Sinkhorn,
+    Triangular,
+)
 from fullfield.generative.posterior import DiffusionMassMap, JointPosterior
 from fullfield.generative.solvers import AbstractSolver, Adams, DPMSolver, Heun
 from fullfield.generative.summary_emulator import SummaryEmulator, train_summary_emulator
+from fullfield.generative.transfer import TransferFunction
+from fullfield.generative.transport import FlowMatchingLoss, train_transport, Transport
 
 
 __all__ = [
+    "AbstractCoupling",
+    "AbstractIntegrator",
+    "AbstractPlanner",
     "AbstractSolver",
     "Adams",
+    "Assignment",
     "Colour",
     "Condition",
+    "CoupledSimulations",
     "DPMSolver",
     "DiffusionMassMap",
+    "EmulatedModel",
+    "EmulatedSimulator",
+    "EqualSeeds",
+    "Euler",
+    "FlowMatchingLoss",
     "Heun",
+    "Independent",
     "JointDenoiser",
     "JointPosterior",
     "Layout",
     "LearntMassMap",
     "MapLoss",
+    "MapsAlone",
+    "Midpoint",
     "Observed",
+    "PairingQuality",
+    "RungeKutta",
+    "Sinkhorn",
     "SummaryEmulator",
+    "TransferFunction",
+    "Transport",
+    "Triangular",
     "as_seen",
     "finite_numbers",
     "left_as_drawn",
@@ -32,4 +67,5 @@ __all__ = [
     "train_joint",
     "train_mass_map",
     "train_summary_emulator",
+    "train_transport",
 ]

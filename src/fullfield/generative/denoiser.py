@@ -167,15 +167,15 @@ class JointDenoiser(eqx.Module):
         size, survey = paramax.unwrap((self.size, self.survey))
         shown = [guess, condition.expected] if self.colour is None else map(self.colour, (guess, condition.expected))
         maps = jnp.concatenate([v / norm, *(each / size for each in shown), survey], axis=-1)
-        hidden = self.branch.encode(maps, self.early(_waves(t)))
+        hidden = self.branch.encode(maps, self.early(waves(t)))
         powers = _band_powers(v / norm, expected)
         pooled = jnp.where(t > 0, jnp.concatenate([powers, self.branch.pool(hidden)]), 0.0)
         told = self._told(u, times[0], t, condition.summary, pooled)
         gain, mean = self._gains(told, v.shape)
         # E[v | v_t] of a Gaussian with this power about this multiple of the expected field, mode by mode.
-        base = _filtered(expected, mean)
+        base = filtered(expected, mean)
         shrunk = t * gain / (t**2 * gain + (1 - t) ** 2)
-        found = base + _filtered(v - t * base, shrunk)
+        found = base + filtered(v - t * base, shrunk)
         change = self.branch.decode(hidden, told)
         if self.colour is not None:
             change, of_field = jnp.split(change, 2, axis=-1)
@@ -184,7 +184,7 @@ class JointDenoiser(eqx.Module):
 
     def _told(self, u, t_theta, t_field, summary, pooled):
         scaled = u / jnp.hypot(t_theta, 1 - t_theta)
-        return self.trunk(jnp.concatenate([u, scaled, self.seen(summary), _waves(t_theta), _waves(t_field), pooled]))
+        return self.trunk(jnp.concatenate([u, scaled, self.seen(summary), waves(t_theta), waves(t_field), pooled]))
 
     def _parameters(self, u, t, told):
         norm = jnp.hypot(t, 1 - t)
@@ -226,11 +226,13 @@ def _band_powers(v, expected):
     return jnp.concatenate([jnp.log(power + 1e-6), product / (other + 1e-3)]).ravel()
 
 
-def _filtered(maps, factor):
+def filtered(maps: Float[Array, "n n b"], factor: Float[Array, "n m b"]) -> Float[Array, "n n b"]:
+    """Maps whose modes are multiplied by a factor, given on the half-plane of a real transform."""
     n = len(maps)
     return jnp.fft.irfft2(factor * jnp.fft.rfft2(maps, axes=(0, 1)), s=(n, n), axes=(0, 1))
 
 
-def _waves(t):
+def waves(t: Float[Array, ""]) -> Float[Array, " w"]:
+    """Cosines and sines of a time in [0, 1], for networks."""
     angles = jnp.pi * t * jnp.arange(1, WAVES + 1)
     return jnp.concatenate([jnp.cos(angles), jnp.sin(angles)])

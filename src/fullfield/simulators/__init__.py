@@ -25,6 +25,7 @@ from fullfield.simulators.gaussian_posterior import GaussianPosterior
 from fullfield.simulators.lensing import LensingModel, lsst_y10_model, sbi_lens_model, wcdm_parameters
 from fullfield.simulators.linear_gaussian import LinearGaussian
 from fullfield.simulators.matter_slabs import MatterSlabs
+from fullfield.simulators.noiseless import Noiseless, noisy_pixels
 from fullfield.simulators.overdensity import LognormalOverdensity, matter_parameters
 from fullfield.simulators.power_law import BrokenPowerLaw
 from fullfield.simulators.shear import ShearModel
@@ -56,6 +57,7 @@ __all__ = [
     "LinearGaussian",
     "LognormalOverdensity",
     "MatterSlabs",
+    "Noiseless",
     "NoisyPixels",
     "NumPyroModel",
     "PerturbativeShift",
@@ -78,6 +80,7 @@ __all__ = [
     "lsst_y10_model",
     "matter_parameters",
     "modes_of_sky",
+    "noisy_pixels",
     "observation",
     "pixelised_cosmos",
     "published_mock",
