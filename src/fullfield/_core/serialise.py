@@ -120,7 +120,8 @@ def _structure(thing: Any, fixed: bool = False) -> str:
     if isinstance(thing, jax.ShapeDtypeStruct | jax.Array | np.ndarray):
         return f"{thing.dtype}{thing.shape}" + (repr(np.asarray(thing).tolist()) if fixed else "")
     if isinstance(thing, bool | int | float | complex):
-        return repr(thing) if fixed else type(thing).__name__
+        # Fewer digits than there are, the last of which differ between builds of NumPy.
+        return f"{type(thing).__name__} {thing:.9g}" if fixed else type(thing).__name__
     if isinstance(thing, functools.partial):
         return f"partial{_structure((thing.func, thing.args, thing.keywords), fixed)}"
     if isinstance(thing, eqx.Module) and dataclasses.is_dataclass(thing):

@@ -22,7 +22,8 @@ def save_compressor(path: str | os.PathLike, compressor: Compressor, provenance:
     """
     header = {
         "kind": KIND, "data_shape": list(compressor.data_shape), "summary_size": compressor.summary_size,
-        "structure": structure_digest(compressor), "fullfield": importlib.metadata.version("fullfield"), "provenance": dict(provenance or {}),
+        "structure": structure_digest(compressor), "fullfield": importlib.metadata.version("fullfield"),
+        "provenance": dict(provenance or {}),
     }  # fmt: skip
     save_module(path, compressor, header)
 

@@ -22,6 +22,9 @@ PUBLISHED = {
 }  # fmt: skip
 """Fractions of the full field's figures of merit in `PAIRS`, at 256 x 256 pixels: Lanzieri et al. 2025 (A&A 697, A162)."""
 
+PUBLISHED_VMIM = (2526.0, 190.0, 171.0)
+"""Figures of merit of VMIM there."""
+
 
 class SimulationSettings(Section):
     """How many simulations, from the prior, each purpose gets."""

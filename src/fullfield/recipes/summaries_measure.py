@@ -124,7 +124,11 @@ def summaries_study(configuration: NeuralSummariesConfiguration) -> Study:
         for seed in range(configuration.seeds)
         for objective in configuration.objectives
     ]
-    return Study(cells, functools.partial(judge, configuration), functools.partial(pictures, configuration, bench.model))
+    return Study(
+        cells,
+        functools.partial(judge, configuration, bench.model.parameters),
+        functools.partial(pictures, configuration, bench.model),
+    )
 
 
 @dataclass(frozen=True)
