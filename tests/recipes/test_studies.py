@@ -271,8 +271,13 @@ def test_few_observations_are_held_to_nothing_and_the_published_mock_to_the_publ
     assert (numbers["kept/vmim/omega_c-sigma_8"].published, numbers["kept/mse/omega_c-w_0"].published) == (1.00, 0.77)
     ours = numbers["vmim/fom/omega_c-w_0"]
     assert (ours.bar, ours.published, ours.verdict) == ("in [188.1, 207.9]", 190, "fail")
-    with pytest.raises(ConfigurationError, match="observations must be 1"):
-        RECIPES["neural-summaries"].configure({"observation": "published-mock"})
+    for impossible, said in (
+        ({"observation": "published-mock"}, "observations must be 1"),
+        ({"objectives": ("vmim", "mse", "vmim")}, "vmim stands twice"),
+        ({"pixels": 16, "network": "resnet18"}, "at least 32 for resnet18"),
+    ):
+        with pytest.raises(ConfigurationError, match=said):
+            RECIPES["neural-summaries"].configure(impossible)
 
 
 @pytest.mark.parametrize(

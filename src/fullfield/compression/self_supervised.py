@@ -161,7 +161,7 @@ def train_self_supervised(
         DivergenceError: a loss is not finite.
     """
     _check_apart(simulations, validation)
-    views = first_batch(simulations, stream(key, "examples"))
+    _, views = first_batch(simulations, stream(key, "examples"))
     if views.ndim < 2 or views.shape[1] < 2 or views.shape[1] % 2:
         raise DataError(
             "simulations", expected="groups of an even number of views, at least two", got=f"data of shape {views.shape[1:]}",

@@ -85,6 +85,11 @@ class NeuralSummariesConfiguration(Configuration):
     def _possible(self):
         if not self.objectives:
             raise ValueError("objectives must name at least one")
+        twice = sorted({name for name in self.objectives if self.objectives.count(name) > 1})
+        if twice:
+            raise ValueError(f"objectives must be named once, but {', '.join(twice)} stands twice")
+        if self.network == "resnet18" and self.pixels < 32:
+            raise ValueError(f"pixels must be at least 32 for resnet18, which halves maps five times, and are {self.pixels}")
         if self.observation == "published-mock" and self.observations != 1:
             raise ValueError("observations must be 1 for the published mock")
         return self
