@@ -1,6 +1,7 @@
 """What the comparison of summaries says: figures of merit as fractions of the full field's, over observations and seeds."""
 
 from collections.abc import Mapping
+from typing import TypedDict
 
 import jax
 import numpy as np
@@ -20,6 +21,13 @@ ENOUGH = 10  # observations, below which fractions are held to nothing
 PRIOR_DRAWS = 100_000
 LIKELIHOOD = "likelihood"
 """The classical analysis, beside the objectives: a Gaussian likelihood of the spectra."""
+
+
+class Cost(TypedDict):
+    """What a result cost: simulations, and gradients of the simulator."""
+
+    simulations: int
+    gradients: int
 
 
 def judge(configuration: NeuralSummariesConfiguration, space: ParameterSpace, found: Mapping[str, Measured]) -> Report:
@@ -160,7 +168,16 @@ def _best(configuration: NeuralSummariesConfiguration, found: Mapping[str, Measu
     return [Number(f"best other: {best} over vmim", mean, error, bar)]
 
 
-def costs(configuration: NeuralSummariesConfiguration, found: Mapping[str, Measured], of: str) -> dict[str, int]:
+def simulations(configuration: NeuralSummariesConfiguration, of: str) -> int:
+    """Simulations behind an objective's posterior; those that tested it are not counted."""
+    counts = configuration.simulations
+    if of == LIKELIHOOD:
+        return 0
+    known = counts.estimate if configuration.network == "reconstruction" and of not in FIXED else 0
+    return counts.training + counts.validation + known + (counts.fiducial if of == "imnn" else 0)
+
+
+def costs(configuration: NeuralSummariesConfiguration, found: Mapping[str, Measured], of: str) -> Cost:
     """Simulations and their gradients behind the posterior of an objective; what tested it is not counted.
 
     Args:
@@ -168,19 +185,15 @@ def costs(configuration: NeuralSummariesConfiguration, found: Mapping[str, Measu
         found: what every cell measured.
         of: an objective, or `LIKELIHOOD`, whose chains, like those of the full field, cost gradients of one observation.
     """
-    counts = configuration.simulations
+    counts, gradients = configuration.simulations, 0
     if of == LIKELIHOOD:
-        return {"simulations": 0, "gradients": _mean_gradients(configuration, found, LIKELIHOOD)}
-    used = counts.training + counts.validation
-    if of in FIXED:
-        return {"simulations": used, "gradients": 0}
-    looked, share = configuration.network, used / (used + counts.calibration)
-    gradients = round(found[f"features/{looked}"].gradients * share)
-    if looked == "reconstruction":
-        used, gradients = used + counts.estimate, gradients + found["estimate/reconstruction"].gradients
-    if of == "imnn":
-        used, gradients = used + counts.fiducial, gradients + found["features/tangents"].gradients
-    return {"simulations": used, "gradients": gradients}
+        gradients = _mean_gradients(configuration, found, LIKELIHOOD)
+    elif of not in FIXED:
+        used = counts.training + counts.validation
+        gradients = round(found[f"features/{configuration.network}"].gradients * used / (used + counts.calibration))
+        gradients += found["estimate/reconstruction"].gradients if configuration.network == "reconstruction" else 0
+        gradients += found["features/tangents"].gradients if of == "imnn" else 0
+    return {"simulations": simulations(configuration, of), "gradients": gradients}
 
 
 def _mean_gradients(configuration, found, group):
