@@ -67,6 +67,29 @@ def test_compress_equals_a_loop_and_reads_zarr(key):
         compress(compressor, data[:, :8])
 
 
+def test_data_that_are_not_finite_and_maps_without_scatter_are_named_by_their_rows(key):
+    maps = np.asarray(jax.random.normal(key, (12, 4, 4, 2))).copy()
+    compressor = standardising(MLP((4, 4, 2), 3, key=key, width=4, depth=1), jnp.asarray(maps))
+    sound = compress(compressor, maps, batch_size=5)
+    np.testing.assert_allclose(sound, jax.vmap(compressor)(jnp.asarray(maps)), rtol=1e-5, atol=1e-6)
+    maps[[3, 11], 0, 0, 1] = np.nan, np.inf
+    with pytest.raises(DataError, match=r"finite numbers, got others in 2 of 12 rows: \[3, 11\]"):
+        compress(compressor, maps, batch_size=5)
+    maps[3], maps[11] = 0.3, maps[0]
+    maps[7, ..., 1] = -1.0
+    with pytest.raises(DataError, match=r"maps that vary, got others in 2 of 12 rows: \[3, 7\]"):
+        compress(compressor, maps, batch_size=5)
+    vectors = fixed(Projection(jnp.ones((1, 3))), (3,))
+    np.testing.assert_array_equal(compress(vectors, np.ones((2, 3), np.float32)), [[3.0], [3.0]])  # no maps
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 3), (9, 9, 2), (8,)])
+def test_a_network_for_other_data_is_refused(shape, key):
+    network = ConvNet((8, 8, 2), 3, key=key, patch=2, widths=(4,), blocks=(1,))
+    with pytest.raises(ShapeError, match=r"data of shape .* got ConvNet, which does not take them"):
+        standardising(network, jnp.ones((5, *shape)))
+
+
 def test_save_and_load_keep_the_moments(key, tmp_path):
     data = 5 + 3 * jax.random.normal(key, (20, 4))
     compressor = standardising(MLP(4, 2, key=key, width=8), data)

@@ -1,5 +1,7 @@
 """A compressor on disk is the compressor that was trained, or an error that says why not."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -55,6 +57,54 @@ def test_other_pixels_or_bins_are_named(saved):
         load_compressor(saved[0], blank(shape=(16, 16, 2)))
     with pytest.raises(ShapeError, match=r"\(8, 8, 3\)"):
         load_compressor(saved[0], blank(shape=(8, 8, 3)))
+
+
+def test_a_whitened_one_is_not_a_plain_one_nor_the_other_way_round(saved, tmp_path):
+    path, compressor = saved
+    turned = whitened(compressor, MAPS)
+    save_compressor(tmp_path / "w.eqx", turned)
+    for file, like in ((tmp_path / "w.eqx", compressor), (path, turned)):
+        with pytest.raises(DataError, match="one of other parts or settings"):
+            load_compressor(file, like)
+
+
+def vectors(activation=jax.nn.silu, outputs=2):
+    return standardising(MLP(3, outputs, key=jax.random.key(0), width=4, activation=activation), jnp.zeros((1, 3)))
+
+
+def test_another_activation_and_another_length_of_summaries_are_refused(tmp_path):
+    save_compressor(tmp_path / "silu.eqx", vectors())
+    assert load_compressor(tmp_path / "silu.eqx", vectors()).summary_size == 2
+    with pytest.raises(DataError, match="activations"):
+        load_compressor(tmp_path / "silu.eqx", vectors(jax.nn.relu))
+    with pytest.raises(ShapeError, match=r"summaries \(2,\)"):
+        load_compressor(tmp_path / "silu.eqx", vectors(outputs=3))
+
+
+def test_files_of_earlier_versions_are_read_and_hold_no_more_than_is_read(saved, tmp_path):
+    def without_structure(path, compressor):
+        save_compressor(path, compressor)
+        line, body = path.read_bytes().split(b"\n", 1)
+        record = json.loads(line)
+        del record["header"]["structure"]
+        path.write_bytes(json.dumps(record).encode() + b"\n" + body)
+        return path
+
+    plain = saved[1]
+    old = without_structure(tmp_path / "plain.eqx", plain)
+    np.testing.assert_array_equal(load_compressor(old, blank())(MAPS[0]), plain(MAPS[0]))
+    old = without_structure(tmp_path / "whitened.eqx", whitened(plain, MAPS))
+    with pytest.raises(DataError, match="got further ones"):
+        load_compressor(old, blank())
+
+
+def test_provenance_takes_numbers_of_numpy(tmp_path):
+    told = {"simulations": np.int64(2000), "merits": np.array([1.5, 2.0]), "share": np.float32(0.5)}
+    save_compressor(tmp_path / "c.eqx", vectors(), told)
+    found = read_provenance(tmp_path / "c.eqx")
+    assert (found["simulations"], found["merits"], found["share"]) == (2000, [1.5, 2.0], 0.5)
+    with pytest.raises(TypeError, match="object is not a number"):
+        save_compressor(tmp_path / "d.eqx", vectors(), {"what": object()})
 
 
 def test_another_network_a_damaged_file_and_other_files_are_refused(saved, tmp_path):

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fullfield._core import ConfigurationError, DataError, ParameterError
+from fullfield._core import ConfigurationError, DataError, ParameterError, ShapeError
 from fullfield.compression import (
     Composed,
     compress,
@@ -17,7 +17,7 @@ from fullfield.compression import (
     Tangents,
     train_imnn,
 )
-from fullfield.datasets import StoredSimulations
+from fullfield.datasets import OnlineSimulations, StoredSimulations
 from fullfield.networks import MLP
 from fullfield.simulators import LinearGaussian
 from fullfield.training import cosine_adam
@@ -72,6 +72,33 @@ def test_too_few_outputs_or_simulations_are_refused(tangents):
         train_imnn(MLP((8,), 2, key=jax.random.key(0)), source, source, key=jax.random.key(1))
     with pytest.raises(DataError, match="batches of at least 10 for the covariance of 5 summaries, got 8"):
         train_imnn(MLP((8,), 5, key=jax.random.key(0)), source, source, key=jax.random.key(1))
+
+
+class Blind(LinearGaussian):
+    """Whose data do not follow the second parameter."""
+
+    def simulate_at(self, key, theta):
+        return super().simulate_at(key, theta.at[1].set(0.0))
+
+
+def test_simulations_without_derivatives_and_parameters_without_effect_are_refused(tangents):
+    network, key = MLP((8,), 3, key=jax.random.key(0)), jax.random.key(1)
+    plain = WORLD.simulate(key, 64)
+    source = StoredSimulations(plain.theta, plain.data, batch_size=32)
+    with pytest.raises(ShapeError, match=r"derivatives in 3 parameters, shape \(points, 4, \.\.\.\) each, got \(8,\)"):
+        train_imnn(network, source, source, key=key)
+    maps = StoredSimulations(plain.theta, jax.random.normal(key, (64, 8, 8, 2)), batch_size=32)
+    with pytest.raises(ShapeError, match="Tangents"):
+        train_imnn(network, maps, maps, key=key)
+    blind = np.array(tangents.data[:64])
+    blind[:, :, 2] = 0
+    source = StoredSimulations(tangents.theta[:64], blind, batch_size=32)
+    with pytest.raises(DataError, match="depend on every parameter, got none on number 1"):
+        train_imnn(network, source, source, key=key)
+    world = Blind(n_data=8, n_parameters=3, latent_scale=0.5, noise_scale=0.3)
+    source = OnlineSimulations(Tangents(world, POINTS), batch_size=32, steps_per_epoch=1)
+    with pytest.raises(DataError, match="got none on theta_2"):
+        train_imnn(network, source, source, key=key)
 
 
 def test_constant_data_are_refused_by_imnn(tangents):

@@ -99,9 +99,21 @@ def test_constant_and_infinite_data_are_refused():
         train_on(constant(maps, [0, 2]))
     with pytest.raises(DataError, match=r"data.*finite"):
         train_on(maps.at[3, 0, 0, 0].set(jnp.nan))
+    # Constants of their own in some simulations: of forty in one batch, seven.
+    flat = StoredSimulations(theta, maps.at[:7].set(jnp.arange(7.0)[:, None, None, None]), batch_size=40)
+    with pytest.raises(DataError, match="constant ones in 7 of 40 simulations"):
+        train_compressor(MeanSquaredError(), network, space, flat, flat, key=key, max_epochs=1)
     vectors = StoredSimulations(theta, jnp.ones((40, 5)), batch_size=20)
     with pytest.raises(DataError, match="equal ones"):
         train_compressor(MeanSquaredError(), MLP(5, 2, key=key), space, vectors, vectors, key=key, max_epochs=1)
+
+
+def test_parameters_of_another_number_are_refused():
+    key = jax.random.key(7)
+    theta, data = jax.random.normal(key, (40, 3)), jax.random.normal(key, (40, 5))
+    source = StoredSimulations(theta, data, batch_size=20)
+    with pytest.raises(ShapeError, match="vectors of 2 parameters: theta_1, theta_2, got 3"):
+        train_compressor(MeanSquaredError(), MLP(5, 2, key=key), SPACE, source, source, key=key, max_epochs=1)
 
 
 def test_other_pixels_or_bins_than_those_of_training_are_refused():

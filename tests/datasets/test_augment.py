@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from fullfield._core import ConfigurationError, ShapeError
 from fullfield.datasets import FreshNoise, InTurn, StoredSimulations, turn_and_roll
 from fullfield.fields import band_powers, FlatSky, logarithmic_bands
 
@@ -45,3 +46,17 @@ def test_stored_simulations_never_show_the_same_noise_twice():
     first, second = (shard.draw(jax.random.key(i), jnp.asarray(0, jnp.int32))[1] for i in range(2))
     assert not np.allclose(first, second)
     assert np.unique(first).size == first.size
+
+
+def test_augmentations_that_do_not_fit_the_data_are_refused():
+    wide = StoredSimulations(np.zeros((4, 2)), np.ones((4, 8, 6, 1)), batch_size=4, augment=turn_and_roll)
+    with pytest.raises(ShapeError, match=r"one for data of shape \(8, 6, 1\), got turn_and_roll, which is not"):
+        next(wide.shards(jax.random.key(0))).draw(jax.random.key(1), jnp.asarray(0, jnp.int32))
+    for scale in (-1.0, jnp.array([0.5, jnp.nan])):
+        with pytest.raises(ConfigurationError, match="deviations of at least zero"):
+            FreshNoise(np.asarray(scale))
+
+
+def test_bands_of_another_patch_are_refused():
+    with pytest.raises(ShapeError, match="16 x 16 pixels, as the bands' patch has"):
+        band_powers(logarithmic_bands(FlatSky(16, 10.0), 4), jnp.ones((8, 8, 1)))

@@ -14,7 +14,7 @@ from fullfield._core.identity import digest
 from fullfield._core.keys import stream
 from fullfield._core.precision import full_precision
 from fullfield._core.registry import nearest, Registry
-from fullfield._core.serialise import load_module, read_header, save_module, write_atomically
+from fullfield._core.serialise import load_module, read_header, save_module, structure_digest, write_atomically
 
 
 __all__ = [
@@ -36,5 +36,6 @@ __all__ = [
     "read_header",
     "save_module",
     "stream",
+    "structure_digest",
     "write_atomically",
 ]

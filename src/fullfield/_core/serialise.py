@@ -1,23 +1,28 @@
 """Modules to disk and back without pickle."""
 
 import contextlib
+import dataclasses
+import functools
 import hashlib
 import io
 import json
 import os
 import pathlib
+import re
 import secrets
 from collections.abc import Iterator
 from typing import Any, BinaryIO, TypeVar
 
 import equinox as eqx
 import jax
+import numpy as np
 from numpyro.distributions import Distribution
 
 from fullfield._core.errors import DamagedDataError, DataError
 
 
 M = TypeVar("M")
+REBUILD = "Rebuild it with the saved settings."
 
 
 @contextlib.contextmanager
@@ -51,12 +56,12 @@ def save_module(path: str | os.PathLike, module: object, header: dict | None = N
     Args:
         path: file to write, replaced atomically.
         module: any pytree; its array leaves are stored, its structure is not.
-        header: JSON-serialisable facts that a reader needs to rebuild the structure.
+        header: JSON-serialisable facts that a reader needs to rebuild the structure; numbers may be NumPy's.
     """
     buffer = io.BytesIO()
     eqx.tree_serialise_leaves(buffer, ordered(module))
     body = buffer.getvalue()
-    line = json.dumps({"header": header or {}, "sha256": hashlib.sha256(body).hexdigest()})
+    line = json.dumps({"header": header or {}, "sha256": hashlib.sha256(body).hexdigest()}, default=_plain)
     with write_atomically(path) as file:
         file.write(line.encode() + b"\n" + body)
 
@@ -89,13 +94,52 @@ def load_module(path: str | os.PathLike, like: M) -> M:
         raise DamagedDataError(
             str(path), expected="the bytes that were written", got="another checksum", remedy="Delete the file and run again."
         )
+    buffer = io.BytesIO(body)
     try:
-        loaded = eqx.tree_deserialise_leaves(io.BytesIO(body), ordered(like))
+        loaded = eqx.tree_deserialise_leaves(buffer, ordered(like))
     except (RuntimeError, EOFError, ValueError) as error:
-        raise DataError(
-            str(path), expected="arrays of the given structure", got=str(error), remedy="Rebuild it with the saved settings."
-        ) from error
+        raise DataError(str(path), expected="arrays of the given structure", got=str(error), remedy=REBUILD) from error
+    if buffer.read(1):
+        raise DataError(str(path), expected="arrays of the given structure and no more", got="further ones", remedy=REBUILD)
     return jax.tree.map(_rebuilt, like, loaded, is_leaf=_is_distribution)
+
+
+def structure_digest(tree: Any) -> str:
+    """Sixteen hexadecimal digits that name all of a pytree that `save_module` does not store.
+
+    Types, shapes, static settings, and functions, such as activations, by their names; neither the values of arrays nor any
+    code, so that it is stable between versions of Python and JAX.
+    """
+    return hashlib.sha256(_structure(tree).encode()).hexdigest()[:16]
+
+
+def _structure(thing: Any, fixed: bool = False) -> str:
+    """Describe a pytree; what is fixed is in no file, so that its values count too."""
+    if _is_distribution(thing):
+        thing = ordered(thing)
+    if isinstance(thing, jax.ShapeDtypeStruct | jax.Array | np.ndarray):
+        return f"{thing.dtype}{thing.shape}" + (repr(np.asarray(thing).tolist()) if fixed else "")
+    if isinstance(thing, bool | int | float | complex):
+        # Fewer digits than there are, the last of which differ between builds of NumPy.
+        return f"{type(thing).__name__} {thing:.9g}" if fixed else type(thing).__name__
+    if isinstance(thing, functools.partial):
+        return f"partial{_structure((thing.func, thing.args, thing.keywords), fixed)}"
+    if isinstance(thing, eqx.Module) and dataclasses.is_dataclass(thing):
+        fields = [(field, getattr(thing, field.name, None)) for field in dataclasses.fields(thing)]
+        parts = [f"{field.name}={_structure(value, fixed or field.metadata.get('static', False))}" for field, value in fields]
+    elif isinstance(thing, dict):
+        parts = [f"{name!r}={_structure(thing[name], fixed)}" for name in sorted(thing, key=repr)]
+    elif isinstance(thing, tuple | list):
+        parts = [_structure(one, fixed) for one in thing]
+    else:
+        return getattr(thing, "__qualname__", None) or re.sub(r" at 0x[0-9a-f]+", "", repr(thing))
+    return f"{type(thing).__qualname__}({', '.join(parts)})"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic | np.ndarray | jax.Array):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} is not a number, text or list of them")
 
 
 def _parse_first_line(path: str | os.PathLike, line: bytes) -> dict:

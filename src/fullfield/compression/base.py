@@ -16,6 +16,7 @@ from fullfield.networks import apply_many, moments, Standardise
 
 
 OTHER = "Bring the data to the pixels and bins that the compressor was trained on, or train one on data like these."
+LOOK = "Look at these data, and leave them out if they cannot be mended."
 
 
 class Compressor(eqx.Module):
@@ -25,6 +26,9 @@ class Compressor(eqx.Module):
         standardise: moments of the training data.
         network: standardised data to summary, e.g. an entry of `fullfield.networks.NETWORKS`.
         data_shape: shape of one data set.
+
+    Raises:
+        ShapeError: the network does not take such data, or does not make vectors of them.
     """
 
     standardise: Standardise
@@ -35,7 +39,14 @@ class Compressor(eqx.Module):
     def __init__(self, standardise: Standardise, network: Callable, data_shape: tuple[int, ...]):
         self.standardise, self.network, self.data_shape = standardise, network, tuple(data_shape)
         blank = jax.ShapeDtypeStruct(self.data_shape, jnp.float32)
-        (self.summary_size,) = eqx.filter_eval_shape(lambda x: network(standardise(x)), blank).shape
+        try:
+            (self.summary_size,) = eqx.filter_eval_shape(lambda x: network(standardise(x)), blank).shape
+        except (TypeError, ValueError) as error:
+            raise ShapeError(
+                "network", expected=f"one from data of shape {self.data_shape} to a vector",
+                got=f"{getattr(network, '__name__', type(network).__name__)}, which does not take them",
+                remedy="Make the network for data of this shape.",
+            ) from error  # fmt: skip
 
     def __call__(self, data: Float[Array, "..."]) -> Float[Array, " s"]:
         """Summarise one data set.
@@ -173,7 +184,32 @@ def compress(
 
     Raises:
         ShapeError: the data sets have another shape than those the compressor was made for.
+        DataError: some are not finite, or all pixels of a map, or of one of its bins, have one value; says which.
     """
     if tuple(data.shape[1:]) != compressor.data_shape:
         raise ShapeError("data", expected=f"shape {('n', *compressor.data_shape)}", got=tuple(data.shape), remedy=OTHER)
-    return apply_many(compressor, data, batch_size=batch_size, progress=progress, stage=stage)
+    found = apply_many(Watched(compressor), data, batch_size=batch_size, progress=progress, stage=stage)
+    for column, expected in ((-2, "finite numbers"), (-1, "maps that vary")):
+        bad = np.flatnonzero(found[:, column])
+        if bad.size:
+            rows = f"{bad[:8].tolist()}" + (" and more" if bad.size > 8 else "")
+            raise DataError("data", expected=expected, got=f"others in {bad.size} of {len(found)} rows: {rows}", remedy=LOOK)
+    return np.ascontiguousarray(found[:, :-2])
+
+
+class Watched(eqx.Module):
+    """A summary with two more numbers: whether the data are not finite, and whether a map or a bin of it is constant.
+
+    Args:
+        compressor: data to summary (s,).
+    """
+
+    compressor: Compressor
+
+    def __call__(self, data: Float[Array, "..."]) -> Float[Array, " t"]:
+        """Summary (s,) and the two, each zero or one."""
+        infinite, constant = ~jnp.all(jnp.isfinite(data)), jnp.zeros((), bool)
+        if data.ndim in (2, 3):  # maps (y, x) or (y, x, bins)
+            constant = jnp.any(jnp.max(data, axis=(0, 1)) == jnp.min(data, axis=(0, 1)))
+        summary = self.compressor(data)
+        return jnp.concatenate([summary, jnp.stack([infinite, constant]).astype(summary.dtype)])

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 
 from fullfield._core import DataError
 from fullfield.compression.base import Compressor, Projection, standardising
+from fullfield.compression.objective import check_length
 from fullfield.networks import moments, polynomials
 from fullfield.parameters import ParameterSpace
 
@@ -47,8 +48,10 @@ def canonical(
     Raises:
         DataError: there are fewer simulations than twice the coefficients of the regressions, some are not finite, or a
             parameter never varies.
+        ShapeError: theta has another length than there are parameters.
     """
     n, d = statistics.shape
+    check_length(theta, parameters)
     bad = int(np.sum(~np.isfinite(np.concatenate([theta, statistics], axis=1)).all(axis=1)))
     if bad:
         raise DataError(

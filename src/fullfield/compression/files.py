@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from fullfield._core import DataError, load_module, read_header, save_module, ShapeError
+from fullfield._core import DataError, load_module, read_header, save_module, ShapeError, structure_digest
 from fullfield.compression.base import Compressor
 
 
@@ -18,11 +18,12 @@ def save_compressor(path: str | os.PathLike, compressor: Compressor, provenance:
     Args:
         path: file to write.
         compressor: what `train_compressor`, `train_imnn`, `moped`, `canonical` or `whitened` returned.
-        provenance: facts in JSON's types to keep with it: objective, seed, how many simulations of which model.
+        provenance: facts in JSON's types, or NumPy's, to keep with it: objective, seed, how many simulations of which model.
     """
     header = {
         "kind": KIND, "data_shape": list(compressor.data_shape), "summary_size": compressor.summary_size,
-        "fullfield": importlib.metadata.version("fullfield"), "provenance": dict(provenance or {}),
+        "structure": structure_digest(compressor), "fullfield": importlib.metadata.version("fullfield"),
+        "provenance": dict(provenance or {}),
     }  # fmt: skip
     save_module(path, compressor, header)
 
@@ -36,13 +37,23 @@ def load_compressor(path: str | os.PathLike, like: Compressor) -> Compressor:
             network made as it was for training.
 
     Raises:
-        DataError: the file holds no compressor, or one of another structure.
+        DataError: the file holds no compressor, or one of another structure, say with another activation.
         DamagedDataError: the bytes differ from what was written.
-        ShapeError: it was trained on data of another shape, say other pixels or bins.
+        ShapeError: it was trained on data of another shape, say other pixels or bins, or makes summaries of another length.
     """
-    shape = tuple(_header(path)["data_shape"])
+    header = _header(path)
+    shape, size = tuple(header["data_shape"]), header["summary_size"]
     if shape != like.data_shape:
         raise ShapeError("like", expected=f"a compressor of data {shape}, as was saved", got=like.data_shape)
+    if size != like.summary_size:
+        raise ShapeError("like", expected=f"a compressor to summaries ({size},), as was saved", got=(like.summary_size,))
+    mine = structure_digest(like)
+    # Files of earlier versions do not say.
+    if header.get("structure", mine) != mine:
+        raise DataError(
+            str(path), expected="a compressor of the given structure", got="one of other parts or settings",
+            remedy="Build `like` as it was built for training: the same network with the same activations, whitened if it was.",
+        )  # fmt: skip
     return load_module(path, like)
 
 

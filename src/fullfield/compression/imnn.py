@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Key
 
-from fullfield._core import ConfigurationError, DataError, full_precision, stream
+from fullfield._core import ConfigurationError, DataError, full_precision, ShapeError, stream
 from fullfield._core.progress import Progress, silent
 from fullfield.compression.base import Compressor, standardising
 from fullfield.compression.objective import check_varying, first_batch
@@ -154,13 +154,28 @@ def train_imnn(
     Raises:
         ConfigurationError: the network has fewer outputs than there are parameters.
         DataError: a batch has not twice as many simulations as summaries, whose covariance it is to measure, or the data are
-            constant or not finite.
+            constant, not finite, or the same whatever a parameter is; names it, or says its place.
+        ShapeError: the simulations have no derivatives, or the network does not take the data.
     """
-    batch = first_batch(simulations, stream(key, "examples"))
+    theta, batch = first_batch(simulations, stream(key, "examples"))
+    p = theta.shape[1]
+    if batch.ndim < 4 or batch.shape[2] != 1 + p:
+        raise ShapeError(
+            "simulations", expected=f"data with derivatives in {p} parameters, shape (points, {1 + p}, ...) each",
+            got=batch.shape[1:], remedy="Simulate from `Tangents(model, points)`.",
+        )  # fmt: skip
     examples = batch[:, :, 0].reshape(-1, *batch.shape[3:])
     check_varying(examples)
+    blind = [i for i in range(p) if not jnp.any(batch[:, :, 1 + i])]
+    if blind:
+        model = getattr(simulations, "model", None)  # of endless simulations, which know names
+        names = [model.parameters.names[i] for i in blind] if model else [f"number {i}" for i in blind]
+        raise DataError(
+            "simulations", expected="data that depend on every parameter", got=f"none on {', '.join(names)}",
+            remedy="Fix these parameters: their Fisher information is zero.",
+        )  # fmt: skip
     compressor = standardising(network, examples)
-    size, p = compressor.summary_size, batch.shape[2] - 1
+    size = compressor.summary_size
     if size < p:
         raise ConfigurationError(
             "network", expected=f"at least {p} outputs, for the Fisher matrix of {p} parameters", got=size,

@@ -17,7 +17,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Key
 
-from fullfield._core import ConfigurationError, DataError, stream
+from fullfield._core import ConfigurationError, DataError, ShapeError, stream
 from fullfield._core.progress import Progress, silent
 from fullfield.compression.base import Compressor, standardising
 from fullfield.datasets import AbstractShard, AbstractSimulations
@@ -126,10 +126,12 @@ def train_compressor(
 
     Raises:
         ConfigurationError: the network has too few outputs for the objective, or a setting is impossible.
-        DataError: data, or all pixels of a bin, never vary, or are not finite.
+        DataError: data never vary, pixels of a map or of one of its bins are all alike, or data are not finite.
+        ShapeError: theta has another length than there are parameters, or the network does not take the data.
         DivergenceError: a loss is not finite.
     """
-    examples = first_batch(simulations, stream(key, "examples"))
+    theta, examples = first_batch(simulations, stream(key, "examples"))
+    check_length(theta, parameters)
     check_varying(examples)
     compressor = standardising(network, examples)
     start = eqx.filter_jit(untrained)(objective, compressor, parameters, key=stream(key, "companion"))
@@ -154,27 +156,39 @@ def check_varying(examples: Float[Array, "n ..."]) -> None:
     """Refuse data that teach nothing.
 
     Raises:
-        DataError: examples are not finite, all alike, or the maps of a bin all have one value; says which.
+        DataError: examples are not finite, all alike, or maps of a bin have one value everywhere; says which, or how many.
     """
     values = np.asarray(examples)
     bad = int(np.sum(~np.isfinite(values).reshape(len(values), -1).all(axis=1)))
     if bad:
         raise DataError("data", expected="finite numbers", got=f"others in {bad} of {len(values)} simulations")
     if values.ndim == 4:  # maps (y, x, bins)
-        dead = np.flatnonzero(np.ptp(values, axis=(0, 1, 2)) == 0)
-        if dead.size:
-            raise DataError(
-                "data", expected="maps that vary", got=f"constant ones in bins {dead.tolist()}", remedy="Leave them out."
-            )
+        constant = np.ptp(values, axis=(1, 2)) == 0
+        dead, flat = np.flatnonzero(constant.all(axis=0)), int(constant.any(axis=1).sum())
+        if flat:
+            where = f"bins {dead.tolist()}" if dead.size else f"{flat} of {len(values)} simulations"
+            raise DataError("data", expected="maps that vary", got=f"constant ones in {where}", remedy="Leave them out.")
     elif not np.ptp(values, axis=0).any():
         raise DataError("data", expected="simulations that differ", got="equal ones", remedy="Look at the simulator.")
 
 
-def first_batch(simulations: AbstractSimulations, key: Key[Array, ""]) -> Float[Array, "b ..."]:
-    """Data of one batch."""
-    return _draw_data(next(simulations.shards(key)), key)
+def check_length(theta: Float[Array | np.ndarray, "n p"], parameters: ParameterSpace) -> None:
+    """Refuse parameter vectors of another length than there are parameters.
+
+    Raises:
+        ShapeError: says both lengths.
+    """
+    if theta.shape[1] != parameters.size:
+        raise ShapeError(
+            "theta", expected=f"vectors of {parameters.size} parameters: {', '.join(parameters.names)}", got=theta.shape[1]
+        )
+
+
+def first_batch(simulations: AbstractSimulations, key: Key[Array, ""]) -> tuple[Float[Array, "b p"], Float[Array, "b ..."]]:
+    """Parameters and data of one batch."""
+    return _draw_first(next(simulations.shards(key)), key)
 
 
 @eqx.filter_jit
-def _draw_data(shard: AbstractShard, key):
-    return shard.draw(key, jnp.zeros((), jnp.int32))[1]
+def _draw_first(shard: AbstractShard, key):
+    return shard.draw(key, jnp.zeros((), jnp.int32))

@@ -179,7 +179,7 @@ def train_self_supervised(
 
 def _checked(name: str, simulations: AbstractSimulations, key: Key[Array, ""]) -> Float[Array, "b v ..."]:
     """Views of a first batch, in which there are pairs and cosmologies to be told apart."""
-    views = first_batch(simulations, stream(key, "examples"))
+    _, views = first_batch(simulations, stream(key, "examples"))
     if views.ndim < 3 or views.shape[1] < 2 or views.shape[1] % 2:
         raise DataError(
             name, expected="groups (v, ...) of an even number of views, at least two", got=f"data of shape {views.shape[1:]}",

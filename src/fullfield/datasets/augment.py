@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from fullfield._core import ConfigurationError
+
 
 def turn_and_roll(key: Key[Array, ""], theta: Float[Array, " p"], data: Float[Array, "n n c"]) -> Float[Array, "n n c"]:
     """Turn, mirror and shift a periodic map at random: symmetries of models on a periodic patch, so the parameters stay."""
@@ -25,11 +27,17 @@ class FreshNoise(eqx.Module):
 
     Args:
         scale: deviation, of the shape of the data or one that broadcasts to it, such as (bins,).
+
+    Raises:
+        ConfigurationError: a deviation is negative or not finite.
     """
 
     scale: Float[Array, "..."]
 
     def __init__(self, scale: Float[Array | np.ndarray, "..."]):
+        values = np.asarray(scale)
+        if not (np.isfinite(values).all() and (values >= 0).all()):
+            raise ConfigurationError("scale", expected="finite deviations of at least zero", got=values.tolist())
         self.scale = jnp.asarray(scale, jnp.float32)
 
     def __call__(self, key: Key[Array, ""], theta: Float[Array, " p"], data: Float[Array, "..."]) -> Float[Array, "..."]:

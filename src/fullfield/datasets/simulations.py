@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key, Shaped
 
-from fullfield._core import ConfigurationError, digest, stream
+from fullfield._core import ConfigurationError, digest, ShapeError, stream
 from fullfield.simulators import AbstractForwardModel
 
 
@@ -93,11 +93,19 @@ class _OnlineShard(AbstractShard):
 def augmented(
     augment: Callable | None, key: Key[Array, ""], theta: Float[Array, "b p"], data: Shaped[Array, "b ..."]
 ) -> Shaped[Array, "b ..."]:
-    """Apply `augment(key, theta, data)` to each example of a batch, each with a key of its own."""
+    """Apply `augment(key, theta, data)` to each example of a batch, each with a key of its own.
+
+    Raises:
+        ShapeError: it is not for data of this shape, say a turn for maps that are not square.
+    """
     if augment is None:
         return data
     keys = jax.random.split(stream(key, "augment"), theta.shape[0])
-    return jax.vmap(augment)(keys, theta, data)
+    try:
+        return jax.vmap(augment)(keys, theta, data)
+    except (TypeError, ValueError) as error:
+        name = getattr(augment, "__name__", type(augment).__name__)
+        raise ShapeError("augment", expected=f"one for data of shape {data.shape[1:]}", got=f"{name}, which is not") from error
 
 
 def check_positive(**sizes: int) -> None:

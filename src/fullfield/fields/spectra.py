@@ -5,9 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from fullfield._core import ConfigurationError
+from fullfield._core import ConfigurationError, ShapeError
 from fullfield.fields.gaussian import pair_indices
 from fullfield.fields.grid import FlatSky
+
+
+OTHER_PATCH = "Make the bands for the patch of these maps."
 
 
 class Bands(eqx.Module):
@@ -77,7 +80,13 @@ def band_powers(bands: Bands, maps: Float[Array, "n n bins"]) -> Float[Array, "p
 
     Returns:
         Spectra in the pair order of `pair_indices`.
+
+    Raises:
+        ShapeError: the maps have other pixels than the bands' patch.
     """
+    n = bands.sky.pixels
+    if maps.shape[:2] != (n, n):
+        raise ShapeError("maps", expected=f"{n} x {n} pixels, as the bands' patch has", got=maps.shape, remedy=OTHER_PATCH)
     modes = jnp.fft.rfft2(maps, axes=(0, 1)) * bands.sky.side_radians / bands.sky.pixels**2
     first, second = pair_indices(maps.shape[-1])
     products = jnp.real(modes[..., first] * jnp.conj(modes[..., second]))

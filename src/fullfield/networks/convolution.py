@@ -130,6 +130,7 @@ class ConvNet(eqx.Module):
         patch: side of the patches that the first layer sees, in pixels.
         widths: channels of each stage; each later stage has half the pixels per side.
         blocks: residual blocks of each stage.
+        periodic: as of `Convolution`.
 
     Raises:
         ConfigurationError: the map's sides are not such multiples.
@@ -148,10 +149,11 @@ class ConvNet(eqx.Module):
         patch: int = 4,
         widths: tuple[int, ...] = (32, 64),
         blocks: tuple[int, ...] = (2, 2),
+        periodic: bool = False,
     ):
         check_map_shape(shape, patch * 2 ** (len(widths) - 1))
         self.stem = Patches(patch, shape[-1], widths[0], key=stream(key, "stem"))
-        self.blocks = residual_stages(widths[0], widths, blocks, key=stream(key, "blocks"))
+        self.blocks = residual_stages(widths[0], widths, blocks, periodic=periodic, key=stream(key, "blocks"))
         self.head = eqx.nn.Linear(widths[-1], features, key=stream(key, "head"))
 
     def __call__(self, x: Float[Array, "y x bins"], *, key: Key[Array, ""] | None = None) -> Float[Array, " features"]:
@@ -163,14 +165,15 @@ class ConvNet(eqx.Module):
 
 
 def residual_stages(
-    inputs: int, widths: tuple[int, ...], blocks: tuple[int, ...], *, key: Key[Array, ""]
+    inputs: int, widths: tuple[int, ...], blocks: tuple[int, ...], *, periodic: bool = False, key: Key[Array, ""]
 ) -> tuple[ResidualBlock, ...]:
     """Residual blocks of consecutive stages, each stage after the first beginning with stride two."""
     built = []
     for stage, (width, count) in enumerate(zip(widths, blocks, strict=True)):
         for number in range(count):
             stride = 2 if stage > 0 and number == 0 else 1
-            built.append(ResidualBlock(inputs, width, stride=stride, key=stream(key, f"{stage}.{number}")))
+            of_block = stream(key, f"{stage}.{number}")
+            built.append(ResidualBlock(inputs, width, stride=stride, periodic=periodic, key=of_block))
             inputs = width
     return tuple(built)
 

@@ -20,6 +20,7 @@ class ResNet18(eqx.Module):
         features: length of the output.
         key: key of the initial weights.
         widths: channels of the four stages.
+        periodic: as of `Convolution`.
 
     Raises:
         ConfigurationError: the map's sides are not such multiples.
@@ -36,10 +37,11 @@ class ResNet18(eqx.Module):
         *,
         key: Key[Array, ""],
         widths: tuple[int, int, int, int] = (64, 128, 256, 512),
+        periodic: bool = False,
     ):
         check_map_shape(shape, 32)
-        self.stem = Convolution(shape[-1], widths[0], 7, stride=2, key=stream(key, "stem"))
-        self.blocks = residual_stages(widths[0], widths, (2, 2, 2, 2), key=stream(key, "blocks"))
+        self.stem = Convolution(shape[-1], widths[0], 7, stride=2, periodic=periodic, key=stream(key, "stem"))
+        self.blocks = residual_stages(widths[0], widths, (2, 2, 2, 2), periodic=periodic, key=stream(key, "blocks"))
         self.head = eqx.nn.Linear(widths[-1], features, key=stream(key, "head"))
 
     def __call__(self, x: Float[Array, "y x bins"], *, key: Key[Array, ""] | None = None) -> Float[Array, " features"]:

@@ -22,6 +22,9 @@ PUBLISHED = {
 }  # fmt: skip
 """Fractions of the full field's figures of merit in `PAIRS`, at 256 x 256 pixels: Lanzieri et al. 2025 (A&A 697, A162)."""
 
+PUBLISHED_VMIM = (2526.0, 190.0, 171.0)
+"""Figures of merit of VMIM there."""
+
 
 class SimulationSettings(Section):
     """How many simulations, from the prior, each purpose gets."""
@@ -82,6 +85,11 @@ class NeuralSummariesConfiguration(Configuration):
     def _possible(self):
         if not self.objectives:
             raise ValueError("objectives must name at least one")
+        twice = sorted({name for name in self.objectives if self.objectives.count(name) > 1})
+        if twice:
+            raise ValueError(f"objectives must be named once, but {', '.join(twice)} stands twice")
+        if self.network == "resnet18" and self.pixels < 32:
+            raise ValueError(f"pixels must be at least 32 for resnet18, which halves maps five times, and are {self.pixels}")
         if self.observation == "published-mock" and self.observations != 1:
             raise ValueError("observations must be 1 for the published mock")
         return self

@@ -25,7 +25,7 @@ from fullfield.compression import (
     Tangents,
     train_compressor,
 )
-from fullfield.datasets import StoredSimulations, turn_and_roll
+from fullfield.datasets import StoredSimulations
 from fullfield.fields import Bands, logarithmic_bands
 from fullfield.inference.explicit import ReconstructedScore, ScoreAtEstimate
 from fullfield.networks import ConvNet, MLP, ResNet18
@@ -137,7 +137,7 @@ def _untrained(model: AbstractExplicitModel, see: Callable) -> Compressor:
 def network(
     model: LensingModel, name: str, shape: tuple[int, ...], outputs: int, width: int, *, key: Key[Array, ""]
 ) -> Callable:
-    """What is trained, from features or maps of some shape to a summary.
+    """What is trained, from features or periodic maps of some shape to a summary.
 
     Args:
         model: the forward model.
@@ -148,16 +148,11 @@ def network(
         key: key of the initial weights.
     """
     if name == "resnet18":
-        return ResNet18(shape, outputs, key=key)
+        return ResNet18(shape, outputs, key=key, periodic=True)
     if name == "convolution":
         patch = 4 if model.survey.sky.pixels >= 64 else 2
-        return ConvNet(shape, outputs, key=key, patch=patch, widths=(24, 48), blocks=(1, 1))
+        return ConvNet(shape, outputs, key=key, patch=patch, widths=(24, 48), blocks=(1, 1), periodic=True)
     return MLP(shape, outputs, key=key, width=width, depth=3)
-
-
-def augmentation(name: str) -> Callable | None:
-    """Symmetries of the model, for networks that do not know them."""
-    return turn_and_roll if name in ON_MAPS else None
 
 
 def tangent_rows(

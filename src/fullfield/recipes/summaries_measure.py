@@ -3,8 +3,7 @@
 import functools
 import pathlib
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, get_args
+from typing import get_args
 
 import equinox as eqx
 import jax
@@ -12,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from fullfield._core import load_module, save_module, stream
+from fullfield._core import digest, save_module, stream
 from fullfield._core.progress import Progress
 from fullfield.compression import (
     canonical,
@@ -31,7 +30,7 @@ from fullfield.compression import (
     VMIM,
     whitened,
 )
-from fullfield.datasets import StoredSimulations
+from fullfield.datasets import simulate_to_store, StoredSimulations
 from fullfield.diagnostics import Budget, c2st, calibrate, convergence, figure_of_merit, mutual_information, regress, thinned
 from fullfield.inference import EnsemblePosterior, sample_many
 from fullfield.inference.explicit import Chains, MAMS, ReconstructedScore, sample_field
@@ -42,21 +41,22 @@ from fullfield.recipes.artefacts import read_arrays, write_arrays
 from fullfield.recipes.lensing import LENSING
 from fullfield.recipes.lensing_summaries import summaries
 from fullfield.recipes.neural_summaries import NeuralSummariesConfiguration, Objective, PAIRS
-from fullfield.recipes.problem import Problem
 from fullfield.recipes.study import Cell, Measured, Study
+from fullfield.recipes.summaries_bench import Bench, identity, MAPS, PARTS
 from fullfield.recipes.summaries_features import (
-    augmentation,
-    blank,
     fit_reconstruction,
     MEDIANS,
     network,
+    ON_MAPS,
     statistic,
     STEPS,
     tangent_rows,
 )
-from fullfield.recipes.summaries_judge import FIXED, judge
+from fullfield.recipes.summaries_judge import FIXED, judge, simulations
+from fullfield.recipes.summaries_maps import Noiseless
 from fullfield.recipes.summaries_pictures import LOOKED_THROUGH, pictures
-from fullfield.simulators import LensingModel, SpectrumModel
+from fullfield.report import revision
+from fullfield.simulators import SpectrumModel
 from fullfield.training import cosine_adam
 
 
@@ -69,7 +69,6 @@ UNITS = 60  # of the classifier, as in the published benchmark of these maps
 REFERENCE = MAMS(steps=5.0)
 AVERAGE = 0.999  # decay of the running average of all weights
 CALIBRATION_DRAWS = 200
-PARTS = ("training", "validation", "calibration")
 
 
 def summaries_study(configuration: NeuralSummariesConfiguration) -> Study:
@@ -102,7 +101,7 @@ def summaries_study(configuration: NeuralSummariesConfiguration) -> Study:
             )
         )
     cells += [
-        Cell(f"features/{name}", (rows, name), functools.partial(_features, bench, name), effort=20)
+        Cell(f"features/{name}", (rows, identity(name)), functools.partial(_features, bench, name), effort=20)
         for name in dict.fromkeys(map(bench.looked_at, configuration.objectives))
     ]
     if "imnn" in configuration.objectives:
@@ -117,55 +116,18 @@ def summaries_study(configuration: NeuralSummariesConfiguration) -> Study:
     cells += [
         Cell(
             f"{objective}/{seed}",
-            (trained, bench.looked_at(objective), objective, seed, counts["fiducial"] if objective == "imnn" else 0),
+            (trained, identity(bench.looked_at(objective)), objective, seed, counts["fiducial"] if objective == "imnn" else 0),
             functools.partial(_objective, bench, objective, seed),
             effort=4,
         )
         for seed in range(configuration.seeds)
         for objective in configuration.objectives
     ]
-    return Study(cells, functools.partial(judge, configuration), functools.partial(pictures, configuration, bench.model))
-
-
-@dataclass(frozen=True)
-class Bench:
-    """What all cells share, and where they find what earlier ones left beside their own folder."""
-
-    configuration: NeuralSummariesConfiguration
-    problem: Problem
-
-    @property
-    def model(self) -> LensingModel:
-        """Forward model of the maps."""
-        assert isinstance(self.problem.model, LensingModel)
-        return self.problem.model
-
-    def key(self, name: str) -> Key[Array, ""]:
-        """Key of the stream called `name`."""
-        return stream(jax.random.key(self.configuration.seed), name)
-
-    def looked_at(self, objective: str) -> str:
-        """What an objective's compressor is given of a map."""
-        return objective if objective in FIXED else self.configuration.network
-
-    def observe(self, i: int) -> Float[Array, "n n bins"]:
-        """Observation i: the published maps, or ones simulated at the fiducial parameters."""
-        if self.problem.observation is not None:
-            return jnp.asarray(self.problem.observation)
-        return eqx.filter_jit(self.model.simulate_at)(
-            jax.random.fold_in(self.key("observations"), i), self.model.parameters.fiducial
-        )
-
-    def observations(self) -> Float[np.ndarray, "m n n bins"]:
-        """All of them."""
-        return np.stack([np.asarray(self.observe(i)) for i in range(self.configuration.observations)])
-
-    def features(self, name: str, folder: pathlib.Path) -> Callable:
-        """What compressors are given of a map; `folder` is that of any cell."""
-        function = blank(self.model, name)
-        if name != "reconstruction":
-            return function
-        return load_module(folder.parent / "estimate.reconstruction" / "features.eqx", function)
+    return Study(
+        cells,
+        functools.partial(judge, configuration, bench.model.parameters),
+        functools.partial(pictures, configuration, bench.model),
+    )
 
 
 def _likelihood(bench: Bench, i: int, folder: pathlib.Path, progress: Progress) -> Measured:
@@ -239,16 +201,21 @@ def _estimate(bench: Bench, folder: pathlib.Path, progress: Progress) -> Measure
 def _features(bench: Bench, name: str, folder: pathlib.Path, progress: Progress) -> Measured:
     """What compressors are given of every simulation, for all purposes one behind the other."""
     counts, model, function = bench.configuration.simulations, bench.model, bench.features(name, folder)
+    total = sum(bench.counts.values())
+    if name in ON_MAPS:
+        simulate_to_store(folder / MAPS, Noiseless(model), n=total, seed=bench.configuration.seed, progress=progress)
+        write_arrays(folder / "observed.npz", rows=bench.observations())
+        return Measured({}, simulations=total)
     for part in PARTS:
         theta = model.parameters.sample(bench.key(f"{part} prior"), (getattr(counts, part),))
         rows = summaries(model, function, bench.key(f"{part} simulations"), theta, progress)
         write_arrays(folder / f"{part}.npz", theta=np.asarray(theta), rows=rows)
     observed = apply_many(function, bench.observations(), batch_size=8)
     write_arrays(folder / "observed.npz", rows=observed)
-    # The same simulations are looked at in every way, and counted once.
-    total = sum(getattr(counts, part) for part in PARTS)
+    # The same simulations are looked at in every way but as stored maps, and counted once.
+    shared = name in FIXED and bench.configuration.network not in ON_MAPS
     each = sum(part.gradients for part in getattr(function, "parts", ())) if name == "reconstruction" else 0
-    return Measured({}, simulations=0 if name in FIXED else total, gradients=total * each)
+    return Measured({}, simulations=0 if shared else total, gradients=total * each)
 
 
 def _tangents(bench: Bench, folder: pathlib.Path, progress: Progress) -> Measured:
@@ -259,10 +226,8 @@ def _tangents(bench: Bench, folder: pathlib.Path, progress: Progress) -> Measure
     return Measured({}, simulations=n, gradients=n * bench.model.parameters.size)
 
 
-def _stored(
-    theta: Float[np.ndarray, "n p"], rows: Float[np.ndarray, "n ..."], batch: int, augment: Any = None
-) -> StoredSimulations:
-    return StoredSimulations(theta, rows, batch_size=batch, augment=augment)
+def _stored(theta: Float[np.ndarray, "n p"], rows: Float[np.ndarray, "n ..."], batch: int) -> StoredSimulations:
+    return StoredSimulations(theta, rows, batch_size=batch)
 
 
 def _compressor(
@@ -270,12 +235,11 @@ def _compressor(
 ) -> tuple[Compressor, float]:
     """Train, or fit, what an objective makes of features; the seconds of training, interrupted or not."""
     settings, parameters, looked = bench.configuration.training, bench.model.parameters, bench.looked_at(objective)
-    read = lambda part: read_arrays(folder.parent / f"features.{looked}" / f"{part}.npz")  # noqa: E731
-    train = read("training")
+    theta, rows = bench.part(looked, "training", folder)
     if objective in FIXED:
-        return canonical(parameters, train["theta"], train["rows"], size=2 * parameters.size), 0.0
+        return canonical(parameters, theta, rows, size=2 * parameters.size), 0.0
     outputs = parameters.size * (2 if objective == "moments" else 1)
-    net = network(bench.model, looked, train["rows"].shape[1:], outputs, settings.width, key=stream(key, "network"))
+    net = network(bench.model, looked, rows.shape[1:], outputs, settings.width, key=stream(key, "network"))
     often = {"key": stream(key, "training"), "checkpoint": folder / "training", "progress": progress, "stage": objective}
     if objective == "imnn":
         rows = read_arrays(folder.parent / "features.tangents" / "rows.npz")["rows"]
@@ -285,9 +249,11 @@ def _compressor(
         optimiser = cosine_adam(settings.learning_rate, epochs * source.steps_per_epoch)
         found, history = train_imnn(net, source, held_out, optimiser=optimiser, max_epochs=epochs, patience=epochs, **often)
         return found, sum(history.seconds)
-    source, held_out = (
-        _stored(part["theta"], part["rows"], settings.batch, augmentation(looked)) for part in (train, read("validation"))
-    )
+    if looked in ON_MAPS:
+        maps = bench.maps(folder)
+        source, held_out = (maps.batches(part, settings.batch, turned=part == "training") for part in PARTS[:2])
+    else:
+        source, held_out = (_stored(*bench.part(looked, part, folder), settings.batch) for part in PARTS[:2])
     found, history = train_compressor(
         OBJECTIVES[objective], net, parameters, source, held_out,
         optimiser=cosine_adam(settings.learning_rate, settings.epochs * source.steps_per_epoch),
@@ -302,16 +268,17 @@ def _objective(bench: Bench, objective: str, seed: int, folder: pathlib.Path, pr
     settings, parameters = bench.configuration.posterior, bench.model.parameters
     key = jax.random.fold_in(bench.key(objective), seed)
     compressor, seconds = _compressor(bench, objective, key, folder, progress)
-    looked = folder.parent / f"features.{bench.looked_at(objective)}"
-    parts = {part: read_arrays(looked / f"{part}.npz") for part in PARTS}
-    compressor = whitened(compressor, parts["training"]["rows"])  # names summaries that have collapsed
-    told = {"objective": objective, "recipe": "neural-summaries", "sees": bench.looked_at(objective), "seed": seed}
+    looked = bench.looked_at(objective)
+    parts = {part: bench.part(looked, part, folder) for part in PARTS}
+    compressor = whitened(compressor, parts["training"][1])  # names summaries that have collapsed
+    told = {
+        "objective": objective, "recipe": "neural-summaries", "sees": looked, "seed": seed, "model": digest(bench.model),
+        "simulations": simulations(bench.configuration, objective), "revision": revision(),
+    }  # fmt: skip
     save_compressor(folder / "compressor.eqx", compressor, told)
-    theta = {part: arrays["theta"] for part, arrays in parts.items()}
-    t = {part: compress(compressor, arrays["rows"]) for part, arrays in parts.items()}
-    source, held_out = (
-        _stored(theta[part], t[part], bench.configuration.training.batch) for part in ("training", "validation")
-    )
+    theta = {part: pair[0] for part, pair in parts.items()}
+    t = {part: compress(compressor, pair[1]) for part, pair in parts.items()}
+    source, held_out = (_stored(theta[part], t[part], bench.configuration.training.batch) for part in PARTS[:2])
     members = []
     for member in range(settings.members):
         posterior, _ = train_npe(
@@ -333,12 +300,11 @@ def _objective(bench: Bench, objective: str, seed: int, folder: pathlib.Path, pr
         theta["calibration"], draws, names=parameters.names, estimates=estimates,
         budget=Budget().shared(len(get_args(Objective))), key=stream(key, "tests"),
     )  # fmt: skip
-    found = sample_many(
-        posterior, stream(key, "draws"), compress(compressor, read_arrays(looked / "observed.npz")["rows"]), settings.draws
-    )
+    observed = read_arrays(folder.parent / f"features.{looked}" / "observed.npz")["rows"]
+    found = sample_many(posterior, stream(key, "draws"), compress(compressor, observed), settings.draws)
     write_arrays(folder / "draws.npz", theta=found)
     if seed == 0 and objective in LOOKED_THROUGH:
-        whole = Composed((bench.features(bench.looked_at(objective), folder), compressor))
+        whole = Composed((bench.features(looked, folder), compressor))
         _look_through(bench, whole, theta["training"], t["training"], folder)
     values = {"seconds": seconds, "information": kept.value, "information_error": kept.uncertainty or 0.0}
     values["miscalibrated"] = sum(number.verdict == "fail" for number in tested.report.numbers)

@@ -1,0 +1,90 @@
+"""What all cells of the comparison of summaries share: the observations, and what earlier cells left."""
+
+import pathlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from fullfield._core import load_module, stream
+from fullfield.datasets import SimulationSet
+from fullfield.recipes.artefacts import read_arrays
+from fullfield.recipes.neural_summaries import NeuralSummariesConfiguration
+from fullfield.recipes.problem import Problem
+from fullfield.recipes.summaries_features import blank, ON_MAPS
+from fullfield.recipes.summaries_judge import FIXED
+from fullfield.recipes.summaries_maps import StoredMaps
+from fullfield.simulators import LensingModel
+
+
+PARTS = ("training", "validation", "calibration")
+MAPS = "maps.zarr"  # folder of stored maps, in that of the cell that simulated them
+
+
+def identity(looked: str) -> object:
+    """What decides, with the counts of simulations, what compressors are given, and how networks on it are made."""
+    return (looked, "fresh noise", "periodic") if looked in ON_MAPS else looked
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all cells share, and where they find what earlier ones left beside their own folder."""
+
+    configuration: NeuralSummariesConfiguration
+    problem: Problem
+
+    @property
+    def model(self) -> LensingModel:
+        """Forward model of the maps."""
+        assert isinstance(self.problem.model, LensingModel)
+        return self.problem.model
+
+    def key(self, name: str) -> Key[Array, ""]:
+        """Key of the stream called `name`."""
+        return stream(jax.random.key(self.configuration.seed), name)
+
+    def looked_at(self, objective: str) -> str:
+        """What an objective's compressor is given of a map."""
+        return objective if objective in FIXED else self.configuration.network
+
+    def observe(self, i: int) -> Float[Array, "n n bins"]:
+        """Observation i: the published maps, or ones simulated at the fiducial parameters."""
+        if self.problem.observation is not None:
+            return jnp.asarray(self.problem.observation)
+        return eqx.filter_jit(self.model.simulate_at)(
+            jax.random.fold_in(self.key("observations"), i), self.model.parameters.fiducial
+        )
+
+    def observations(self) -> Float[np.ndarray, "m n n bins"]:
+        """All of them."""
+        return np.stack([np.asarray(self.observe(i)) for i in range(self.configuration.observations)])
+
+    def features(self, name: str, folder: pathlib.Path) -> Callable:
+        """What compressors are given of a map; `folder` is that of any cell."""
+        function = blank(self.model, name)
+        if name != "reconstruction":
+            return function
+        return load_module(folder.parent / "estimate.reconstruction" / "features.eqx", function)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many simulations each part has."""
+        return {part: getattr(self.configuration.simulations, part) for part in PARTS}
+
+    def maps(self, folder: pathlib.Path) -> StoredMaps:
+        """Maps of all parts, that the cell of their features has simulated; `folder` is that of any cell."""
+        store = SimulationSet.open(folder.parent / f"features.{self.configuration.network}" / MAPS)
+        return StoredMaps(store, self.counts, self.model.survey.noise_scale, self.key("noise of maps"))
+
+    def part(self, looked: str, part: str, folder: pathlib.Path) -> tuple[Float[np.ndarray, "n p"], Any]:
+        """Parameters, and what compressors are given of the simulations of a part; `folder` is that of any cell."""
+        if looked in ON_MAPS:
+            maps = self.maps(folder)
+            return maps.theta(part), maps.observed(part)
+        arrays = read_arrays(folder.parent / f"features.{looked}" / f"{part}.npz")
+        return arrays["theta"], arrays["rows"]
