@@ -1,7 +1,5 @@
 """What the studies make of their cells, and their smallest scales from end to end."""
 
-import itertools
-
 import numpy as np
 import pytest
 
@@ -289,30 +287,6 @@ def test_only_reconstruction_needs_an_estimate(network, groups):
     recipe = RECIPES["neural-summaries"]
     plan = recipe.build(recipe.configure({"network": network, "objectives": ("vmim",)})).plan()
     assert set(plan) == groups
-
-
-@pytest.mark.parametrize(("bias", "verdict"), [(0.3, "pass"), (0.7, "fail")])
-def test_forgetful_summaries_must_be_right_where_others_are_misled(bias, verdict):
-    def cell(group, name):
-        if group == "summary":
-            return {"loss": 0.0}
-        shift = 1.5 if name == "supervised" else bias
-        values, names = {}, ("omega_m", "sigma_8")
-        for kind, where in itertools.product(("gas", "none", "unseen"), ("prior", "fiducial")):
-            label = f"{kind}/{where}"
-            values |= {f"{label}/bias/{one}": -shift if kind == "unseen" and where == "prior" else 0.0 for one in names}
-            values |= {f"{label}/{what}/{one}": 0.03 for what in ("error", "deviation") for one in names}
-            values[f"{label}/failed"] = float(kind == "unseen")
-        return values
-
-    numbers = judged("vicreg-baryons", cell)
-    assert numbers["bias/vicreg/unseen baryons/omega_m"].verdict == verdict
-    assert numbers["bias/supervised/unseen baryons/largest"].verdict == "pass"
-    # Calibration is held where simulations are like those of the training.
-    held = {name for name, number in numbers.items() if name.startswith("calibration") and number.bar}
-    assert held == {
-        f"calibration/{name} baryons/failed tests" for name in ("vicreg/gas", "supervised/none", "supervised with gas/gas")
-    }
 
 
 def test_self_supervised_errors_are_held_to_supervised_and_exact_ones():

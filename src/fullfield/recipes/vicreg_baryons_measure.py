@@ -2,15 +2,14 @@
 
 import functools
 import pathlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from fullfield import plots
 from fullfield._core import stream
 from fullfield._core.progress import Progress
 from fullfield.compression import (
@@ -23,27 +22,25 @@ from fullfield.compression import (
     VMIM,
 )
 from fullfield.datasets import Pairs, StoredSimulations, turn_and_roll
-from fullfield.diagnostics import calibrate, Number, Report
+from fullfield.diagnostics import calibrate
 from fullfield.fields import Plane
 from fullfield.inference import sample_many
 from fullfield.inference.implicit import train_npe
-from fullfield.inference.posterior import unwatched
-from fullfield.networks import PowerNet
-from fullfield.recipes.artefacts import read_arrays, write_arrays
-from fullfield.recipes.problem import Illustration
-from fullfield.recipes.rundir import RunDirectory
+from fullfield.inference.posterior import AbstractPosterior, unwatched
+from fullfield.networks import apply_many, PowerNet
+from fullfield.recipes.artefacts import write_arrays
 from fullfield.recipes.study import Cell, Measured, Study
 from fullfield.recipes.vicreg_baryons import VICRegBaryonsConfiguration
-from fullfield.recipes.vicreg_maps import AGREEMENTS, AVERAGE, BATCH, ENOUGH, EXAMPLES, EXPANDER, learn, SHARES, SUMMARIES
+from fullfield.recipes.vicreg_baryons_judge import baryons_numbers, baryons_pictures
+from fullfield.recipes.vicreg_baryons_trials import EXACT, REGIONS, SWEPT, TESTED, TRAINED, Trial, trials
+from fullfield.recipes.vicreg_exact import credibility, ExactPosterior, moments_of
+from fullfield.recipes.vicreg_maps import AGREEMENTS, AVERAGE, BATCH, EXAMPLES, EXPANDER, learn, SHARES, SUMMARIES
 from fullfield.simulators import AbstractBaryons, BaryonFraction, EjectedGas, LognormalOverdensity, simulate_views
 from fullfield.training import cosine_adam
 
 
 BARYONS: dict[str, AbstractBaryons | None] = {"none": None, "gas": EjectedGas(), "unseen": BaryonFraction()}
 """In which maps there are which: those without, those that training sees, and those of the trial."""
-TRAINED = {"vicreg": "gas", "supervised": "none", "supervised with gas": "gas"}
-"""On which maps summaries, and posteriors from them, are trained."""
-TESTED = 1000  # maps of each kind
 DRAWS = 500
 
 
@@ -51,18 +48,24 @@ def baryons_study(configuration: VICRegBaryonsConfiguration) -> Study:
     """Summaries with and without labels, posteriors from each, and what they make of unseen baryons."""
     bench = Bench(configuration)
     made = configuration.model_dump(exclude={"epochs", "npe_epochs", "learning_rate", "fraction"})
-    trained = made, configuration.epochs, configuration.learning_rate
+    trained, tried = (made, configuration.epochs, configuration.learning_rate), (configuration.fraction, SWEPT, TESTED)
+    tested = configuration.model_dump(include={"seed", "pixels", "pixel"}), tried
     cells = [Cell(f"summary/{name}", (trained, name), functools.partial(bench.summarise, name), effort=10) for name in TRAINED]
     cells += [
         Cell(
             f"posterior/{name}",
-            (trained, configuration.npe_epochs, configuration.fraction, name),
+            (trained, configuration.npe_epochs, tried, name),
             functools.partial(bench.infer, name),
-            effort=3,
+            effort=4,
         )
         for name in TRAINED
     ]
-    return Study(cells, functools.partial(_judge, bench), functools.partial(_pictures, bench))
+    cells += [Cell(f"exact/{kind}", (tested, kind), functools.partial(bench.solve, kind), effort=2) for kind in EXACT]
+    return Study(
+        cells,
+        functools.partial(baryons_numbers, configuration.cosmologies, bench.model("none").parameters.names),
+        functools.partial(baryons_pictures, bench.model("none").parameters),
+    )
 
 
 @dataclass(frozen=True)
@@ -87,16 +90,16 @@ class Bench:
         found = simulate_views(model, self.key(f"{kind} {part}"), n, settings.views, nuisance=own)
         return np.asarray(found.theta[:, 0, :2]), np.asarray(jnp.log1p(found.data))
 
-    def trial(self, kind: str, where: str) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, "n y x 1"]]:
-        """Test maps at Ωm and σ8 from the prior, or at the fiducial ones; unseen baryons are the same in all."""
-        model, key = self.model(kind), self.key(f"{kind} trial")
-        theta = model.parameters.sample(stream(key, "prior"), (TESTED,))
-        if where == "fiducial":
+    def trial(self, trial: Trial) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, "n y x 1"]]:
+        """Parameters and ln(1 + δ) of the maps of a trial; unseen baryons are the same in all, and phases in all of a kind."""
+        model, key = self.model(trial.kind), self.key(f"{trial.kind} trial")
+        theta = model.parameters.sample(stream(key, "prior"), (trial.maps,))
+        if trial.where == "fiducial":
             theta = theta.at[:, :2].set(model.parameters.fiducial[:2])
-        if kind == "unseen":
-            theta = theta.at[:, 2].set(self.configuration.fraction)
-        keys = jax.random.split(stream(key, "maps"), TESTED)
-        maps = jax.jit(lambda: jax.lax.map(lambda pair: model.simulate_at(*pair), (keys, theta), batch_size=10))()
+        if trial.kind == "unseen":
+            theta = theta.at[:, 2].set(self.configuration.fraction if trial.fraction is None else trial.fraction)
+        keys = jax.random.split(stream(key, "maps"), trial.maps)
+        maps = _simulated(model, keys, theta)
         return np.asarray(theta[:, :2]), np.asarray(jnp.log1p(maps))
 
     def encoder(self, examples: Float[np.ndarray, "n y x 1"]) -> PowerNet:
@@ -149,26 +152,54 @@ class Bench:
             key=self.key(f"{name} posterior"), optimiser=cosine_adam(1e-3, epochs * source.steps_per_epoch), max_epochs=epochs,
             patience=epochs, average=AVERAGE, checkpoint=folder / "training", progress=progress, stage=f"posterior, {name}",
         )  # fmt: skip
-        values = {}
-        for kind, where in _trials(name):
-            theta, maps = self.trial(kind, where)
-            draws = sample_many(unwatched(posterior), self.key("draws"), compress(compressor, maps), DRAWS)
-            mean, deviation = draws.mean(axis=1), draws.std(axis=1)
-            pull, label = (mean - theta) / deviation, f"{kind}/{where}"
-            write_arrays(folder / f"{kind}-{where}.npz", theta=theta, mean=mean, deviation=deviation)
-            if where == "prior":
+        posterior, values = unwatched(posterior), {}
+        for trial in trials(TRAINED[name]):
+            theta, maps = self.trial(trial)
+            rows = compress(compressor, maps)
+            draws = sample_many(posterior, self.key("draws"), rows, DRAWS)
+            at = np.concatenate([theta[:, None], draws], axis=1)  # the truth first
+            density = apply_many(_Densities(posterior), at, rows, batch_size=50)
+            level = np.mean(density[:, 1:] > density[:, :1], axis=1)
+            values |= self.found(trial, theta, draws.mean(axis=1), draws.std(axis=1), level, folder)
+            if trial.where == "prior":
                 tested = calibrate(theta, draws, names=parameters.names, key=self.key("tests")).report
-                values[f"{label}/failed"] = float(sum(number.verdict == "fail" for number in tested.numbers))
-            for i, parameter in enumerate(parameters.names):
-                values[f"{label}/bias/{parameter}"] = float(pull[:, i].mean())
-                values[f"{label}/error/{parameter}"] = float(pull[:, i].std() / TESTED**0.5)
-                values[f"{label}/deviation/{parameter}"] = float(deviation[:, i].mean())
+                values[f"{trial.label}/failed"] = float(sum(number.verdict == "fail" for number in tested.numbers))
         return Measured(values)
 
+    def solve(self, kind: str, folder: pathlib.Path, progress: Progress) -> Measured:
+        """The exact posterior of the same maps, under a model with baryons of a kind over their prior, or with none."""
+        posterior, values = ExactPosterior(self.model(kind)), {}
+        for trial in trials(kind):
+            theta, maps = self.trial(trial)
+            weight = posterior(maps, progress)
+            level = credibility(posterior.grid, weight, theta)
+            values |= self.found(trial, theta, *moments_of(posterior.grid, weight), level, folder)
+        return Measured(values)
 
-def _trials(name):
-    """Baryons and cosmologies of the maps on which a posterior is tried."""
-    return [(TRAINED[name], "prior"), ("unseen", "prior"), (TRAINED[name], "fiducial"), ("unseen", "fiducial")]
+    def found(self, trial: Trial, theta, mean, deviation, level, folder: pathlib.Path) -> dict[str, float]:
+        """What posteriors make of a trial; by the label of the trial, measure and parameter."""
+        write_arrays(folder / f"{trial.file}.npz", theta=theta, mean=mean, deviation=deviation, level=level)
+        pull, values = (mean - theta) / deviation, {}
+        for i, parameter in enumerate(self.model("none").parameters.names):
+            values[f"{trial.label}/bias/{parameter}"] = float(pull[:, i].mean())
+            values[f"{trial.label}/error/{parameter}"] = float(pull[:, i].std() / len(pull) ** 0.5)
+            values[f"{trial.label}/shift/{parameter}"] = float((mean - theta)[:, i].mean())
+            values[f"{trial.label}/deviation/{parameter}"] = float(deviation[:, i].mean())
+        return values | {f"{trial.label}/covered/{region}": float(np.mean(level <= region / 100)) for region in REGIONS}
+
+
+class _Densities(eqx.Module):
+    """Log densities of several parameter vectors given one observation."""
+
+    posterior: AbstractPosterior
+
+    def __call__(self, theta, row):
+        return jax.vmap(lambda one: self.posterior.log_prob(one, row))(theta)
+
+
+@eqx.filter_jit
+def _simulated(model, keys, theta):
+    return jax.lax.map(lambda pair: model.simulate_at(*pair), (keys, theta), batch_size=10)
 
 
 def _each(theta, maps):
@@ -178,39 +209,3 @@ def _each(theta, maps):
 
 def _batches(theta, data, size, augment=None) -> StoredSimulations:
     return StoredSimulations(theta, data, batch_size=min(size, len(theta)), augment=augment)
-
-
-def _judge(bench: Bench, found: Mapping[str, Measured]) -> Report:
-    numbers, names = [], bench.model("none").parameters.names
-    enough = bench.configuration.cosmologies >= ENOUGH
-    for name, own in TRAINED.items():
-        values = found[f"posterior/{name}"].values
-        for kind, where in _trials(name):
-            label, spoken = f"{kind}/{where}", f"{name}/{kind} baryons" + ("" if where == "prior" else ", fiducial cosmology")
-            for parameter in names:
-                bar = "in [-0.5, 0.5]" if name == "vicreg" and enough else None
-                number = values[f"{label}/bias/{parameter}"], values[f"{label}/error/{parameter}"]
-                numbers.append(Number(f"bias/{spoken}/{parameter}", *number, bar=bar))
-                numbers.append(Number(f"deviation/{spoken}/{parameter}", values[f"{label}/deviation/{parameter}"]))
-            if where == "prior":
-                bar = "<= 0" if kind == own else None
-                numbers.append(Number(f"calibration/{spoken}/failed tests", values[f"{label}/failed"], bar=bar))
-    misled = max(abs(found["posterior/supervised"].values[f"unseen/prior/bias/{parameter}"]) for parameter in names)
-    numbers.append(Number("bias/supervised/unseen baryons/largest", misled, bar=">= 1" if enough else None))
-    return Report(tuple(numbers))
-
-
-def _pictures(bench: Bench, found: Mapping[str, Measured], directory: RunDirectory) -> list[Illustration]:
-    del found
-    illustrations, labels = [], bench.model("none").parameters.labels
-    for name in TRAINED:
-        tried = read_arrays(directory.checkpoint(f"posterior.{name}") / "unseen-prior.npz")
-        some = slice(0, 100)
-        figure = plots.recovered(tried["theta"][some], tried["mean"][some], tried["deviation"][some], list(labels))
-        illustrations.append(
-            Illustration(
-                "Unseen baryons", f"unseen-{name.replace(' ', '-')}", figure,
-                f"Parameters of maps with baryons that no training has seen: {name}.",
-            )
-        )  # fmt: skip
-    return illustrations

@@ -6,16 +6,20 @@ from fullfield.recipes.configuration import Configuration
 from fullfield.recipes.recipe import Recipe, Scale
 
 
-PUBLISHED = {"A": 0.021, "B": 0.039}
-"""Relative errors of Akhmetzhanova, Mishra-Sharma & Dvorkin 2024 (MNRAS 527, 7459), section 4.3."""
+PUBLISHED = {"relative/A": 0.021524, "relative/B": 0.038707, "mse/A": 1.09e-4, "mse/B": 2.26e-4, "loss": -5.40}
+"""Akhmetzhanova, Mishra-Sharma & Dvorkin 2024 (MNRAS 527, 7459), section 4.3, to the digits of their public notebooks."""
+
+BARS = {"error/A": "<= 0.021", "error/B": "<= 0.039", "relative/A": "<= 0.0215", "mse/A": "<= 1.09e-4", "mse/B": "<= 2.26e-4"}
+"""No errors larger than those; but B goes to zero, where means of |error / B| ("relative/B") have no limit to be held to."""
 
 
 class VICRegNuisanceConfiguration(Configuration):
-    """Settings; those of the paper unless said otherwise."""
+    """Settings; those of the paper unless said otherwise. It trained summaries for 300 epochs, which are too few here."""
 
     cosmologies: int = Field(default=1000, ge=100, description="pairs of A and B, a tenth each held out and for tests")
     views: int = Field(default=10, ge=2, description="spectra of each")
-    epochs: PositiveInt = Field(default=300, description="of summaries and of the inference from them")
+    epochs: PositiveInt = Field(default=1500, description="of summaries")
+    head_epochs: PositiveInt = Field(default=300, description="of the inference from them")
     dependence: int = Field(default=1000, ge=200, description="fresh spectra for distance correlations")
     information: int = Field(default=10_000, ge=400, description="fresh spectra for mutual information")
     every: PositiveInt = Field(default=7, description="dependence is measured on one bin in so many; on all in the paper")
@@ -33,11 +37,13 @@ VICREG_NUISANCE = Recipe(
     summary="Self-supervised summaries of a broken power law that keep its cosmology and forget its baryons.",
     configuration=VICRegNuisanceConfiguration,
     scales={
-        "smoke": Scale({"cosmologies": 300, "epochs": 60, "dependence": 300, "information": 1000, "every": 12}, "~1 min"),
-        "laptop": Scale({}, "~5 min"),
-        "paper": Scale({"every": 1}, "~20 min"),
+        "smoke": Scale(
+            {"cosmologies": 300, "epochs": 60, "head_epochs": 60, "dependence": 300, "information": 1000, "every": 12}, "~1 min"
+        ),
+        "laptop": Scale({}, "~9 min"),
+        "paper": Scale({"every": 1}, "~45 min"),
     },
     build=build,
     citations=("akhmetzhanova2024", "bardes2022", "szekely2007", "belghazi2018", "song2020"),
-    headline=("error/", "r2/", "rank/"),
+    headline=("error/", "mse/", "r2/"),
 )  # fmt: skip

@@ -1,6 +1,7 @@
 """Cells of the trial of summaries that ignore baryons in a toy spectrum."""
 
 import functools
+import itertools
 import pathlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Int, Key
 
 from fullfield import plots
 from fullfield._core import stream
@@ -25,13 +26,13 @@ from fullfield.compression import (
 )
 from fullfield.datasets import Pairs, split, StoredSimulations
 from fullfield.diagnostics import collapse, distance_correlation, neural_information, Number, Report
-from fullfield.inference.implicit import GaussianEstimate, train_gaussian
 from fullfield.networks import NormalisedMLP
 from fullfield.recipes.artefacts import read_arrays, write_arrays
 from fullfield.recipes.problem import Illustration
 from fullfield.recipes.rundir import RunDirectory
 from fullfield.recipes.study import Cell, Measured, Study
-from fullfield.recipes.vicreg_nuisance import PUBLISHED, VICRegNuisanceConfiguration
+from fullfield.recipes.vicreg_accuracy import accuracy, read_off
+from fullfield.recipes.vicreg_nuisance import BARS, PUBLISHED, VICRegNuisanceConfiguration
 from fullfield.simulators import BrokenPowerLaw, simulate_views
 from fullfield.training import cosine_adam
 
@@ -41,6 +42,9 @@ KINDS = {"varying": ("D",), "constant": ()}
 ENCODER, EXPANDER, HEAD = (140, 16, 32, 32, 32, 32, 32, 32), (32, 128, 128, 128), (32, 128, 128, 9)
 BATCH = 256
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
+AVERAGE = 0.99  # of weights, per step
+COSMOLOGY = ("A", "B")
+PIVOTAL = 0.565  # h/Mpc: bins from the pivot to here lie at it
 SHOWN = 100  # spectra in the figure
 
 
@@ -52,8 +56,10 @@ def nuisance_study(configuration: VICRegNuisanceConfiguration) -> Study:
     measured = configuration.model_dump(include={"dependence", "information", "every"})
     cells = [Cell(f"views/{kind}", (made, kind), functools.partial(bench.simulate, kind)) for kind in KINDS]
     cells += [Cell(f"summary/{kind}", (trained, kind), functools.partial(bench.summarise, kind), effort=4) for kind in KINDS]
-    cells.append(Cell("inference/summary", trained, functools.partial(bench.infer, True), effort=4))
-    cells.append(Cell("inference/supervised", trained, functools.partial(bench.infer, False), effort=4))
+    heads = (trained, configuration.head_epochs)
+    cells.append(Cell("inference/summary", heads, functools.partial(bench.infer, True), effort=4))
+    cells.append(Cell("inference/supervised", heads, functools.partial(bench.infer, False), effort=4))
+    cells.append(Cell("inference/fit", made, bench.fit))
     cells += [
         Cell(f"dependence/{kind}", (trained, measured, kind), functools.partial(bench.depend, kind), effort=10)
         for kind in KINDS
@@ -73,7 +79,7 @@ class Bench:
         return stream(jax.random.key(self.configuration.seed), name)
 
     @property
-    def bins(self) -> Float[np.ndarray, " bins"]:
+    def bins(self) -> Int[np.ndarray, " bins"]:
         """Numbers of the bins on which dependence is measured."""
         return np.arange(0, 140, self.configuration.every)
 
@@ -94,6 +100,11 @@ class Bench:
         """Parameters (n, v, 3) and logarithms of spectra (n, v, 140); `folder` is that of any cell."""
         arrays = read_arrays(folder.parent / f"views.{kind}" / f"{part}.npz")
         return arrays["theta"], arrays["data"]
+
+    def flat(self, kind: str, part: str, folder: pathlib.Path) -> tuple[Float[np.ndarray, "m 3"], Float[np.ndarray, "m 140"]]:
+        """The same, one by one."""
+        theta, data = self.views_of(kind, part, folder)
+        return theta.reshape(-1, 3), data.reshape(-1, 140)
 
     def blank(self) -> Compressor:
         """Compressor before training."""
@@ -123,31 +134,43 @@ class Bench:
 
     def infer(self, self_supervised: bool, folder: pathlib.Path, progress: Progress) -> Measured:
         """Gaussian posteriors of all three parameters from summaries, or by the same network from spectra with labels."""
-        found, sets = {}, {}
+        sets = {}
         for part in SHARES:
-            theta, data = self.views_of("varying", part, folder)
-            theta, data = theta.reshape(-1, 3), data.reshape(-1, 140)
+            theta, data = self.flat("varying", part, folder)
             sets[part] = theta, compress(self.compressor("varying", folder), data) if self_supervised else data
         source, held_out = (StoredSimulations(*sets[part], batch_size=BATCH) for part in ("train", "validation"))
-        key, epochs = self.key(f"inference {self_supervised}"), self.configuration.epochs
-        network = NormalisedMLP(HEAD, key=stream(key, "head"))
-        if not self_supervised:
-            network = _Supervised(standardising(self.blank().network, jnp.asarray(sets["train"][1])), network)
-        posterior, history = train_gaussian(
-            self.model.parameters, network, source, held_out, key=key,
-            optimiser=cosine_adam(1e-3, epochs * source.steps_per_epoch), max_epochs=epochs, patience=epochs,
-            checkpoint=folder / "training", progress=progress, stage="inference",
+        key = self.key(f"inference {self_supervised}")
+        network, examples = NormalisedMLP(HEAD, key=stream(key, "head")), jnp.asarray(sets["train"][1])
+        if self_supervised:
+            network = standardising(network, examples)
+        else:
+            network = _Supervised(standardising(self.blank().network, examples), network)
+        mean, deviation, values = read_off(
+            self.model.parameters, network, source, held_out, sets["test"],
+            key=key, learning_rate=1e-3, epochs=self.configuration.head_epochs, average=AVERAGE, folder=folder,
+            progress=progress, stage="inference",
         )  # fmt: skip
-        theta, rows = sets["test"]
-        mean, root = (np.asarray(each) for each in _moments(posterior, jnp.asarray(rows)))
-        deviation = np.sqrt(np.einsum("nij,nij->ni", root, root))
+        theta, _ = sets["test"]
         write_arrays(folder / "test.npz", theta=theta, mean=mean, deviation=deviation)
-        for i, name in enumerate(self.model.parameters.names):
-            error = mean[:, i] - theta[:, i]
-            found[f"error/{name}"] = float(np.mean(np.abs(error)) / np.mean(np.abs(theta[:, i])))
-            found[f"mse/{name}"] = float(np.mean(error**2))
-            found[f"r2/{name}"] = float(1 - np.mean(error**2) / np.var(theta[:, i]))
-        return Measured(found | {"loss": history.best})
+        r2 = 1 - np.mean((mean - theta)[:, 2] ** 2) / np.var(theta[:, 2])
+        return Measured(values | self.errors(theta, mean) | {"r2/D": float(r2)})
+
+    def fit(self, folder: pathlib.Path, progress: Progress) -> Measured:
+        """Straight lines through ln P up to the pivot, each bin with its weight: what can be known of A and B without D."""
+        del progress
+        theta, data = self.flat("varying", "test", folder)
+        k = self.model.wavenumbers
+        below = k <= self.model.pivot
+        line, weight = np.stack([np.ones(below.sum()), np.log(k[below])], axis=1), k[below] ** 2  # as there are modes
+        level, slope = np.linalg.solve((line.T * weight) @ line, (line.T * weight) @ data[:, below].T.astype(float))
+        return Measured(self.errors(theta, np.stack([np.exp(level), slope], axis=1)))
+
+    def errors(self, theta: Float[np.ndarray, "n 3"], mean: Float[np.ndarray, "n p"]) -> dict[str, float]:
+        """Errors of A and B, as `accuracy` has them, and means of their ratios to the parameters ("relative/...")."""
+        theta, mean = np.abs(theta[:, :2].astype(float)), mean[:, :2] * [1, -1]  # B is negative
+        ratios = np.mean(np.abs(mean / theta - 1), axis=0)
+        values = accuracy(COSMOLOGY, theta, mean, self.configuration.views)
+        return values | {f"relative/{name}": float(ratio) for name, ratio in zip(COSMOLOGY, ratios, strict=True)}
 
     def depend(self, kind: str, folder: pathlib.Path, progress: Progress) -> Measured:
         """Distance correlation and mutual information of summaries with the power in each bin, views of varying slopes."""
@@ -177,33 +200,37 @@ class _Supervised(eqx.Module):
         return self.head(self.encoder(data))
 
 
-@eqx.filter_jit
-def _moments(posterior: GaussianEstimate, rows: Array) -> tuple[Array, Array]:
-    return jax.vmap(posterior.moments)(rows)
-
-
 def _judge(bench: Bench, found: Mapping[str, Measured]) -> Report:
     numbers = []
-    for name, label in (("summary", "vicreg"), ("supervised", "supervised")):
-        values = found[f"inference/{name}"].values
-        ours = name == "summary"
-        for parameter in ("A", "B"):
-            bar = f"<= {PUBLISHED[parameter]:g}" if ours else None
-            published = PUBLISHED[parameter] if ours else None
-            numbers.append(Number(f"error/{label}/{parameter}", values[f"error/{parameter}"], bar=bar, published=published))
-        numbers.append(Number(f"r2/{label}/D", values["r2/D"], bar="<= 0.02" if ours else None))
+    for name, label in (("summary", "vicreg"), ("supervised", "supervised"), ("fit", "power law fit to k <= 0.5")):
+        values, ours = found[f"inference/{name}"].values, name == "summary"
+        for parameter, measure in itertools.product(COSMOLOGY, ("error", "relative", "mse")):
+            path = f"{measure}/{parameter}"
+            uncertainty = values[f"uncertainty/{parameter}"] if measure == "error" else None
+            held = {"bar": BARS.get(path), "published": PUBLISHED.get(path)} if ours else {}
+            numbers.append(Number(f"{measure}/{label}/{parameter}", values[path], uncertainty, **held))
+        if name != "fit":
+            numbers.append(Number(f"loss/{label}", values["loss"], published=PUBLISHED["loss"] if ours else None))
+            numbers.append(Number(f"r2/{label}/D", values["r2/D"], bar="<= 0.02" if ours else None))
     for kind in KINDS:
         numbers.append(Number(f"rank/{kind}", found[f"summary/{kind}"].values["collapse/effective_rank"]))
-        values = found[f"dependence/{kind}"].values
         for measure in ("correlation", "corrected", "mine", "smile"):
-            curve = np.array([values[f"{measure}/{i}"] for i in bench.bins])
-            k = bench.model.wavenumbers[bench.bins]
-            before, after = curve[(k > 0.3) & (k <= bench.model.pivot)].mean(), curve[k > 0.8].mean()
-            bar = None
-            if measure in ("correlation", "smile"):
-                bar = "<= 0.95" if kind == "varying" else ">= 1"
-            numbers.append(Number(f"dependence/{kind}/{measure} beyond the pivot over before", float(after / before), bar=bar))
+            numbers += _rise_and_fall(bench, kind, measure, found[f"dependence/{kind}"].values)
     return Report(tuple(numbers))
+
+
+def _rise_and_fall(bench: Bench, kind: str, measure: str, values: Mapping[str, float]) -> list[Number]:
+    """Dependence beyond the pivot falls where D varies; for one D it falls to the pivot, and rises again."""
+    curve, k = np.array([values[f"{measure}/{i}"] for i in bench.bins]), bench.model.wavenumbers[bench.bins]
+    pivot, label, held = bench.model.pivot, f"dependence/{kind}/{measure}", measure in ("correlation", "smile")
+    before, at = (float(curve[(k > low) & (k <= high)].mean()) for low, high in ((0.3, pivot), (pivot, PIVOTAL)))
+    after = float(curve[k > 0.8].mean())
+    if kind == "varying":
+        return [Number(f"{label} beyond the pivot over before", after / before, bar="<= 0.95" if held else None)]
+    return [
+        Number(f"{label} at the pivot over before", at / before, bar="<= 1" if held else None),
+        Number(f"{label} beyond the pivot over at it", after / at, bar=">= 1" if held else None),
+    ]
 
 
 def _pictures(bench: Bench, found: Mapping[str, Measured], directory: RunDirectory) -> list[Illustration]:
