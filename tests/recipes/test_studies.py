@@ -195,7 +195,7 @@ def test_figures_of_merit_are_held_to_the_published_ones_on_the_published_mock_a
 def summaries_cell(group, number):
     """The full field knows 100 in every plane, its spectra half of that; VMIM keeps 98 %, regression 90 and 80 %."""
     planes = ("omega_c-sigma_8", "omega_c-w_0", "sigma_8-w_0")
-    if group in ("estimate", "features"):
+    if group in ("estimate", "features", "observed"):
         return {}
     if group == "floor":
         return {"c2st": 0.5}
@@ -280,8 +280,8 @@ def test_few_observations_are_held_to_nothing_and_the_published_mock_to_the_publ
 
 @pytest.mark.parametrize(
     ("network", "groups"),
-    [("reconstruction", {"estimate", "features", "floor", "likelihood", "reference", "vmim"}),
-     ("convolution", {"features", "floor", "likelihood", "reference", "vmim"})],
+    [("reconstruction", {"estimate", "features", "floor", "likelihood", "observed", "reference", "vmim"}),
+     ("convolution", {"features", "floor", "likelihood", "observed", "reference", "vmim"})],
 )  # fmt: skip
 def test_only_reconstruction_needs_an_estimate(network, groups):
     recipe = RECIPES["neural-summaries"]

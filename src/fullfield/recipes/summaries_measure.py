@@ -80,7 +80,7 @@ def summaries_study(configuration: NeuralSummariesConfiguration) -> Study:
     common = configuration.model_dump(include={"seed", "pixels", "observation"})
     chains, spectra = ((common, configuration.reference.model_dump(exclude={other})) for other in ("spectrum_draws", "draws"))
     counts = configuration.simulations.model_dump()
-    rows = (common, configuration.observations, MEDIANS, {name: counts[name] for name in (*PARTS, "estimate")})
+    rows = (common, MEDIANS, {name: counts[name] for name in (*PARTS, "estimate")})
     trained = (
         rows,
         REFERENCE,
@@ -100,10 +100,12 @@ def summaries_study(configuration: NeuralSummariesConfiguration) -> Study:
                 "estimate/reconstruction", (common, counts["estimate"], MEDIANS), functools.partial(_estimate, bench), effort=3
             )
         )
-    cells += [
-        Cell(f"features/{name}", (rows, identity(name)), functools.partial(_features, bench, name), effort=20)
-        for name in dict.fromkeys(map(bench.looked_at, configuration.objectives))
-    ]
+    for name in dict.fromkeys(map(bench.looked_at, configuration.objectives)):
+        seen = rows, identity(name)
+        cells += [
+            Cell(f"features/{name}", seen, functools.partial(_features, bench, name), effort=20),
+            Cell(f"observed/{name}", (seen, configuration.observations), functools.partial(_observed, bench, name)),
+        ]
     if "imnn" in configuration.objectives:
         cells.append(
             Cell(
@@ -204,18 +206,24 @@ def _features(bench: Bench, name: str, folder: pathlib.Path, progress: Progress)
     total = sum(bench.counts.values())
     if name in ON_MAPS:
         simulate_to_store(folder / MAPS, Noiseless(model), n=total, seed=bench.configuration.seed, progress=progress)
-        write_arrays(folder / "observed.npz", rows=bench.observations())
         return Measured({}, simulations=total)
     for part in PARTS:
         theta = model.parameters.sample(bench.key(f"{part} prior"), (getattr(counts, part),))
         rows = summaries(model, function, bench.key(f"{part} simulations"), theta, progress)
         write_arrays(folder / f"{part}.npz", theta=np.asarray(theta), rows=rows)
-    observed = apply_many(function, bench.observations(), batch_size=8)
-    write_arrays(folder / "observed.npz", rows=observed)
     # The same simulations are looked at in every way but as stored maps, and counted once.
     shared = name in FIXED and bench.configuration.network not in ON_MAPS
     each = sum(part.gradients for part in getattr(function, "parts", ())) if name == "reconstruction" else 0
     return Measured({}, simulations=0 if shared else total, gradients=total * each)
+
+
+def _observed(bench: Bench, name: str, folder: pathlib.Path, progress: Progress) -> Measured:
+    """What compressors are given of the observations."""
+    progress("observations", 0, 1)
+    maps = bench.observations()
+    rows = maps if name in ON_MAPS else apply_many(bench.features(name, folder), maps, batch_size=8)
+    write_arrays(folder / "rows.npz", rows=rows)
+    return Measured({})
 
 
 def _tangents(bench: Bench, folder: pathlib.Path, progress: Progress) -> Measured:
@@ -300,7 +308,7 @@ def _objective(bench: Bench, objective: str, seed: int, folder: pathlib.Path, pr
         theta["calibration"], draws, names=parameters.names, estimates=estimates,
         budget=Budget().shared(len(get_args(Objective))), key=stream(key, "tests"),
     )  # fmt: skip
-    observed = read_arrays(folder.parent / f"features.{looked}" / "observed.npz")["rows"]
+    observed = read_arrays(folder.parent / f"observed.{looked}" / "rows.npz")["rows"]
     found = sample_many(posterior, stream(key, "draws"), compress(compressor, observed), settings.draws)
     write_arrays(folder / "draws.npz", theta=found)
     if seed == 0 and objective in LOOKED_THROUGH:
