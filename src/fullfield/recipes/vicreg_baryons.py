@@ -33,8 +33,8 @@ VICREG_BARYONS = Recipe(
     summary="Self-supervised summaries of density maps that forget baryons, under baryons that no training has seen.",
     configuration=VICRegBaryonsConfiguration,
     scales={
-        "smoke": Scale({"pixels": 32, "cosmologies": 400, "epochs": 20, "npe_epochs": 5}, "~3 min"),
-        "laptop": Scale({}, "~45 min"),
+        "smoke": Scale({"pixels": 32, "cosmologies": 400, "epochs": 20, "npe_epochs": 5}, "~5 min"),
+        "laptop": Scale({}, "~55 min"),
         "paper": Scale({"pixels": 256, "cosmologies": 10_000, "epochs": 200}, "~10 min (H200)"),
     },
     build=build,

@@ -39,6 +39,9 @@ from fullfield.training import cosine_adam
 
 KINDS = {"varying": ("D",), "constant": ()}
 """What views vary beside their cosmic variance."""
+TRAININGS = {"brief": "", "summary": ", trained out"}
+"""Groups of summaries, those trained as long as the paper's and longer ones, and how the report says so."""
+ESTIMATORS = {"brief": ("mine", "smile"), "summary": ("smile",)}
 ENCODER, EXPANDER, HEAD = (140, 16, 32, 32, 32, 32, 32, 32), (32, 128, 128, 128), (32, 128, 128, 9)
 BATCH = 256
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
@@ -55,13 +58,24 @@ def nuisance_study(configuration: VICRegNuisanceConfiguration) -> Study:
     trained = (made, configuration.epochs)
     measured = configuration.model_dump(include={"dependence", "information", "every"})
     cells = [Cell(f"views/{kind}", (made, kind), functools.partial(bench.simulate, kind)) for kind in KINDS]
-    cells += [Cell(f"summary/{kind}", (trained, kind), functools.partial(bench.summarise, kind), effort=4) for kind in KINDS]
+    epochs = {"brief": configuration.brief_epochs, "summary": configuration.epochs}
+    cells += [
+        Cell(f"{group}/{kind}", ((made, epochs[group]), kind), functools.partial(bench.summarise, group, kind), effort=effort)
+        for group, effort in (("brief", 1), ("summary", 4))
+        for kind in KINDS
+    ]
     heads = (trained, configuration.head_epochs)
     cells.append(Cell("inference/summary", heads, functools.partial(bench.infer, True), effort=4))
     cells.append(Cell("inference/supervised", heads, functools.partial(bench.infer, False), effort=4))
     cells.append(Cell("inference/fit", made, bench.fit))
     cells += [
-        Cell(f"dependence/{kind}", (trained, measured, kind), functools.partial(bench.depend, kind), effort=10)
+        Cell(
+            f"dependence/{kind}{said}",
+            ((made, epochs[group]), measured, kind, ESTIMATORS[group]),
+            functools.partial(bench.depend, group, kind),
+            effort=5 * len(ESTIMATORS[group]),
+        )
+        for group, said in TRAININGS.items()
         for kind in KINDS
     ]
     return Study(cells, functools.partial(_judge, bench), functools.partial(_pictures, bench))
@@ -110,17 +124,17 @@ class Bench:
         """Compressor before training."""
         return standardising(NormalisedMLP(ENCODER, key=self.key("encoder")), jnp.zeros((1, 140)))
 
-    def compressor(self, kind: str, folder: pathlib.Path) -> Compressor:
+    def compressor(self, group: str, kind: str, folder: pathlib.Path) -> Compressor:
         """The trained one."""
-        return load_compressor(folder.parent / f"summary.{kind}" / "compressor.eqx", self.blank())
+        return load_compressor(folder.parent / f"{group}.{kind}" / "compressor.eqx", self.blank())
 
-    def summarise(self, kind: str, folder: pathlib.Path, progress: Progress) -> Measured:
+    def summarise(self, group: str, kind: str, folder: pathlib.Path, progress: Progress) -> Measured:
         """Train summaries on views."""
         source, held_out = (
             StoredSimulations(theta[:, 0, :2], data, batch_size=min(BATCH, len(theta)), augment=Pairs())  # A and B
             for theta, data in (self.views_of(kind, part, folder) for part in ("train", "validation"))
         )
-        epochs = self.configuration.epochs
+        epochs = self.configuration.brief_epochs if group == "brief" else self.configuration.epochs
         found, history = train_self_supervised(
             VICReg(15.0, 15.0, 1.0), NormalisedMLP(ENCODER, key=self.key("encoder")), source, held_out,
             key=self.key(f"{kind} summary"), expander=lambda size, embedding, *, key: NormalisedMLP(EXPANDER, key=key),
@@ -137,7 +151,7 @@ class Bench:
         sets = {}
         for part in SHARES:
             theta, data = self.flat("varying", part, folder)
-            sets[part] = theta, compress(self.compressor("varying", folder), data) if self_supervised else data
+            sets[part] = theta, compress(self.compressor("summary", "varying", folder), data) if self_supervised else data
         source, held_out = (StoredSimulations(*sets[part], batch_size=BATCH) for part in ("train", "validation"))
         key = self.key(f"inference {self_supervised}")
         network, examples = NormalisedMLP(HEAD, key=stream(key, "head")), jnp.asarray(sets["train"][1])
@@ -172,19 +186,19 @@ class Bench:
         values = accuracy(COSMOLOGY, theta, mean, self.configuration.views)
         return values | {f"relative/{name}": float(ratio) for name, ratio in zip(COSMOLOGY, ratios, strict=True)}
 
-    def depend(self, kind: str, folder: pathlib.Path, progress: Progress) -> Measured:
+    def depend(self, group: str, kind: str, folder: pathlib.Path, progress: Progress) -> Measured:
         """Distance correlation and mutual information of summaries with the power in each bin, views of varying slopes."""
         settings = self.configuration
         n = max(settings.dependence, settings.information)
         fresh = simulate_views(self.model, self.key("fresh"), n, 1, nuisance=("D",))
         data = np.log(np.asarray(fresh.data[:, 0]))
-        t, values = compress(self.compressor(kind, folder), data), {}
+        t, values = compress(self.compressor(group, kind, folder), data), {}
         few, many = settings.dependence, settings.information
         for count, i in enumerate(self.bins):
             progress("measuring dependence", count, len(self.bins))
             values[f"correlation/{i}"] = distance_correlation(data[:few, i], t[:few])
             values[f"corrected/{i}"] = distance_correlation(data[:few, i], t[:few], corrected=True)
-            for estimator in ("mine", "smile"):
+            for estimator in ESTIMATORS[group]:
                 found = neural_information(
                     data[:many, i], t[:many], key=jax.random.fold_in(self.key(estimator), i), estimator=estimator
                 )
@@ -212,20 +226,23 @@ def _judge(bench: Bench, found: Mapping[str, Measured]) -> Report:
         if name != "fit":
             numbers.append(Number(f"loss/{label}", values["loss"], published=PUBLISHED["loss"] if ours else None))
             numbers.append(Number(f"r2/{label}/D", values["r2/D"], bar="<= 0.02" if ours else None))
-    for kind in KINDS:
-        numbers.append(Number(f"rank/{kind}", found[f"summary/{kind}"].values["collapse/effective_rank"]))
-        for measure in ("correlation", "corrected", "mine", "smile"):
-            numbers += _rise_and_fall(bench, kind, measure, found[f"dependence/{kind}"].values)
+    for (group, said), kind in itertools.product(TRAININGS.items(), KINDS):
+        numbers.append(Number(f"rank/{kind}{said}", found[f"{group}/{kind}"].values["collapse/effective_rank"]))
+        for measure in ("correlation", "corrected", *ESTIMATORS[group]):
+            # Distances of summaries, unlike information, change as training folds them into more dimensions.
+            held = measure == "smile" or (measure == "correlation" and (group == "brief" or kind == "varying"))
+            label = f"dependence/{kind}{said}/{measure}"
+            curve = np.array([found[f"dependence/{kind}{said}"].values[f"{measure}/{i}"] for i in bench.bins])
+            numbers += _rise_and_fall(bench, curve, label, kind == "varying", held)
     return Report(tuple(numbers))
 
 
-def _rise_and_fall(bench: Bench, kind: str, measure: str, values: Mapping[str, float]) -> list[Number]:
+def _rise_and_fall(bench: Bench, curve: Float[np.ndarray, " bins"], label: str, varying: bool, held: bool) -> list[Number]:
     """Dependence beyond the pivot falls where D varies; for one D it falls to the pivot, and rises again."""
-    curve, k = np.array([values[f"{measure}/{i}"] for i in bench.bins]), bench.model.wavenumbers[bench.bins]
-    pivot, label, held = bench.model.pivot, f"dependence/{kind}/{measure}", measure in ("correlation", "smile")
+    k, pivot = bench.model.wavenumbers[bench.bins], bench.model.pivot
     before, at = (float(curve[(k > low) & (k <= high)].mean()) for low, high in ((0.3, pivot), (pivot, PIVOTAL)))
     after = float(curve[k > 0.8].mean())
-    if kind == "varying":
+    if varying:
         return [Number(f"{label} beyond the pivot over before", after / before, bar="<= 0.95" if held else None)]
     return [
         Number(f"{label} at the pivot over before", at / before, bar="<= 1" if held else None),
