@@ -213,7 +213,7 @@ def _features(bench: Bench, name: str, folder: pathlib.Path, progress: Progress)
     observed = apply_many(function, bench.observations(), batch_size=8)
     write_arrays(folder / "observed.npz", rows=observed)
     # The same simulations are looked at in every way but as stored maps, and counted once.
-    shared = name in FIXED and bench.configuration.network not in ON_MAPS
+    shared = name in FIXED and bench.configuration.network not in (name, *ON_MAPS)
     each = sum(part.gradients for part in getattr(function, "parts", ())) if name == "reconstruction" else 0
     return Measured({}, simulations=0 if shared else total, gradients=total * each)
 
