@@ -212,7 +212,7 @@ def _features(bench: Bench, name: str, folder: pathlib.Path, progress: Progress)
         rows = summaries(model, function, bench.key(f"{part} simulations"), theta, progress)
         write_arrays(folder / f"{part}.npz", theta=np.asarray(theta), rows=rows)
     # The same simulations are looked at in every way but as stored maps, and counted once.
-    shared = name in FIXED and bench.configuration.network not in ON_MAPS
+    shared = name in FIXED and bench.configuration.network not in (name, *ON_MAPS)
     each = sum(part.gradients for part in getattr(function, "parts", ())) if name == "reconstruction" else 0
     return Measured({}, simulations=0 if shared else total, gradients=total * each)
 
