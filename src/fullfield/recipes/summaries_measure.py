@@ -330,8 +330,14 @@ def _look_through(
     column = theta[:, bench.model.parameters.index("sigma_8")]
     weights = np.linalg.lstsq(t - t.mean(axis=0), column - column.mean(), rcond=None)[0]
     observed = bench.observe(0)
-    sensitivity = eqx.filter_jit(jax.grad(lambda data, w: function(data) @ w))(observed, jnp.asarray(weights, jnp.float32))
+    sensitivity = _gradient(function, observed, jnp.asarray(weights, jnp.float32))
     write_arrays(folder / "sensitivity.npz", observed=np.asarray(observed), sensitivity=np.asarray(sensitivity))
+
+
+@eqx.filter_jit
+def _gradient(function, data, weights):
+    # Weights of a network that are arguments are not folded into the program, which takes minutes for a large one.
+    return jax.grad(lambda x: function(x) @ weights)(data)
 
 
 def _distance(bench: Bench, draws: Float[np.ndarray, "n p"], reference: pathlib.Path, key: Key[Array, ""]) -> float:
