@@ -11,6 +11,7 @@ from fullfield._core import ConfigurationError, DataError, ShapeError
 from fullfield.diagnostics import convergence, ess_mean
 from fullfield.inference.explicit import DivergenceWarning, MAMS, MCLMC, NUTS, sample_field, Target
 from fullfield.inference.explicit.kernel import energy_variance, Totals, tuning_variance
+from fullfield.inference.explicit.precondition import products
 from fullfield.parameters import ParameterSpace
 from fullfield.simulators import BlackBoxModel, LinearGaussian, lsst_y10_model, NumPyroModel
 
@@ -235,3 +236,23 @@ def test_dispersed_starts_stay_out_of_the_corners_of_the_prior():
     drawn = model.parameters.sample(jax.random.key(7), (200,))[:, 0]
     assert float(omega_c.min()) > 0.05 > float(drawn.min())
     assert float(omega_c.std()) > 0.6 * float(drawn.std())
+
+
+class Cornered(Target):
+    """A posterior that has no gradient beyond a wall."""
+
+    def __call__(self, position):
+        return super().__call__(position) + 0 * jnp.sqrt(1.0 - position[0])
+
+
+def test_a_chain_beside_a_corner_of_the_prior_stops_no_other():
+    target, along = Cornered(MODEL, DATA), np.eye(1, Target(MODEL, DATA).size)[0]
+    inside = jnp.zeros((2, target.size))
+    points, data = inside.at[1, 0].set(0.99), jnp.stack([DATA, DATA])
+    found = products(target, data, points, along, 0.1)
+    np.testing.assert_array_equal(found[1], found[0])
+    np.testing.assert_allclose(found[0], products(Target(MODEL, DATA), data, inside, along, 0.1)[0], rtol=1e-5)
+    with pytest.raises(DataError, match="finite gradients"):
+        products(target, data, points.at[0, 0].set(0.99), along, 0.1)
+    with pytest.raises(DataError, match="finite gradients"):
+        products(target, data, points, np.stack([along, along]), 0.1)

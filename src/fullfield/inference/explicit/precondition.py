@@ -97,15 +97,23 @@ def products(
     """Products of the posterior's curvature with a direction at some points, by differences of gradients.
 
     A difference over a finite step is the curvature averaged over it, which is what a sampler meets, and compiles nothing new.
+    A point from which the step leads where the gradient is not finite, in a corner of the prior, has the mean of the others,
+    if the direction is the same for all.
+
+    Raises:
+        DataError: there is no other, or each has a direction of its own.
     """
     forward = gradients(target, data, points + step * direction)[1]
     back = gradients(target, data, points - step * direction)[1]
-    if not bool(jnp.all(jnp.isfinite(forward)) & jnp.all(jnp.isfinite(back))):
+    found = (np.asarray(back, np.float64) - np.asarray(forward, np.float64)) / (2 * step)
+    finite = np.isfinite(found).all(axis=1)
+    if not finite.any() or (np.ndim(direction) == 2 and not finite.all()):
         raise DataError(
             "model", expected="finite gradients about the chains' places", got="NaN or infinity",
             remedy="Start nearer to the posterior, or look at the model at extreme parameters.",
         )  # fmt: skip
-    return (np.asarray(back, np.float64) - np.asarray(forward, np.float64)) / (2 * step)
+    found[~finite] = found[finite].mean(axis=0)
+    return found
 
 
 @eqx.filter_jit
