@@ -229,8 +229,7 @@ def _judge(bench: Bench, found: Mapping[str, Measured]) -> Report:
     for (group, said), kind in itertools.product(TRAININGS.items(), KINDS):
         numbers.append(Number(f"rank/{kind}{said}", found[f"{group}/{kind}"].values["collapse/effective_rank"]))
         for measure in ("correlation", "corrected", *ESTIMATORS[group]):
-            # Distances of summaries, unlike information, change as training folds them into more dimensions.
-            held = measure == "smile" or (measure == "correlation" and (group == "brief" or kind == "varying"))
+            held = measure in ("correlation", "smile")
             label = f"dependence/{kind}{said}/{measure}"
             curve = np.array([found[f"dependence/{kind}{said}"].values[f"{measure}/{i}"] for i in bench.bins])
             numbers += _rise_and_fall(bench, curve, label, kind == "varying", held)
