@@ -188,4 +188,5 @@ def test_suites_of_one_prior_are_never_refused():
     # Six parameters and few draws: many lie outside the range of the others.
     for seed in range(20):
         for n in (4, 16, 64):
-            CoupledSimulations(suite(seed, n, parameters=6), suite(seed + 100, n, parameters=6), batch_size=4)
+            pairs = CoupledSimulations(suite(seed, n, parameters=6), suite(seed + 100, n, parameters=6), batch_size=4)
+            assert pairs.steps_per_epoch == n // 4
