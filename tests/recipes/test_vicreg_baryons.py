@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fullfield.fields import Plane
+from fullfield.fields import GaussianModes, Plane, RealAmplitudeModes
 from fullfield.recipes import RECIPES
 from fullfield.recipes.study import Measured
 from fullfield.recipes.vicreg_baryons_trials import FRACTIONS
@@ -79,8 +79,9 @@ def test_finished_summaries_are_kept_as_trials_change():
     assert {name.split("/")[0] for name in cells if cells[name] == other[name]} == {"summary"}
 
 
-def test_exact_posterior_is_that_of_the_likelihood_summed_over_baryons(key):
-    model = LognormalOverdensity(Plane(16, 80.0), baryons=EjectedGas())
+@pytest.mark.parametrize("modes", [GaussianModes(), RealAmplitudeModes()])
+def test_exact_posterior_is_that_of_the_likelihood_summed_over_baryons(modes, key):
+    model = LognormalOverdensity(Plane(16, 80.0), modes, baryons=EjectedGas())
     maps = model.simulate(key, 2).data
     exact = ExactPosterior(model, nodes=3, baryon_nodes=2)
     theta = np.concatenate([np.repeat(exact.grid, 4, axis=0), np.tile(exact.baryons, (9, 1))], axis=1)
@@ -90,7 +91,7 @@ def test_exact_posterior_is_that_of_the_likelihood_summed_over_baryons(key):
     rows = np.asarray(jnp.log1p(maps))
     np.testing.assert_allclose(exact(rows), every, atol=2e-3)  # single precision of sums of some hundreds
     # Those who know nothing of baryons see another posterior.
-    without = ExactPosterior(LognormalOverdensity(model.plane), nodes=3)(rows)
+    without = ExactPosterior(LognormalOverdensity(model.plane, modes), nodes=3)(rows)
     assert np.abs(without - every).max() > 0.05
 
 

@@ -43,8 +43,10 @@ class ExactPosterior(eqx.Module):
 
     def __call__(self, maps: Float[np.ndarray, "n y x 1"], progress: Progress = silent) -> Float[np.ndarray, "n c"]:
         """Probabilities (n, c) of the nodes of `grid`, given each map of ln(1 + δ)."""
-        power, factor, place, freedom = self._spectra()
-        counts = np.bincount(place, freedom)[1:]
+        power, factor, place = self._spectra()
+        modes, pixels = self.model.modes, self.model.plane.pixels
+        freedom = modes.freedom(pixels).ravel()
+        counts, each = np.bincount(place, freedom)[1:], freedom / modes.share(pixels).ravel()
         # 1 / S varies with the baryons in few ways u_r(k), so that the sum over k is one over r: 1 / S = Σ_r share_r u_r.
         left, size, ways = np.linalg.svd(1 / factor, full_matrices=False)
         kept = size > LEAST * size[0]
@@ -53,7 +55,7 @@ class ExactPosterior(eqx.Module):
         found = np.zeros((len(maps), len(self.grid)))
         for start in range(0, len(maps), CHUNK):
             progress("exact posteriors", start, len(maps))
-            rows = np.asarray(measure(jnp.asarray(maps[start : start + CHUNK])), float) * freedom
+            rows = np.asarray(measure(jnp.asarray(maps[start : start + CHUNK])), float) * each
             sums = np.stack([np.bincount(place, row)[1:] for row in rows])
             chi = np.stack([(sums * way) @ (1 / power).T for way in ways], axis=-1) @ share.T
             log_weight = -0.5 * (chi + (np.log(power) @ counts)[:, None] + constant)
@@ -62,7 +64,7 @@ class ExactPosterior(eqx.Module):
         return found
 
     def _spectra(self):
-        """P (c, k) and S (b, k) at all wavenumbers but zero, the place of each mode among those, and its degrees of freedom."""
+        """P (c, k) and S (b, k) at all wavenumbers but zero, and the place of each mode among those."""
         model = self.model
         k, place = np.unique(np.round(model.plane.wavenumbers, 12), return_inverse=True)
         linear = eqx.tree_at(lambda m: m.baryons, model, None, is_leaf=lambda leaf: leaf is None)
@@ -70,7 +72,7 @@ class ExactPosterior(eqx.Module):
         factor = np.ones((1, len(k) - 1))
         if (acting := model.baryons) is not None:
             factor = _on_nodes(lambda values: acting.suppression(jnp.asarray(k[1:] / model.h, float), values), self.baryons)
-        return power, factor, place.ravel(), model.modes.freedom(model.plane.pixels).ravel()
+        return power, factor, place.ravel()
 
 
 def moments_of(
