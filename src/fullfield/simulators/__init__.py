@@ -32,6 +32,7 @@ from fullfield.simulators.shear import ShearModel
 from fullfield.simulators.shifts import AbstractShift, LegacyTabulatedShift, PerturbativeShift, TabulatedShift
 from fullfield.simulators.sites import NoisyPixels, WhiteNoise
 from fullfield.simulators.spectra import linear_bands, modes_of_sky, SpectrumModel
+from fullfield.simulators.structure import evolved_lensing_model, perturbed_lensing_model, structure_parameters, StructureModel
 from fullfield.simulators.survey import LensingSurvey, lsst_y10, published_mock
 from fullfield.simulators.tasks import observation, reference, TASKS
 from fullfield.simulators.views import SharedViews, simulate_views, Views, ViewsInTurn
@@ -65,6 +66,7 @@ __all__ = [
     "ShearModel",
     "Simulations",
     "SpectrumModel",
+    "StructureModel",
     "TabulatedShift",
     "Views",
     "ViewsInTurn",
@@ -75,6 +77,7 @@ __all__ = [
     "cosmos_parameters",
     "cosmos_sources",
     "even_batch",
+    "evolved_lensing_model",
     "linear_bands",
     "lsst_y10",
     "lsst_y10_model",
@@ -82,11 +85,13 @@ __all__ = [
     "modes_of_sky",
     "noisy_pixels",
     "observation",
+    "perturbed_lensing_model",
     "pixelised_cosmos",
     "published_mock",
     "reference",
     "sample_parameters",
     "sbi_lens_model",
     "simulate_views",
+    "structure_parameters",
     "wcdm_parameters",
 ]

@@ -67,8 +67,10 @@ class AbstractForwardModel(eqx.Module):
 def _simulate(model, key, n, batch_size):
     theta = model.parameters.sample(stream(key, "prior"), (n,))
     keys = jax.random.split(stream(key, "simulations"), n)
-    batch_size = even_batch(n, batch_size or model.batch_size)
-    return Simulations(theta, jax.lax.map(lambda pair: model.simulate_at(*pair), (keys, theta), batch_size=batch_size))
+    size = even_batch(n, batch_size or model.batch_size)
+    # Of a batch of one, `lax.map` would make a `vmap`, in which conditions compute both of their branches.
+    batched = {"batch_size": size} if size > 1 else {}
+    return Simulations(theta, jax.lax.map(lambda pair: model.simulate_at(*pair), (keys, theta), **batched))
 
 
 def even_batch(n: int, batch_size: int) -> int:

@@ -47,6 +47,18 @@ def wcdm_parameters() -> ParameterSpace:
     )
 
 
+def wcdm(values: Mapping[str, Scalar]) -> Cosmology:
+    """Flat wCDM of values by the names of `wcdm_parameters`; others are ignored."""
+    return Cosmology(
+        omega_c=values["omega_c"],
+        omega_b=values["omega_b"],
+        h=values["h_0"],
+        n_s=values["n_s"],
+        sigma_8=values["sigma_8"],
+        w_0=values["w_0"],
+    )
+
+
 class LensingModel(AbstractExplicitModel):
     """Forward model of noisy tomographic convergence maps (n, n, bins).
 
@@ -99,7 +111,7 @@ class LensingModel(AbstractExplicitModel):
         self.parameters = wcdm_parameters() if parameters is None else parameters
         self.fixed = tuple((fixed or {}).items())
         self.alignment = alignment
-        _check_names(self.parameters.names, dict(self.fixed))
+        check_wcdm(self.parameters.names, self.fixed, also=("source_stretch",))
         if self.stretchable:
             shift.of_sources(survey.bins)  # refuses a table's shift
 
@@ -124,15 +136,7 @@ class LensingModel(AbstractExplicitModel):
 
     def cosmology(self, theta: Float[Array, " p"]) -> Cosmology:
         """Cosmology at a parameter vector."""
-        values = self.values(theta)
-        return Cosmology(
-            omega_c=values["omega_c"],
-            omega_b=values["omega_b"],
-            h=values["h_0"],
-            n_s=values["n_s"],
-            sigma_8=values["sigma_8"],
-            w_0=values["w_0"],
-        )
+        return wcdm(self.values(theta))
 
     def spectra(self, theta: Float[Array, " p"]) -> Float[Array, "pairs n_ell"]:
         """Convergence spectra C_ℓ (sr) at the lattice's multipoles, no window and no noise."""
@@ -167,13 +171,22 @@ class LensingModel(AbstractExplicitModel):
         numpyro.sample(DATA, NoisyPixels(self.convergence(theta, white), self.survey.noise_scale, observed))
 
 
-def _check_names(free: tuple[str, ...], fixed: dict[str, float]) -> None:
-    twice = [name for name in free if name in fixed]
+def check_wcdm(free: tuple[str, ...], fixed: tuple[tuple[str, float], ...], also: tuple[str, ...] = ()) -> None:
+    """Refuse parameters of which one is both free and fixed, missing or unknown.
+
+    Args:
+        free: names of those with a prior.
+        fixed: names and values of the others.
+        also: names beside the six of flat wCDM that may be among them.
+
+    Raises:
+        ParameterError: see above.
+    """
+    twice = [name for name, _ in fixed if name in free]
     if twice:
         raise ParameterError("fixed", expected="parameters that are not free", got=", ".join(twice))
-    cosmological = dict.fromkeys((*free, *fixed), jnp.zeros(()))
-    cosmological.pop("source_stretch", None)
-    wcdm_parameters().as_vector(cosmological)  # refuses other names, and misses the missing
+    cosmological = [name for name in (*free, *dict(fixed)) if name not in also]
+    wcdm_parameters().as_vector(dict.fromkeys(cosmological, jnp.zeros(())))  # refuses other names, and misses the missing
 
 
 def lsst_y10_model(pixels: int = 256) -> LensingModel:

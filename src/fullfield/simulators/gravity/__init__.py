@@ -2,6 +2,7 @@
 
 from fullfield.simulators.gravity.born import convergence, lensing_weights
 from fullfield.simulators.gravity.box import Box
+from fullfield.simulators.gravity.dynamics import AbstractDynamics, Perturbed
 from fullfield.simulators.gravity.force import MeshForce
 from fullfield.simulators.gravity.growth import growth_steps, second_order_growth, SecondOrder, Steps
 from fullfield.simulators.gravity.integrate import AbstractObserver, integrate, Unobserved
@@ -19,12 +20,14 @@ from fullfield.simulators.gravity.solver import density, ParticleMesh
 
 
 __all__ = [
+    "AbstractDynamics",
     "AbstractObserver",
     "Box",
     "LightCone",
     "MeshForce",
     "ParticleMesh",
     "Particles",
+    "Perturbed",
     "SecondOrder",
     "Steps",
     "Unobserved",

@@ -10,6 +10,7 @@ into planes.
 import math
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -37,7 +38,7 @@ class LightCone(AbstractObserver):
         box: the box.
         distance: comoving distance of the far side of the last plane, Mpc/h.
         planes: their number.
-        copies: of the box that a single step may see, at most; more of them cost time.
+        copies: of the box that a single step may see, at most.
 
     Raises:
         ConfigurationError: planes thinner than the distance of particles, or a box too small for its copies.
@@ -70,6 +71,16 @@ class LightCone(AbstractObserver):
     def distances(self) -> tuple[float, ...]:
         """Comoving distance of the middle of each plane, Mpc/h."""
         return tuple((plane + 0.5) * self.thickness for plane in range(self.planes))
+
+    def of_box(self, box: Box) -> "LightCone":
+        """The same light cone, if it is of this box.
+
+        Raises:
+            ConfigurationError: it is not.
+        """
+        if box != self.box:
+            raise ConfigurationError("cone", expected=f"a light cone in {box}", got=str(self.box))
+        return self
 
     def checked(self, steps: Steps) -> Steps:
         """The same steps, if they reach as far as the cone and none sees more of the box than its copies."""
@@ -106,7 +117,14 @@ class LightCone(AbstractObserver):
 
     def _copy(self, step, before, after, first, last, copy):
         ahead = copy * self.box.sides[-1]
-        crossed = (first + ahead < step.far) & (last + ahead >= step.near)
+        # What is more than half a plane behind the last one shares nothing with it.
+        reached = step.near < self.distance + self.thickness / 2
+        crossed = (first + ahead < step.far) & (last + ahead >= step.near) & reached
+        arguments = step, before, after, (first + last) / 2, copy, crossed
+        return jax.lax.cond(jnp.any(crossed), self._painted, lambda *_: self.empty(), *arguments)
+
+    def _painted(self, step, before, after, middle, copy, crossed):
+        ahead = copy * self.box.sides[-1]
         gained = after.velocity - before.velocity
         thickness = step.far - step.near
 
@@ -115,7 +133,7 @@ class LightCone(AbstractObserver):
             return before.displacement[axis] + path
 
         # Particles that do not cross, which may be anywhere, get a place between, where all is finite.
-        where = jnp.where(crossed, (first + last) / 2 + ahead, (step.far + step.near) / 2)
+        where = jnp.where(crossed, middle + ahead, (step.far + step.near) / 2)
         share = jnp.zeros_like(where)
         for _ in range(_ROUNDS):
             share = _share_of_step(step, (where - step.near) / thickness)

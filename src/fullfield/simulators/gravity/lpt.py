@@ -94,16 +94,49 @@ def perturbed(box: Box, cosmology: Cosmology, modes: Complex[Array, "*modes"], a
     Raises:
         ConfigurationError: another order.
     """
+    first, second = displacements(box, modes, order)
+    at = growth_of_orders(cosmology, jnp.asarray(a, float))
+    return at.particles(first, second)
+
+
+class OrderGrowth(eqx.Module):
+    """Growth of the two orders of the displacement at some times.
+
+    Args:
+        first: D.
+        second: E.
+        rate: dE/dD.
+    """
+
+    first: Float[Array, "*times"]
+    second: Float[Array, "*times"]
+    rate: Float[Array, "*times"]
+
+    def particles(self, first: Float[Array, "d *shape"], second: Float[Array, "d *shape"] | None) -> Particles:
+        """Particles at one of the times, of displacements ψ₁ and ψ₂; without the second at first order."""
+        if second is None:
+            return Particles(self.first * first, first)
+        return Particles(self.first * first + self.second * second, first + self.rate * second)
+
+
+def growth_of_orders(cosmology: Cosmology, a: Float[Array, "*times"]) -> OrderGrowth:
+    """Growth of both orders at scale factors `a`."""
+    _, growth, f = history(cosmology).at(1 / a - 1)
+    ratio, rate = second_order_growth(cosmology).at(a)
+    return OrderGrowth(growth, ratio * growth**2, rate * growth / f)
+
+
+def displacements(
+    box: Box, modes: Complex[Array, "*modes"], order: int = 2
+) -> tuple[Float[Array, "d *shape"], Float[Array, "d *shape"] | None]:
+    """Displacements ψ₁ and ψ₂ (d, *shape), Mpc/h; None for the second at first order.
+
+    Raises:
+        ConfigurationError: another order than 1 or 2.
+    """
     if order not in (1, 2):
         raise ConfigurationError("order", expected="1 or 2", got=order)
-    at = jnp.asarray(a, float)
-    _, growth, f = history(cosmology).at(1 / at - 1)
-    first = first_order_displacement(box, modes)
-    if order == 1:
-        return Particles(growth * first, first)
-    ratio, rate = second_order_growth(cosmology).at(at)
-    second = second_order_displacement(box, modes)
-    return Particles(growth * first + ratio * growth**2 * second, first + rate * growth / f * second)
+    return first_order_displacement(box, modes), second_order_displacement(box, modes) if order == 2 else None
 
 
 def peculiar_velocity(cosmology: Cosmology, particles: Particles, a: Scalar) -> Float[Array, "d *shape"]:

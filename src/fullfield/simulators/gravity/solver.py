@@ -7,24 +7,25 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Complex, Float
 
-from fullfield._core import ConfigurationError, DataError, ShapeError
+from fullfield._core import ConfigurationError, ShapeError
 from fullfield.cosmology import Cosmology
 from fullfield.simulators.gravity.box import Box
-from fullfield.simulators.gravity.checks import unless
+from fullfield.simulators.gravity.checks import finite
+from fullfield.simulators.gravity.dynamics import AbstractDynamics
 from fullfield.simulators.gravity.force import MeshForce
 from fullfield.simulators.gravity.growth import growth_steps, Steps
 from fullfield.simulators.gravity.integrate import integrate, Unobserved
 from fullfield.simulators.gravity.lightcone import LightCone
-from fullfield.simulators.gravity.lpt import Particles
+from fullfield.simulators.gravity.lpt import Particles, perturbed
 from fullfield.simulators.gravity.mesh import paint
 
 
 _FORGETFUL = 0.1  # share of the velocity that a reversible step keeps at least
 
 
-class ParticleMesh(eqx.Module):
+class ParticleMesh(AbstractDynamics):
     """Particle mesh with BullFrog steps (Rampf, List & Hahn 2024, arXiv:2409.19049) between given scale factors.
 
     Its gradients, in the particles as in the cosmology, are those of the steps taken back in time: they need no more memory for
@@ -86,7 +87,8 @@ class ParticleMesh(eqx.Module):
             after, _ = integrate(MeshForce(self.box), Unobserved(), before, steps)
             return after, after
 
-        return _finite(jax.lax.scan(advance, self._checked(particles), steps)[1])
+        outputs = jax.lax.scan(advance, self._checked(particles), steps)[1]
+        return finite(outputs.displacement, outputs)
 
     def on_lightcone(
         self, cosmology: Cosmology, particles: Particles, cone: LightCone
@@ -102,12 +104,16 @@ class ParticleMesh(eqx.Module):
             ShapeError: the particles are not those of the box.
             DataError: a displacement at the start or at the end is not finite; likewise.
         """
-        if cone.box != self.box:
-            raise ConfigurationError("cone", expected=f"a light cone in {self.box}", got=str(cone.box))
+        cone = cone.of_box(self.box)
         if self.scale_factors[-1] != 1:
             raise ConfigurationError("scale_factors", expected="steps that end today, at 1", got=self.scale_factors[-1])
         particles, counts = self._integrated(cosmology, particles, cone)
         return particles, cone.contrast(counts)
+
+    def planes(self, cosmology: Cosmology, modes: Complex[Array, "*modes"], cone: LightCone) -> Float[Array, "*across planes"]:
+        """Density contrast (*across, planes) of the planes, of particles that begin by perturbation theory of second order."""
+        start = perturbed(self.box, cosmology, modes, self.scale_factors[0])
+        return self.on_lightcone(cosmology, start, cone)[1]
 
     def steps(self, cosmology: Cosmology) -> Steps:
         """Numbers of the steps."""
@@ -116,22 +122,15 @@ class ParticleMesh(eqx.Module):
     def _integrated(self, cosmology, particles, observer):
         steps = observer.checked(self.steps(cosmology))
         particles, seen = integrate(MeshForce(self.box), observer, self._checked(particles), steps)
-        return _finite(particles), seen
+        return finite(particles.displacement, particles), seen
 
     def _checked(self, particles):
         expected = (self.box.dimensions, *self.box.shape)
         if particles.displacement.shape != expected or particles.velocity.shape != expected:
             raise ShapeError("particles", expected=str(expected), got=particles.displacement.shape)
-        return _finite(particles)
+        return finite(particles.displacement, particles)
 
 
 def density(box: Box, displacement: Float[Array, "d *shape"]) -> Float[Array, "*shape"]:
     """Density over its mean, by clouds in cells, on a mesh whose points lie half a cell before the particles of their index."""
     return paint(box.shape, 1, displacement / box.cell + 0.5, jnp.ones((1,) * box.dimensions))
-
-
-def _finite(particles):
-    # One sum, infinite or not a number if any displacement is.
-    bad = ~jnp.isfinite(jnp.sum(particles.displacement))
-    remedy = "Are the white noise and the cosmology finite, and is the density of matter positive?"
-    return unless(bad, DataError("particles", expected="finite displacements", got="NaN or infinity", remedy=remedy), particles)
