@@ -20,6 +20,7 @@ from fullfield.diagnostics.merit import figure_of_merit
 from fullfield.diagnostics.mira import mira, mira_null_mean
 from fullfield.diagnostics.misspecification import Misspecification, misspecification
 from fullfield.diagnostics.neural_information import neural_information
+from fullfield.diagnostics.pqmass import pqmass
 from fullfield.diagnostics.predictive import Predictive, predictive
 from fullfield.diagnostics.ranks import Ranks, ranks
 from fullfield.diagnostics.record import judge, merge, Number, Report, Verdict
@@ -73,6 +74,7 @@ __all__ = [
     "misspecification",
     "mutual_information",
     "neural_information",
+    "pqmass",
     "predictive",
     "ranks",
     "regress",

@@ -7,6 +7,7 @@ from fullfield.plots.dependence import dependence_curves, recovered
 from fullfield.plots.field import scale_curves
 from fullfield.plots.maps import data_vector, map_row
 from fullfield.plots.predictive import spectra_triangle
+from fullfield.plots.ratio import spectrum_ratios
 from fullfield.plots.style import save_figure, style
 from fullfield.plots.training import loss_curves
 
@@ -25,5 +26,6 @@ __all__ = [
     "save_figure",
     "scale_curves",
     "spectra_triangle",
+    "spectrum_ratios",
     "style",
 ]

@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from fullfield._core import Registry
+from fullfield.recipes.bridge import BRIDGE
 from fullfield.recipes.configuration import Configuration, RunConfiguration, Section
 from fullfield.recipes.cosmos import COSMOS
 from fullfield.recipes.gradients import GRADIENTS
@@ -49,6 +50,7 @@ RECIPES = Registry(
             VICREG_FISHER,
             VICREG_SEQUENTIAL,
             VICREG_BARYONS,
+            BRIDGE,
         )
     },
 )

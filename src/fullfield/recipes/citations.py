@@ -32,6 +32,32 @@ BIBTEX = {
   journal = {The Annals of Statistics},
   volume  = {35}, pages = {2769}, year = {2007}, eprint = {0803.4101}, archiveprefix = {arXiv}
 }""",
+    "zeghal2025bridging": """@misc{zeghal2025bridging,
+  author = {Zeghal, Justine and others},
+  title  = {Bridging simulators with conditional optimal transport},
+  year   = {2025}, eprint = {2510.24631}, archiveprefix = {arXiv}
+}""",
+    "kerrigan2024": """@misc{kerrigan2024,
+  author = {Kerrigan, Gavin and Migliorini, Giosue and Smyth, Padhraic},
+  title  = {Dynamic conditional optimal transport through simulation-free flows},
+  year   = {2024}, eprint = {2404.04240}, archiveprefix = {arXiv}
+}""",
+    "tong2024": """@article{tong2024,
+  author  = {Tong, Alexander and others},
+  title   = {Improving and generalizing flow-based generative models with minibatch optimal transport},
+  journal = {Transactions on Machine Learning Research},
+  year    = {2024}, eprint = {2302.00482}, archiveprefix = {arXiv}
+}""",
+    "rampf2024": """@misc{rampf2024,
+  author = {Rampf, Cornelius and List, Florian and Hahn, Oliver},
+  title  = {{BullFrog}: Multi-step perturbation theory as a time integrator for cosmological simulations},
+  year   = {2024}, eprint = {2409.19049}, archiveprefix = {arXiv}
+}""",
+    "lemos2024": """@misc{lemos2024,
+  author = {Lemos, Pablo and others},
+  title  = {{PQMass}: Probabilistic assessment of the quality of generative models using probability mass estimation},
+  year   = {2024}, eprint = {2402.04355}, archiveprefix = {arXiv}
+}""",
     "belghazi2018": """@inproceedings{belghazi2018,
   author    = {Belghazi, Mohamed Ishmael and Baratin, Aristide and Rajeswar, Sai and Ozair, Sherjil and Bengio, Yoshua and
                Courville, Aaron and Hjelm, R. Devon},
