@@ -1,7 +1,7 @@
 """Training data: stored or simulated on the fly behind one interface, and the store that campaigns write."""
 
 from fullfield.datasets.alive import check_alive
-from fullfield.datasets.augment import FreshNoise, InTurn, turn_and_roll
+from fullfield.datasets.augment import FreshNoise, InTurn, turn, turn_and_roll
 from fullfield.datasets.camels import CamelsMaps
 from fullfield.datasets.camels_files import store_camels, write_camels
 from fullfield.datasets.camels_labels import camels_parameters
@@ -31,6 +31,7 @@ __all__ = [
     "split",
     "store_camels",
     "stream_draws",
+    "turn",
     "turn_and_roll",
     "write_camels",
     "write_chunks",

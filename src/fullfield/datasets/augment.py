@@ -13,13 +13,17 @@ from fullfield._core import ConfigurationError
 
 def turn_and_roll(key: Key[Array, ""], theta: Float[Array, " p"], data: Float[Array, "n n c"]) -> Float[Array, "n n c"]:
     """Turn, mirror and shift a periodic map at random: symmetries of models on a periodic patch, so the parameters stay."""
+    shift = jax.random.randint(key, (2,), 0, data.shape[0])
+    return turn(jax.random.fold_in(key, 1), theta, jnp.roll(data, shift, (0, 1)))
+
+
+def turn(key: Key[Array, ""], theta: Float[Array, " p"], data: Float[Array, "n n c"]) -> Float[Array, "n n c"]:
+    """Turn and mirror a map at random, which need not be periodic."""
     del theta
-    n = data.shape[0]
-    shift, turn = jax.random.randint(key, (2,), 0, n), jax.random.randint(jax.random.fold_in(key, 1), (3,), 0, 2)
-    data = jnp.roll(data, shift, (0, 1))
-    data = jnp.where(turn[0], data[::-1], data)
-    data = jnp.where(turn[1], data[:, ::-1], data)
-    return jnp.where(turn[2], jnp.swapaxes(data, 0, 1), data)
+    ways = jax.random.randint(key, (3,), 0, 2)
+    data = jnp.where(ways[0], data[::-1], data)
+    data = jnp.where(ways[1], data[:, ::-1], data)
+    return jnp.where(ways[2], jnp.swapaxes(data, 0, 1), data)
 
 
 class FreshNoise(eqx.Module):

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from fullfield.plots.style import CYCLE, INK, style
 
@@ -37,6 +38,7 @@ def spectrum_ratios(
                     ell, values[i], errors[i], color=colour, marker=".", ms=4, lw=1.2, label=name if i == 0 else None
                 )
             panel.set_xscale("log")
+            panel.xaxis.set_minor_formatter(NullFormatter())
             panel.set_xlabel(r"$\ell$")
             panel.set_title(f"bin {i + 1}")
         panels[0].set_ylabel(r"$C_\ell$ / $C_\ell$ (reference)")

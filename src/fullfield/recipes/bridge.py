@@ -44,7 +44,7 @@ class BridgeConfiguration(Configuration):
     """Settings of the comparison of emulated and simulated maps."""
 
     points: int = Field(default=48, ge=8, multiple_of=2, description="particles on a side of the box")
-    pixels: int = Field(default=32, ge=8, multiple_of=8)
+    pixels: int = Field(default=32, ge=16, multiple_of=8)
     side: PositiveFloat = Field(default=5.0, description="of the maps, in degrees")
     order: Literal[1, 2] = Field(default=1, description="of perturbation theory")
     carriers: tuple[Carrier, ...] = Field(

@@ -9,7 +9,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Bool, Float, Key
 
 from fullfield._core import stream
 from fullfield._core.cores import on_every_core
@@ -26,7 +26,9 @@ from fullfield.simulators import (
     perturbed_lensing_model,
     Simulations,
     StructureModel,
+    wcdm,
 )
+from fullfield.simulators.gravity import lensing_weights
 
 
 CHUNK = 20  # maps that a core makes at a time
@@ -68,6 +70,13 @@ class BridgeBench:
     def bands(self) -> Bands:
         """Bands of even width in ln ℓ, from the patch's to its Nyquist multipole."""
         return logarithmic_bands(self.sky, BANDS)
+
+    def resolved(self) -> Bool[np.ndarray, "bins bands"]:
+        """Which bands the mesh resolves: ℓ below half of its Nyquist frequency times the mean distance of a bin's lenses."""
+        model = self.costly
+        weights = lensing_weights(wcdm(model.values(model.parameters.fiducial)), model.survey.bins, model.cone, lost=model.lost)
+        distance = np.asarray(weights) @ np.asarray(model.cone.distances) / np.asarray(weights).sum(axis=1)
+        return self.bands.centres < np.pi / model.cone.box.cell / 2 * distance[:, None]
 
     def statistics(self) -> Joined:
         """What posteriors see of noisy maps: spectra, moments and peaks."""

@@ -14,7 +14,7 @@ HELD = 100  # observations; fewer are held to nothing
 
 
 def judge(configuration: BridgeConfiguration, found: Mapping[str, Measured]) -> Report:
-    """Every carrier's numbers; the conditional transport is held to the bars."""
+    """Every carrier's numbers; the conditional transport is held to the bars, in bands that the particle mesh resolves."""
     held = configuration.observations >= HELD
     numbers = []
     for carrier in ("none", *configuration.carriers):

@@ -53,18 +53,20 @@ def compare_maps(bench: BridgeBench, carrier: str, folder: pathlib.Path, progres
     truth, start, carried = bench.suite("test", folder), bench.suite("tested", folder), bench.carried(carrier, "tested", folder)
     statistics = MapStatistics(bench.bands, jnp.std(truth.data, axis=(0, 1, 2)))
     ours, theirs = (_measured(statistics, suite.data) for suite in (carried, truth))
+    resolved = bench.resolved()
     values = {}
     for b in range(truth.data.shape[-1]):
         for band in range(ours["power"].shape[-1]):
-            values |= _ratio(f"power/{b}/{band}", ours["power"][:, b, band], theirs["power"][:, b, band])
+            kind = "power" if resolved[b, band] else "beyond"
+            values |= _ratio(f"{kind}/{b + 1}/{band + 1}", ours["power"][:, b, band], theirs["power"][:, b, band])
         for low, high in CLASSES:
             heights = (low <= HEIGHTS) & (high > HEIGHTS)
             pair = (found["peaks"][:, b, heights].sum(axis=1) for found in (ours, theirs))
-            values |= _ratio(f"peaks/{b}/{low:g}", *pair)
+            values |= _ratio(f"peaks/{b + 1}/{low:g}", *pair)
         means = [found["pdf"][:, b].mean(axis=0) for found in (ours, theirs)]
-        values[f"pdf/{b}"] = float(np.abs(means[0] - means[1]).sum() / 2)
+        values[f"pdf/{b + 1}"] = float(np.abs(means[0] - means[1]).sum() / 2)
         norms = [found["starlet"][:, b].mean(axis=0) for found in (ours, theirs)]
-        values[f"starlet/{b}"] = float(np.abs(norms[0] - norms[1]).sum() / norms[1].sum())
+        values[f"starlet/{b + 1}"] = float(np.abs(norms[0] - norms[1]).sum() / norms[1].sum())
     values |= _conditionals(bench, np.asarray(truth.theta), ours, theirs)
     moved = np.asarray(carried.data) - np.asarray(start.data)
     values["displacement"] = float(np.sqrt(np.mean(moved**2) / np.mean(np.asarray(truth.data) ** 2)))
@@ -99,9 +101,9 @@ def _conditionals(bench, theta, ours, theirs):
     found = {}
     for third, rows in enumerate(np.array_split(np.argsort(s8), 3)):
         means = [part["power"][rows].mean(axis=0) for part in (ours, theirs)]
-        found[f"third/{third}/power"] = float(np.mean(means[0] / means[1]))
+        found[f"third/{third + 1}/power"] = float(np.mean(means[0] / means[1]))
         counts = [part["peaks"][rows][..., HEIGHTS >= 1].sum() for part in (ours, theirs)]
-        found[f"third/{third}/peaks"] = float(counts[0] / counts[1])
+        found[f"third/{third + 1}/peaks"] = float(counts[0] / counts[1])
     return found
 
 

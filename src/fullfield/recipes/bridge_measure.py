@@ -23,7 +23,7 @@ from fullfield.compression import (
     VMIM,
     whitened,
 )
-from fullfield.datasets import FreshNoise, StoredSimulations
+from fullfield.datasets import FreshNoise, StoredSimulations, turn
 from fullfield.diagnostics import Budget, c2st, calibrate, regress
 from fullfield.generative import (
     AbstractCoupling,
@@ -130,7 +130,9 @@ def _pairs(bench, name, cheap, costly):
 
     coupling = _coupling(name, settings.weight)
     return [
-        CoupledSimulations(part(cheap, first), part(costly, first), coupling, batch_size=settings.batch)
+        CoupledSimulations(
+            part(cheap, first), part(costly, first), coupling, batch_size=settings.batch, augment=turn if first else None
+        )
         for first in (True, False)
     ]
 

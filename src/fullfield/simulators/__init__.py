@@ -22,7 +22,7 @@ from fullfield.simulators.forward import (
 )
 from fullfield.simulators.gaussian_field import GaussianField
 from fullfield.simulators.gaussian_posterior import GaussianPosterior
-from fullfield.simulators.lensing import LensingModel, lsst_y10_model, sbi_lens_model, wcdm_parameters
+from fullfield.simulators.lensing import LensingModel, lsst_y10_model, sbi_lens_model, wcdm, wcdm_parameters
 from fullfield.simulators.linear_gaussian import LinearGaussian
 from fullfield.simulators.matter_slabs import MatterSlabs
 from fullfield.simulators.noiseless import Noiseless, noisy_pixels
@@ -93,5 +93,6 @@ __all__ = [
     "sbi_lens_model",
     "simulate_views",
     "structure_parameters",
+    "wcdm",
     "wcdm_parameters",
 ]
