@@ -38,7 +38,8 @@ def test_example_of_the_readme_runs(tmp_path):
     ("page", "smaller", "found"),
     [
         ("inference", {"lsst_y10_model(32)": "lsst_y10_model(16)", "draws=1000": "draws=100"}, "maps.shape[:2] == (4, 4)"),
-        ("structure", {}, "maps.shape == (16, 16, 2) and steeper[1].shape == (32, 32, 32)"),
+        ("structure", {}, "maps.shape == (16, 16, 2) and steeper[1].shape == (32, 32, 32) and faster.shape == data.shape"),
+        ("bridge", {}, "data.shape == (16, 16, 4) and score.shape == (2,)"),
         ("summaries", {}, "best.summary_size == 2 and 0.8 < share < 1.05"),
         (
             "joint",
