@@ -109,7 +109,13 @@ class LightCone(AbstractObserver):
         depth = self._lattice(-1)
         first, last = depth + before.displacement[-1], depth + after.displacement[-1]
         nearest = jnp.ceil((step.near - last) / self.box.sides[-1])
-        return sum((self._copy(step, before, after, first, last, nearest + i) for i in range(self.copies)), self.empty())
+
+        # One copy after the other, and nothing kept of it: the gradient's memory is that of one.
+        @jax.checkpoint
+        def add(counts, i):
+            return counts + self._copy(step, before, after, first, last, nearest + i), None
+
+        return jax.lax.scan(add, self.empty(), jnp.arange(self.copies, dtype=nearest.dtype))[0]
 
     def contrast(self, counts: Float[Array, "*across planes"]) -> Float[Array, "*across planes"]:
         """Density contrast of planes with so many particles."""
