@@ -40,10 +40,6 @@ def read(stride: int, mesh: Float[Array, "..."], offset: Float[Array, "d *partic
     return _interpolated(stride, mesh, offset)
 
 
-def _paint_one(shape, stride, offset, weight):
-    return _paint(shape, stride, offset, weight[None])[0]
-
-
 def _interpolate(stride, mesh, offset):
     *shape, components = mesh.shape
     rows = mesh.reshape(-1, components)
@@ -56,23 +52,18 @@ def _interpolate(stride, mesh, offset):
     return jnp.moveaxis(total, -1, 0)
 
 
-def _paint(shape, stride, offset, weights):
-    """One mesh for each row of weights (c, *particles)."""
+def _paint(shape, stride, offset, weight):
     cell = _cell(shape, stride, offset)
     particles = offset.shape[1:]
 
-    # A loop over the corners, because XLA recomputes index and weights for every component of what it could fuse.
-    def add(meshes, corner):
+    # A loop over the corners, because XLA recomputes index and weights for all that it could fuse.
+    def add(mesh, corner):
         index, shares = _corner(shape, cell, corner)
-        index, share = index.ravel(), math.prod(shares)
-        return tuple(
-            mesh.at[index].add(jnp.broadcast_to(weight * share, particles).ravel(), mode="promise_in_bounds")
-            for mesh, weight in zip(meshes, weights, strict=True)
-        ), None
+        shared = jnp.broadcast_to(weight * math.prod(shares), particles)
+        return mesh.at[index.ravel()].add(shared.ravel(), mode="promise_in_bounds"), None
 
-    empty = tuple(jnp.zeros(math.prod(shape), offset.dtype) for _ in weights)
-    meshes, _ = jax.lax.scan(add, empty, _corners(shape))
-    return jnp.stack(meshes).reshape(len(weights), *shape)
+    mesh, _ = jax.lax.scan(add, jnp.zeros(math.prod(shape), offset.dtype), _corners(shape))
+    return mesh.reshape(shape)
 
 
 def _slopes(shape, stride, offset, meshes, values):
@@ -119,7 +110,7 @@ def _corner(shape, cell, corner):
 
 
 def _paint_forward(shape, stride, offset, weight):
-    return _paint_one(shape, stride, offset, weight), (offset, weight)
+    return _paint(shape, stride, offset, weight), (offset, weight)
 
 
 def _paint_backward(shape, stride, residuals, cotangent):
@@ -136,12 +127,13 @@ def _read_forward(stride, mesh, offset):
 def _read_backward(stride, residuals, cotangent):
     mesh, offset = residuals
     shape = mesh.shape[:-1]
-    of_mesh = _paint(shape, stride, offset, cotangent)
+    # One mesh at a time, because three do not stay in the cache together.
+    of_mesh = jnp.stack([_paint(shape, stride, offset, component) for component in cotangent], axis=-1)
     _, slopes = _slopes(shape, stride, offset, jnp.moveaxis(mesh, -1, 0), cotangent)
-    return jnp.moveaxis(of_mesh, 0, -1), slopes
+    return of_mesh, slopes
 
 
-_painted = jax.custom_vjp(_paint_one, nondiff_argnums=(0, 1))
+_painted = jax.custom_vjp(_paint, nondiff_argnums=(0, 1))
 _painted.defvjp(_paint_forward, _paint_backward)
 _interpolated = jax.custom_vjp(_interpolate, nondiff_argnums=(0,))
 _interpolated.defvjp(_read_forward, _read_backward)
