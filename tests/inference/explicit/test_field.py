@@ -179,6 +179,23 @@ def test_a_lucky_block_does_not_settle_the_step_size():
     assert np.mean([chains.energy_variance for chains in found]) < 1e-4
 
 
+def test_one_program_makes_every_block_of_every_observation():
+    """A program's tracing calls the product: none is traced after the first block, and no block for a second observation."""
+    traced, grown = [], []
+
+    def product(theta, latents):
+        traced.append(1)
+        return theta
+
+    for data in (DATA, DATA + 1):
+        before, after = len(traced), []
+        tell = lambda *_, after=after, **__: after.append(len(traced))  # noqa: E731
+        sample_field(MODEL, data, key=jax.random.key(3), sampler=MAMS(steps=2.0), product=product, progress=tell, **SETTINGS)
+        assert len(set(after)) == 1
+        grown.append(after[0] - before)
+    assert 0 < grown[1] < grown[0]
+
+
 def test_warm_starts_are_parameters_or_whole_points():
     space: ParameterSpace = MODEL.parameters
     theta = space.sample(jax.random.key(4), (4,))

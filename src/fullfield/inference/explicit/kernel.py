@@ -62,7 +62,9 @@ def begin(
         # A function with this value and this gradient: the sampler's own start would compile the target once more.
         return value + jnp.sum(gradient * (q - position))
 
-    return Walker(sampler.start(plane, position, key), sampler.tuner(step_size), step_size)
+    walker = Walker(sampler.start(plane, position, key), sampler.tuner(step_size), step_size)
+    # Numbers that came from Python are of a weaker type than what steps return: every block would compile once more for each.
+    return jax.tree.map(lambda leaf: jax.lax.convert_element_type(leaf, jnp.result_type(leaf)), walker)
 
 
 def walk(
