@@ -182,7 +182,7 @@ def peer():
         grid = uniform_particles(SHAPE)
         place, momentum, _ = lpt(cosmology(), linear(cosmology(), white), grid, a=ENDS[0], order=2)
         place = place + grid
-        # Positions and a loop in Python are JaxPM's best: displacements or `jax.lax.scan` take more time and memory.
+        # Positions and a loop in Python are the fastest of three ways tried; displacements or `jax.lax.scan` take more.
         for first, last in itertools.pairwise(ENDS.tolist()):
             place, momentum = step(place, momentum, first, last)
         return cic_paint(jnp.zeros(SHAPE), place)
