@@ -11,6 +11,7 @@ from fullfield.simulators import (
     evolved_lensing_model,
     Noiseless,
     perturbed_lensing_model,
+    published_structure_model,
     structure_parameters,
     StructureModel,
 )
@@ -72,6 +73,18 @@ def test_parameters_may_be_others_of_wcdm():
     model = StructureModel(CHEAP.survey, CHEAP.dynamics, CHEAP.cone, fixed={"h_0": 0.7, "w_0": -0.9})
     assert {**model.values(THETA)}["w_0"] == -0.9
     assert model.values(THETA)["n_s"] == pytest.approx(0.9645)
+
+
+@pytest.mark.parametrize("evolved", [False, True])
+def test_published_settings_hold_over_their_prior(evolved):
+    model = published_structure_model(16, evolved=evolved)
+    corners = jnp.asarray([[0.05, 0.1], [0.05, 2.0], [1.0, 0.1], [1.0, 2.0], [0.3, 0.8]])
+    white = jax.random.normal(jax.random.key(0), (16, 16, 16))
+    maps = jax.jit(lambda theta: jax.lax.map(lambda one: model.convergence(one, white), theta))(corners)
+    assert maps.shape == (5, 50, 50, 5)
+    assert np.isfinite(maps).all()
+    assert model.survey.sky.pixel_arcmin == pytest.approx(6.0, rel=2e-3)
+    assert np.all(np.diff(np.std(maps[-1], axis=(0, 1))) > 0)  # farther sources see more
 
 
 def test_what_is_refused():

@@ -32,7 +32,13 @@ from fullfield.simulators.shear import ShearModel
 from fullfield.simulators.shifts import AbstractShift, LegacyTabulatedShift, PerturbativeShift, TabulatedShift
 from fullfield.simulators.sites import NoisyPixels, WhiteNoise
 from fullfield.simulators.spectra import linear_bands, modes_of_sky, SpectrumModel
-from fullfield.simulators.structure import evolved_lensing_model, perturbed_lensing_model, structure_parameters, StructureModel
+from fullfield.simulators.structure import (
+    evolved_lensing_model,
+    perturbed_lensing_model,
+    published_structure_model,
+    structure_parameters,
+    StructureModel,
+)
 from fullfield.simulators.survey import LensingSurvey, lsst_y10, published_mock
 from fullfield.simulators.tasks import observation, reference, TASKS
 from fullfield.simulators.views import SharedViews, simulate_views, Views, ViewsInTurn
@@ -88,6 +94,7 @@ __all__ = [
     "perturbed_lensing_model",
     "pixelised_cosmos",
     "published_mock",
+    "published_structure_model",
     "reference",
     "sample_parameters",
     "sbi_lens_model",
