@@ -32,10 +32,10 @@ def pictures(bench: BridgeBench, found: Mapping[str, Measured], directory: RunDi
     ratios = {}
     for carrier in ("none", *bench.configuration.carriers):
         values = found[f"maps/{carrier}"].values
-        table = [
-            np.array([[values[f"power/{b}/{band}{end}"] for band in range(bands)] for b in range(bins)])
-            for end in ("", "_error")
-        ]
+        table = np.zeros((2, bins, bands))
+        for b, band in np.ndindex(bins, bands):
+            name = next(name for kind in ("power", "beyond") if (name := f"{kind}/{b + 1}/{band + 1}") in values)
+            table[:, b, band] = values[name], values[f"{name}_error"]
         ratios[CALLED[carrier]] = (table[0], table[1])
     spectra = plots.spectrum_ratios(bench.bands.centres, ratios)
     draws = {
