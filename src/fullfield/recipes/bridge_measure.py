@@ -63,7 +63,7 @@ def bridge_study(configuration: BridgeConfiguration) -> Study:
     made = configuration.seed, bench.models
     counts = configuration.simulations.model_dump()
     learnt = made, counts, configuration.transport
-    told = (learnt, configuration.posterior, bench.bands)
+    told = (learnt, configuration.posterior, bench.bands, shared_by(configuration))
     suites = ["cheap", "costly", "reference", "test", "tested"]
     if "paired" in configuration.carriers:
         suites.append("paired")
@@ -79,7 +79,7 @@ def bridge_study(configuration: BridgeConfiguration) -> Study:
             Cell(f"maps/{name}", (learnt, name), functools.partial(compare_maps, bench, name))
             for name in ("none", *configuration.carriers)
         ),
-        Cell("compressor/shared", (told, shared_by(configuration)), functools.partial(_compress, bench), 4),
+        Cell("compressor/shared", told, functools.partial(_compress, bench), 4),
         *(Cell(f"posterior/{kind}", (told, kind), functools.partial(_infer, bench, kind), 3) for kind in kinds),
         *(Cell(f"against/{kind}", (told, seen, kind), functools.partial(_compare, bench, kind), 2) for kind in kinds[1:]),
     ]
