@@ -9,7 +9,7 @@ from fullfield.recipes.study import Measured
 
 NAMES = ("omega_c", "sigma_8")
 JUDGED = "transport"
-BARS = {"power": "in [0.97, 1.03]", "peaks": "in [0.95, 1.05]", "third": "in [0.95, 1.05]"}
+BARS = {"power": "in [0.97, 1.03]", "peaks": "in [0.95, 1.05]"}
 HELD = 100  # observations; fewer are held to nothing
 
 
@@ -31,7 +31,8 @@ def _of_maps(carrier, values, *, bars):
         group = name.split("/")[0]
         if name.endswith("_error") or group in ("correlation", "displacement"):
             continue
-        bar = BARS.get(group) if bars else None
+        # Thirds of the parameters are of the same statistics.
+        bar = BARS.get(name.rpartition("/")[2] if group == "third" else group) if bars else None
         named = f"{group}/{carrier}/{name.partition('/')[2]}".rstrip("/")
         numbers.append(Number(named, value, values.get(f"{name}_error"), bar=bar))
     for of in ("input", "truth"):
