@@ -12,6 +12,7 @@ and `python -m fullfield.report README.md` fills in what `results/<name>.json`, 
 `fullfield bench -o` writes it, say. `--check` changes nothing and exits with 1 when a table is out of date.
 """
 
+import html
 import json
 import pathlib
 import re
@@ -60,7 +61,7 @@ def number_cells(number: NumberRecord, titles: Sequence[str]) -> list[str]:
 def markdown_table(report: RunReport) -> str:
     """Numbers of one run as a Markdown table, with its cost below."""
     titles = number_titles(report.numbers)
-    lines = [report.sentence, "", f"| test | {' | '.join(titles)} | verdict |", "|---" * (len(titles) + 2) + "|"]
+    lines = [f"| test | {' | '.join(titles)} | verdict |", "|---" * (len(titles) + 2) + "|"]
     for number in report.numbers:
         row = number.name, *number_cells(number, titles), MARKS[number.mark]
         lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |")
@@ -74,6 +75,12 @@ def markdown_table(report: RunReport) -> str:
     return "\n".join(lines)
 
 
+def folded(name: str, report: RunReport) -> str:
+    """One run's table behind a line with its name and verdict, which opens it."""
+    summary = f"<summary><b>{html.escape(name)}</b>: {html.escape(report.sentence)}</summary>"
+    return f"<details>{summary}\n\n{markdown_table(report)}\n\n</details>"
+
+
 def fill_tables(text: str, results: pathlib.Path) -> str:
     """Text whose marked blocks hold the tables of the result files that they name.
 
@@ -82,7 +89,7 @@ def fill_tables(text: str, results: pathlib.Path) -> str:
     """
 
     def block(match: re.Match) -> str:
-        tables = [f"**{name}**\n\n{markdown_table(read_report(results / f'{name}.json'))}" for name in match["names"].split()]
+        tables = [folded(name, read_report(results / f"{name}.json")) for name in match["names"].split()]
         return match[1] + "\n" + "\n\n".join(tables) + "\n\n" + match[3]
 
     def benchmarks(match: re.Match) -> str:
