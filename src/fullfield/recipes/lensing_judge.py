@@ -80,7 +80,7 @@ def _converged(cell: str, values: Mapping[str, float]) -> list[Number]:
     for kind, worst, which in (("rhat", max, "largest"), ("ess_bulk", min, "least"), ("ess_tail", min, "least")):
         value = worst(value for name, value in values.items() if name.endswith(f"/{kind}"))
         numbers.append(Number(f"{cell}/{which} {kind}", value, bar=CONVERGED[kind]))
-    whole = [name for name in ("chains/divergences", "chains/energy_variance") if name in values]
+    whole = [name for name in ("chains/divergences", "chains/energy_variance", "chains/ebfmi") if name in values]
     return numbers + [Number(f"{cell}/{name}", values[name], bar=_bar(name, values)) for name in whole]
 
 
