@@ -28,7 +28,9 @@ MAPS = "maps.zarr"  # folder of stored maps, in that of the cell that simulated 
 
 def identity(looked: str) -> object:
     """What decides, with the counts of simulations, what compressors are given, and how networks on it are made."""
-    return (looked, "fresh noise", "periodic") if looked in ON_MAPS else looked
+    if looked in ON_MAPS:
+        return looked, "fresh noise", "periodic"
+    return (looked, "canonical") if looked == "statistics" else looked
 
 
 @dataclass(frozen=True)
