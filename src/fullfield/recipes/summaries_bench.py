@@ -30,7 +30,7 @@ def identity(looked: str) -> object:
     """What decides, with the counts of simulations, what compressors are given, and how networks on it are made."""
     if looked in ON_MAPS:
         return looked, "fresh noise", "periodic"
-    return (looked, "canonical") if looked == "statistics" else looked
+    return (looked, "canonical", "halves") if looked == "statistics" else looked
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import functools
 import pathlib
 from collections.abc import Callable
-from typing import get_args
+from typing import Any, get_args
 
 import equinox as eqx
 import jax
@@ -239,16 +239,28 @@ def _stored(theta: Float[np.ndarray, "n p"], rows: Float[np.ndarray, "n ..."], b
     return StoredSimulations(theta, rows, batch_size=batch)
 
 
+def shares(looked: str, theta: Float[np.ndarray, "n p"], rows: Any) -> tuple[tuple, tuple]:
+    """Simulations for the compressor, and for the posterior: the same, unless the compressor has as many numbers to learn.
+
+    A thousand statistics of ten thousand simulations fit these better than any others: a posterior learnt there would be too
+    narrow.
+    """
+    if looked != "statistics":
+        return (theta, rows), (theta, rows)
+    half = len(theta) // 2
+    return (theta[:half], rows[:half]), (theta[half:], rows[half:])
+
+
 def _compressor(
     bench: Bench, objective: str, key: Key[Array, ""], folder: pathlib.Path, progress: Progress
 ) -> tuple[Compressor, float]:
     """Train, or fit, what an objective makes of features; the seconds of training, interrupted or not."""
     settings, parameters, looked = bench.configuration.training, bench.model.parameters, bench.looked_at(objective)
-    theta, rows = bench.part(looked, "training", folder)
+    (theta, rows), _ = shares(looked, *bench.part(looked, "training", folder))
     if objective in FIXED:
         return canonical(parameters, theta, rows, size=2 * parameters.size), 0.0
     outputs = parameters.size * (2 if objective == "moments" else 1)
-    # Of hundreds of statistics a network learns its training simulations by heart; of their best combinations it does not.
+    # Of a thousand statistics a network learns its training simulations by heart; of their best combinations it does not.
     narrow = (
         canonical(parameters, theta, rows, size=3 * parameters.size) if looked == "statistics" and objective != "imnn" else None
     )
@@ -267,7 +279,7 @@ def _compressor(
         maps = bench.maps(folder)
         source, held_out = (maps.batches(part, settings.batch, turned=part == "training") for part in PARTS[:2])
     else:
-        pairs = [bench.part(looked, part, folder) for part in PARTS[:2]]
+        pairs = (theta, rows), bench.part(looked, "validation", folder)
         source, held_out = (_stored(at, compress(narrow, x) if narrow else x, settings.batch) for at, x in pairs)
     found, history = train_compressor(
         OBJECTIVES[objective], net, parameters, source, held_out,
@@ -285,6 +297,7 @@ def _objective(bench: Bench, objective: str, seed: int, folder: pathlib.Path, pr
     compressor, seconds = _compressor(bench, objective, key, folder, progress)
     looked = bench.looked_at(objective)
     parts = {part: bench.part(looked, part, folder) for part in PARTS}
+    parts["training"] = shares(looked, *parts["training"])[1]
     compressor = whitened(compressor, parts["training"][1])  # names summaries that have collapsed
     told = {
         "objective": objective, "recipe": "neural-summaries", "sees": looked, "seed": seed, "model": digest(bench.model),
