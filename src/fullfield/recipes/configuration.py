@@ -62,7 +62,9 @@ class CompressorSettings(Section):
 class PosteriorSettings(Section):
     """How the posterior is estimated from summaries, and how often it is drawn."""
 
-    density: Literal["spline_flow", "real_nvp"] = "spline_flow"
+    density: Literal["gaussian", "masked_autoregressive", "mixture", "real_nvp", "smooth_flow", "spline_flow"] = Field(
+        default="spline_flow", description="a name in fullfield.networks.DENSITIES"
+    )
     layers: PositiveInt = Field(default=4, description="transforms of the normalising flow")
     width: PositiveInt = Field(default=64, description="width of the networks inside the flow")
     ensemble: PositiveInt = Field(default=1, description="flows trained independently and mixed")

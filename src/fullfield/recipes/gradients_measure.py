@@ -170,7 +170,8 @@ def _judge(configuration: GradientsConfiguration, found: Mapping[str, Measured])
                 for budget, row in zip(configuration.budgets, values, strict=True)
             ]
         enough, largest = configuration.seeds >= LEAST_SEEDS, configuration.budgets[-1]
-        for budget, saved, error in zip(configuration.budgets, *_saved(configuration.budgets, sides), strict=True):
+        # What the largest budget reaches with scores, no budget at hand reaches without.
+        for budget, saved, error in list(zip(configuration.budgets, *_saved(configuration.budgets, sides), strict=True))[:-1]:
             barred = enough and budget <= FEW and 2 * budget <= largest
             numbers.append(Number(f"saved/{task}/{budget}", saved, error, bar=">= 2" if barred else None))
         gains = sides["chosen"] - sides["without"]
@@ -224,20 +225,25 @@ def _c2st(configuration, found, task):
             means = [[v for k, v in values.items() if k.startswith(f"c2st/{_trained(values, side)}/")] for values in cells]
             if means[0]:
                 row = np.mean(means, axis=1)
-                yield Number(f"c2st/{task}/{side}/{budget}", float(row.mean()), _error(row), simulations=budget)
+                spent = 0 if side == "without" else budget
+                name = f"c2st/{task}/{side}/{budget}"
+                yield Number(name, float(row.mean()), _error(row), simulations=budget, gradients=spent)
 
 
 def _saved(budgets, sides):
     """How many times more simulations training without scores needs for the log probability that scores reach at each budget.
 
-    Interpolated in the logarithm of the budget; beyond the largest one it is a lower limit, and below what the smallest one
-    reaches an upper limit. The errors are those of sets of simulations drawn anew from those at hand.
+    Interpolated in the logarithm of the budget, and continued straight below the smallest one; beyond the largest it is a lower
+    limit. The errors are those of sets of simulations drawn anew from those at hand.
     """
 
     def ratios(sets):
         plain = np.maximum.accumulate(sides["without"][:, sets].mean(axis=1))
         rises = np.r_[True, np.diff(plain) > 0]  # more simulations that reach no more are never needed
-        needed = np.interp(sides["chosen"][:, sets].mean(axis=1), plain[rises], logs[rises])
+        reached, plain, at = sides["chosen"][:, sets].mean(axis=1), plain[rises], logs[rises]
+        needed = np.interp(reached, plain, at)
+        if len(at) > 1:
+            needed += np.minimum(reached - plain[0], 0) * (at[1] - at[0]) / (plain[1] - plain[0])
         return np.exp(needed - logs)
 
     logs, seeds = np.log(budgets), sides["without"].shape[1]

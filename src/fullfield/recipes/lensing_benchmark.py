@@ -35,9 +35,11 @@ class ExplicitSettings(Section):
     chains: int = Field(default=4, ge=2)
     warmup: PositiveInt = 200
     gradients: tuple[PositiveInt, ...] = Field(
-        default=(21_000, 31_500, 63_000, 126_000), description="costs at which accuracy is measured, warm-up included"
-    )
+        default=(21_000, 31_500, 63_000, 126_000), min_length=1,
+        description="costs at which accuracy is measured, warm-up included",
+    )  # fmt: skip
     nuts_draws: int = Field(default=250, ge=20, description="kept by each NUTS chain, for effective samples per gradient")
+    compared: bool = Field(default=True, description="whether there are such chains; the reference alone if not")
     spectrum_draws: int = Field(default=2500, ge=40, description="kept by each chain of the classical analysis")
 
 

@@ -67,8 +67,13 @@ def lensing_study(configuration: LensingBenchmarkConfiguration) -> Study:
     cells = [
         Cell("explicit/reference", common, functools.partial(_reference, bench), effort=30),
         Cell("reference/floor", (common, configuration.draws), functools.partial(_floor, bench)),
-        Cell("explicit/mclmc", chains, functools.partial(_mclmc, bench, False), effort=20),
-        Cell("explicit/nuts", nuts, functools.partial(_nuts, bench), effort=8),
+    ]
+    if configuration.explicit.compared:
+        cells += [
+            Cell("explicit/mclmc", chains, functools.partial(_mclmc, bench, False), effort=20),
+            Cell("explicit/nuts", nuts, functools.partial(_nuts, bench), effort=8),
+        ]
+    cells += [
         Cell("spectra/fixed", spectra, functools.partial(_spectra, bench, True), effort=5),
         Cell("spectra/varying", spectra, functools.partial(_spectra, bench, False), effort=5),
     ]
@@ -90,7 +95,7 @@ def lensing_study(configuration: LensingBenchmarkConfiguration) -> Study:
         for budget in configuration.budgets
         for seed in range(configuration.seeds)
     ]
-    if bench.teacher:
+    if bench.teacher and configuration.explicit.compared:
         cells.append(
             Cell("explicit/warm", (chains, implicit, bench.teacher), functools.partial(_mclmc, bench, True), effort=20)
         )

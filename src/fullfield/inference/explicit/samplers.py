@@ -108,6 +108,9 @@ class MCLMC(AbstractSampler):
     length: float = eqx.field(static=True, default=1.6)
     steps_per_draw: int = eqx.field(static=True, default=8)
 
+    def __check_init__(self):
+        _check_positive(energy_variance=self.energy_variance, length=self.length, steps_per_draw=self.steps_per_draw)
+
     def check(self, size: int) -> None:
         """Raise a ConfigurationError in one dimension."""
         _check_directions("MCLMC", size)
@@ -168,6 +171,10 @@ class AbstractAdjusted(AbstractSampler):
 
     acceptance: eqx.AbstractVar[float]
 
+    def __check_init__(self):
+        if not 0 < self.acceptance < 1:
+            raise ConfigurationError("acceptance", expected="a rate between 0 and 1", got=self.acceptance)
+
     def tuner(self, step_size: Float[Array, ""]) -> Any:
         """State of the dual average."""
         return dual_averaging_adaptation(self.acceptance)[0](step_size)
@@ -196,6 +203,9 @@ class MAMS(AbstractAdjusted):
     acceptance: float = eqx.field(static=True, default=0.9)
     steps: float = eqx.field(static=True, default=8.0)
     steps_per_draw: int = eqx.field(static=True, default=1)
+
+    def __check_init__(self):
+        _check_positive(steps=self.steps, steps_per_draw=self.steps_per_draw)
 
     def check(self, size: int) -> None:
         """Raise a ConfigurationError in one dimension."""
@@ -241,6 +251,9 @@ class NUTS(AbstractAdjusted):
     doublings: int = eqx.field(static=True, default=10)
     steps_per_draw: int = eqx.field(static=True, default=1)
 
+    def __check_init__(self):
+        _check_positive(doublings=self.doublings, steps_per_draw=self.steps_per_draw)
+
     def start(self, log_density: LogDensity, position: Float[Array, " D"], key: Key[Array, ""]) -> Any:
         """State at a point."""
         return nuts.init(position, log_density)
@@ -258,6 +271,12 @@ class NUTS(AbstractAdjusted):
     def first_step_size(self, size: int) -> float:
         """Scales as D^(-1/4), Neal 2011 (Handbook of MCMC, chapter 5)."""
         return size**-0.25
+
+
+def _check_positive(**settings: float) -> None:
+    for name, value in settings.items():
+        if not value > 0:
+            raise ConfigurationError(name, expected="a positive number", got=value)
 
 
 def _check_directions(name: str, size: int) -> None:

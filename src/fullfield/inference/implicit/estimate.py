@@ -14,7 +14,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, Key
 
-from fullfield._core import brief_jit, DataError, ShapeError, stream
+from fullfield._core import brief_jit, ConfigurationError, DataError, ShapeError, stream
 from fullfield._core.progress import Progress, silent
 from fullfield.datasets import AbstractShard, AbstractSimulations
 from fullfield.inference.implicit.mapped import FirstColumns, Mapped, warn_of_constant
@@ -160,10 +160,13 @@ def train_density(
         settings: further arguments of `train_estimator`.
 
     Raises:
+        ConfigurationError: the weight is negative.
         ShapeError: there is a weight, and rows are too short to carry a score.
     """
     if score_weight is None:
         return train_estimator(make, loss, loss.parameters, simulations, validation, key=key, **settings)
+    if not score_weight >= 0:
+        raise ConfigurationError("score_weight", expected="no negative number", got=score_weight)
     size = columns(simulations, key) - loss.parameters.size
     if size < 1:
         raise ShapeError(

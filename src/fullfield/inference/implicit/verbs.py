@@ -6,9 +6,11 @@
     draws = posterior.sample((1000,))
 
 These classes hold state, as theirs do; all work is done by the functions. Random numbers follow from `seed` and the number of
-calls.
+calls. `sbi`'s own names of settings are understood where there is an equal: `density_estimator` as "nsf", "maf", "mdn" or a
+function, `stop_after_epochs` and `learning_rate`.
 """
 
+import inspect
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -31,7 +33,12 @@ from fullfield.inference.implicit.proposals import truncate, TruncatedPrior
 from fullfield.inference.implicit.scores import check_takes_scores
 from fullfield.inference.observation import check_observation, warn_if_outside
 from fullfield.inference.posterior import AbstractPosterior, unwatched
-from fullfield.training import History
+from fullfield.networks import masked_autoregressive, mixture, spline_flow
+from fullfield.training import cosine_adam, History
+
+
+ESTIMATORS = {"nsf": spline_flow, "maf": masked_autoregressive, "mdn": mixture}
+RENAMED = {"density_estimator": "density", "stop_after_epochs": "patience"}
 
 
 class ConditionedPosterior:
@@ -99,7 +106,7 @@ class _Inference:
     _any_proposal: ClassVar[bool] = False
 
     def __init__(self, prior: Prior, *, seed: int = 0, **settings: Any):
-        self.prior, self.seed, self.settings = parameter_space(prior), seed, settings
+        self.prior, self.seed, self.settings = parameter_space(prior), seed, self._known(settings)
         self.left_out, self.history = 0, None
         self._given, self._sets, self._posterior = prior, [], None
 
@@ -133,6 +140,27 @@ class _Inference:
         self._sets.append((theta[rows], x[rows]))
         return self
 
+    def _known(self, settings):
+        """Settings by the names of the training function.
+
+        Raises:
+            ConfigurationError: it has none of this name; lists those it has.
+        """
+        settings = {RENAMED.get(name, name): value for name, value in settings.items()}
+        taken = inspect.signature(self._train).parameters.values()
+        names = [entry.name for entry in taken if entry.kind is entry.KEYWORD_ONLY and entry.name != "key"]
+        for name in settings:
+            # `score_weight` is refused later, by one who knows which methods take scores.
+            if name not in (*names, "learning_rate", "score_weight"):
+                raise ConfigurationError(
+                    "settings", expected=f"arguments of {self._train.__name__}: {', '.join(names)}, or learning_rate", got=name
+                )
+        if isinstance(settings.get("density"), str):
+            if settings["density"] not in ESTIMATORS:
+                raise ConfigurationError("density_estimator", expected=" or ".join(ESTIMATORS), got=settings["density"])
+            settings["density"] = ESTIMATORS[settings["density"]]
+        return settings
+
     def _check_shapes(self, theta, x):
         if len(theta) != 2:
             raise ShapeError(
@@ -159,16 +187,19 @@ class _Inference:
             training_batch_size: simulations per step.
             validation_fraction: of the simulations, held out to stop the training.
             max_num_epochs: most epochs.
-            settings: further arguments of the training function, such as `density` or `patience`.
+            settings: further arguments of the training function, such as `density` or `patience`, or a `learning_rate`.
 
         Raises:
-            ConfigurationError: there is no simulation, or a `score_weight` for a method that takes no scores.
+            ConfigurationError: there is no simulation, a setting is unknown or impossible, or a `score_weight` is given to a
+                method that takes no scores.
             DataError: there are too few for the estimator; says how many it needs.
         """
         if not self._sets:
             raise ConfigurationError("simulations", expected="some", got="none", remedy="Call append_simulations first.")
+        if not 0 < validation_fraction < 1:
+            raise ConfigurationError("validation_fraction", expected="a number between 0 and 1", got=validation_fraction)
         epochs = {} if max_num_epochs is None else {"max_epochs": max_num_epochs}
-        settings = self.settings | epochs | settings
+        settings = self.settings | epochs | self._known(settings)
         theta, x = (np.concatenate(column) for column in zip(*self._sets, strict=True))
         scored = settings.get("score_weight") is not None
         if scored:
@@ -180,15 +211,19 @@ class _Inference:
         source, held_out = (
             StoredSimulations(theta[part], x[part], batch_size=training_batch_size) for part in (rows[held:], rows[:held])
         )
+        if "learning_rate" in settings:
+            most = settings.get("max_epochs", inspect.signature(self._train).parameters["max_epochs"].default)
+            settings["optimiser"] = cosine_adam(settings.pop("learning_rate"), most * source.steps_per_epoch)
         self._posterior, self.history = type(self)._train(self.prior, source, held_out, key=key, **settings)
         return self._posterior
 
-    def build_posterior(self) -> ConditionedPosterior:
-        """The posterior of the last training.
+    def build_posterior(self, posterior: AbstractPosterior | None = None) -> ConditionedPosterior:
+        """The posterior of the last training, or one that `train` has returned.
 
         Raises:
             ConfigurationError: nothing has been trained.
         """
+        self._posterior = self._posterior if posterior is None else posterior
         if self._posterior is None:
             raise ConfigurationError("posterior", expected="a trained one", got="none", remedy="Call train first.")
         # Behind the summaries there may be scores, which no observation has.
