@@ -12,7 +12,10 @@ METHODS = (
     "jeffrey2021", "dinh2017", "papamakarios2016", "talts2018", "modrak2023", "sailynoja2022", "hermans2022", "lemos2023",
     "sharief2026", "ledoit2004", "lewis2019", "phan2019", "kidger2021", "ward2023", "jax2018",
 )  # fmt: skip
-DENSITIES = {"real_nvp": ("dinh2017",), "spline_flow": ("durkan2019",)}
+DENSITIES = {
+    "masked_autoregressive": ("papamakarios2017",), "mixture": ("bishop1994",), "real_nvp": ("dinh2017",),
+    "smooth_flow": ("kohler2021",), "spline_flow": ("durkan2019",),
+}  # fmt: skip
 
 FILE = importlib.resources.files("fullfield.recipes") / "references.bib"
 BIBTEX = {entry[entry.index("{") + 1 : entry.index(",")]: entry for entry in FILE.read_text().strip().split("\n\n")}

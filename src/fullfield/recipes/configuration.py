@@ -62,7 +62,7 @@ class CompressorSettings(Section):
 class PosteriorSettings(Section):
     """How the posterior is estimated from summaries, and how often it is drawn."""
 
-    density: Literal["gaussian", "masked_autoregressive", "mixture", "real_nvp", "smooth_flow", "spline_flow"] = Field(
+    density: Literal["masked_autoregressive", "mixture", "real_nvp", "smooth_flow", "spline_flow"] = Field(
         default="spline_flow", description="a name in fullfield.networks.DENSITIES"
     )
     layers: PositiveInt = Field(default=4, description="transforms of the normalising flow")

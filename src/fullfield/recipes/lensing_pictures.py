@@ -35,17 +35,23 @@ def pictures(
         )
         best = ", and by the best of the implicit methods."
     # Chains so short that nothing was measured have no panel.
-    accuracy = plots.accuracy_curves({name: panel for name, panel in curves.items() if panel}, goal=0.6)
+    curves = {name: panel for name, panel in curves.items() if panel}
     space = problem.model.parameters
     corner = plots.corner(
         _flat(reference["theta"]), space.labels, space.bounds,
         name="full field", truth=np.asarray(space.fiducial), others=others,
     )  # fmt: skip
+    illustrations = []
+    if curves:
+        illustrations.append(
+            Illustration(
+                "Accuracy against cost", "accuracy", plots.accuracy_curves(curves, goal=0.6),
+                "C2ST against the long chains: 0.5 is exact, and the dotted line is what the literature calls converged. "
+                + about,
+            )
+        )  # fmt: skip
     return [
-        Illustration(
-            "Accuracy against cost", "accuracy", accuracy,
-            "C2ST against the long chains: 0.5 is exact, and the dotted line is what the literature calls converged. " + about,
-        ),
+        *illustrations,
         Illustration(
             "Posterior", "corner", corner,
             "The same observation by long chains of parameters and field, by its auto- and cross-spectra with a Gaussian "

@@ -1,6 +1,5 @@
 """What a run would do and cost, from shapes alone: every stage is built, none computes."""
 
-import functools
 import math
 
 import equinox as eqx
@@ -10,10 +9,10 @@ import jax.numpy as jnp
 from fullfield.compression import CompressionLoss, Compressor, untrained, VMIM
 from fullfield.inference import FlowPosterior
 from fullfield.inference.implicit.npe import NPELoss
-from fullfield.networks import DENSITIES, Standardise
+from fullfield.networks import Standardise
 from fullfield.recipes.configuration import RunConfiguration, TrainingSettings
 from fullfield.recipes.problem import Problem
-from fullfield.recipes.stages import make_network
+from fullfield.recipes.stages import make_density, make_network
 
 
 BATCH = 2
@@ -44,8 +43,7 @@ def plan(problem: Problem, configuration: RunConfiguration) -> dict[str, str]:
         return CompressionLoss(VMIM(), space)(compressor(key), theta, data, key=key)
 
     def density(key, size):
-        make = functools.partial(DENSITIES[settings.density], layers=settings.layers, width=settings.width)
-        return make(space.size, size, key=key)
+        return make_density(settings)(space.size, size, key=key)
 
     def npe(key, theta, summary):
         posterior = FlowPosterior(space, density(key, size), eqx.nn.Identity(), (size,))

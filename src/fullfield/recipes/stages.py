@@ -5,6 +5,7 @@ and continued goes through the same numbers as one that never was.
 """
 
 import functools
+import inspect
 import json
 import pathlib
 import time
@@ -26,7 +27,7 @@ from fullfield.diagnostics import thinned
 from fullfield.inference import AbstractPosterior, sample_many, train_npe
 from fullfield.networks import AbstractDensity, apply_many, DENSITIES, NETWORKS
 from fullfield.recipes.artefacts import read_arrays, write_arrays, write_draws, write_json
-from fullfield.recipes.configuration import CompressorSettings, RunConfiguration
+from fullfield.recipes.configuration import CompressorSettings, PosteriorSettings, RunConfiguration
 from fullfield.recipes.problem import HeldOut, Problem
 from fullfield.recipes.rundir import RunDirectory, Work
 from fullfield.simulators import AbstractForwardModel
@@ -129,13 +130,20 @@ def summarise(run: Run, store: SimulationSet, compressor: Compressor, inputs: st
     return read_arrays(file), identity
 
 
+def make_density(settings: PosteriorSettings) -> Callable[..., AbstractDensity]:
+    """What builds the untrained density: the one named, with those of its settings that it has."""
+    build = DENSITIES[settings.density]
+    wanted = {"layers": settings.layers, "width": settings.width}
+    return functools.partial(build, **{name: wanted[name] for name in wanted.keys() & inspect.signature(build).parameters})
+
+
 def infer(
     run: Run, summaries: Mapping[str, np.ndarray], inputs: str
 ) -> tuple[tuple[AbstractDensity, ...], dict[str, History], str]:
     """Train the densities of parameters given summaries that make up the posterior."""
     settings, space = run.configuration.posterior, run.problem.model.parameters
     training = settings.training
-    make = functools.partial(DENSITIES[settings.density], layers=settings.layers, width=settings.width)
+    make = make_density(settings)
     size = summaries["inference_summary"].shape[1]
     members, histories, identity = [], {}, inputs
     for number in range(1, settings.ensemble + 1):
