@@ -13,6 +13,7 @@ from rich.console import Console
 from fullfield import cli
 from fullfield.cli.tables import verdict_table
 from fullfield.recipes import RECIPES
+from fullfield.recipes.recipe import Grid
 from fullfield.report import read_report, write_report
 
 
@@ -280,6 +281,25 @@ def test_a_run_ends_with_its_tests_counted_and_the_failed_ones_named(finished):
     lines = console.export_text().splitlines()
     assert f"{len(held) - 1} of {len(held)}" in next(line for line in lines if line.strip().startswith("sbc "))
     assert [line.split()[0] for line in lines if line.rstrip().endswith("fail")] == [held[0].name]
+
+
+def test_a_run_ends_with_its_grid_beside_published_numbers_and_what_they_are_of(finished):
+    report = read_report(finished[0] / "report.json")
+    one = report.numbers[0].model_copy(update={"bar": None, "verdict": "pass", "published": None})
+    values = {
+        "kept/vmim/a-b": (0.93, 0.012),
+        "kept/vmim/a-c": (0.914, 0.02),
+        "kept/mine/a-b": (0.5, None),
+        "kept/mine/a-c": (0.4, None),
+    }
+    numbers = [one.model_copy(update={"name": name, "value": v, "uncertainty": e}) for name, (v, e) in values.items()]
+    grid = Grid("kept", {"vmim": (1.0, 0.96)}, "published, 256 x 256")
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(verdict_table(report.model_copy(update={"numbers": numbers}), grid=grid))
+    lines = [" ".join(line.split()) for line in console.export_text().splitlines()]
+    assert "kept a-b a-c published, 256 x 256" in lines
+    assert "vmim 0.930 ± 0.012 0.914 ± 0.020 1.00 0.96" in lines
+    assert "mine 0.5 0.4 –" in lines
 
 
 def test_a_run_ends_with_what_it_was_made_for_though_it_passed(finished):

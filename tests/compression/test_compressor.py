@@ -105,6 +105,8 @@ def test_whitened_summaries_have_unit_covariance(key):
     summaries = compress(whitened(compressor, data), data)
     np.testing.assert_allclose(summaries.mean(0), 0, atol=1e-3)
     np.testing.assert_allclose(np.cov(summaries.T), np.eye(3), atol=1e-3)
+    with pytest.raises(DataError, match=r"at least 6 data sets, for the covariance of 3 summaries, got 5\. Give more"):
+        whitened(compressor, data[:5])
 
 
 def test_collapsed_and_repeated_summaries_are_named():
@@ -127,3 +129,11 @@ def test_sensitivity_is_the_derivative_and_joined_statistics_stand_in_line(key):
     np.testing.assert_allclose(sensitivity(compressor, x), [[0, 1, 2], [3, 4, 5], [2, 4, 6]])
     with pytest.raises(ShapeError, match=r"\(3,\)"):
         sensitivity(compressor, x[:2])
+    with pytest.raises(DataError, match="finite numbers, got others in 1 of 1"):
+        sensitivity(compressor, x.at[1].set(jnp.nan))
+    maps = fixed(lambda data: jnp.sum(data**2, axis=(0, 1)), (2, 2, 2))
+    sound = jnp.arange(8.0).reshape(2, 2, 2)
+    np.testing.assert_array_equal(sensitivity(maps, sound)[1, ..., 1], 2 * sound[..., 1])
+    np.testing.assert_array_equal(jax.vmap(lambda one: sensitivity(maps, one))(sound[None])[0], sensitivity(maps, sound))
+    with pytest.raises(DataError, match=r"constant ones in bins \[1\]"):
+        sensitivity(maps, sound.at[..., 1].set(3.0))

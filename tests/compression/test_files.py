@@ -1,15 +1,19 @@
 """A compressor on disk is the compressor that was trained, or an error that says why not."""
 
 import json
+import subprocess
+import sys
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from fullfield._core import DamagedDataError, DataError, save_module, ShapeError
-from fullfield.compression import load_compressor, read_provenance, save_compressor, standardising, whitened
+from fullfield.compression import load_compressor, moped, read_provenance, save_compressor, scoring, standardising, whitened
 from fullfield.networks import ConvNet, MLP
+from fullfield.simulators import LinearGaussian
 
 
 MAPS = jax.random.normal(jax.random.key(0), (40, 8, 8, 2)) + 3.0
@@ -50,6 +54,34 @@ def test_a_whitened_one_comes_back_too(tmp_path):
     save_compressor(tmp_path / "w.eqx", compressor)
     other = whitened(blank(), MAPS[::-1] + jax.random.normal(jax.random.key(3), MAPS.shape))
     np.testing.assert_array_equal(load_compressor(tmp_path / "w.eqx", other)(MAPS[0]), compressor(MAPS[0]))
+
+
+IN_A_FRESH_PROCESS = """
+import sys, equinox as eqx, jax, jax.numpy as jnp, numpy as np
+from fullfield.compression import load_compressor, scoring, standardising, whitening
+from fullfield.networks import ConvNet
+network = ConvNet((8, 8, 2), 2, key=jax.random.key(0), patch=2, widths=(4, 4), blocks=(1, 1))
+unit = load_compressor("unit.eqx", whitening(standardising(network, jnp.zeros((1, 8, 8, 2)))))
+hard = load_compressor("hard.eqx", scoring(eqx.nn.Identity(), (4,), 1))
+with np.load("data.npz") as data:
+    np.savez("found.npz", unit=unit(data["one"]), hard=hard(data["other"]))
+"""
+
+
+def test_whitened_and_score_compressors_are_read_in_a_fresh_process_without_data(tmp_path):
+    unit = whitened(standardising(network(1), MAPS), MAPS)
+    world = LinearGaussian(n_data=4, n_parameters=2, latent_scale=0.5, noise_scale=0.3)
+    hard = moped(world, eqx.nn.Identity(), key=jax.random.key(2), simulations=100, nuisance=["theta_2"])
+    for name, compressor in (("unit", unit), ("hard", hard)):
+        save_compressor(tmp_path / f"{name}.eqx", compressor)
+    one, other = np.asarray(MAPS[3]), np.arange(4, dtype=np.float32)
+    np.savez(tmp_path / "data.npz", one=one, other=other)
+    subprocess.run([sys.executable, "-c", IN_A_FRESH_PROCESS], cwd=tmp_path, check=True)
+    with np.load(tmp_path / "found.npz") as found:
+        np.testing.assert_allclose(found["unit"], unit(MAPS[3]), rtol=1e-6)
+        np.testing.assert_allclose(found["hard"], hard(jnp.asarray(other)), rtol=1e-6)
+    with pytest.raises(ShapeError, match=r"summaries \(1,\)"):
+        load_compressor(tmp_path / "hard.eqx", scoring(eqx.nn.Identity(), (4,), 2))
 
 
 def test_other_pixels_or_bins_are_named(saved):

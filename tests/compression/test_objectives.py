@@ -103,6 +103,15 @@ def test_constant_and_infinite_data_are_refused():
     flat = StoredSimulations(theta, maps.at[:7].set(jnp.arange(7.0)[:, None, None, None]), batch_size=40)
     with pytest.raises(DataError, match="constant ones in 7 of 40 simulations"):
         train_compressor(MeanSquaredError(), network, space, flat, flat, key=key, max_epochs=1)
+    # Maps without bins, each of a constant of its own, and maps that are all the same.
+    for wrong, said in (
+        (jnp.broadcast_to(jnp.arange(40.0)[:, None, None], (40, 4, 4)), "constant ones in 20 of 20 simulations"),
+        (jnp.broadcast_to(maps[:1], maps.shape), "simulations that differ, got equal ones"),
+    ):
+        source = StoredSimulations(theta, wrong, batch_size=20)
+        net = MLP(wrong.shape[1:], 2, key=key, width=4, depth=1)
+        with pytest.raises(DataError, match=said):
+            train_compressor(MeanSquaredError(), net, space, source, source, key=key, max_epochs=1)
     vectors = StoredSimulations(theta, jnp.ones((40, 5)), batch_size=20)
     with pytest.raises(DataError, match="equal ones"):
         train_compressor(MeanSquaredError(), MLP(5, 2, key=key), space, vectors, vectors, key=key, max_epochs=1)

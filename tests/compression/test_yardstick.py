@@ -1,5 +1,7 @@
 """Every objective against the exact information of a Gaussian field."""
 
+from collections.abc import Callable
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -7,6 +9,7 @@ import numpy as np
 import pytest
 
 from fullfield.compression import (
+    canonical,
     compress,
     fisher_of_summaries,
     GaussianLikelihood,
@@ -15,6 +18,7 @@ from fullfield.compression import (
     MeanAbsoluteError,
     MeanSquaredError,
     MomentNetwork,
+    moped,
     Tangents,
     train_compressor,
     train_imnn,
@@ -52,7 +56,7 @@ def powers(least=1):
 class Carried(eqx.Module):
     """A statistic and its derivatives at the fiducial parameters."""
 
-    statistic: Powers
+    statistic: Callable
 
     def __call__(self, key):
         rows = Tangents(WORLD, FIDUCIAL[None]).simulate_at(key, FIDUCIAL)[0]
@@ -98,10 +102,14 @@ def train(objective, data):
     )[0]  # fmt: skip
 
 
-def kept(compressor, data):
+def share(compressor, tested):
     """Covariances of 20 000 simulations are known to 1 %, their volume to √2 of it, and the root of that to .7 %."""
-    (found,) = fisher_of_summaries(compressor, data[2][DERIVED:])
+    (found,) = fisher_of_summaries(compressor, tested)
     return information_kept(found, np.asarray(WORLD.fisher(FIDUCIAL)))
+
+
+def kept(compressor, data):
+    return share(compressor, data[2][DERIVED:])
 
 
 @pytest.mark.slow
@@ -115,6 +123,23 @@ def test_objectives_of_information_keep_it(objective, data):
 def test_regression_keeps_no_more(objective, data):
     """The posterior of two parameters of a power law is nearly normal, so that its mean loses little."""
     assert 0.93 < kept(train(objective, data), data) < 1.02
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("least", "low", "high"), [(1, 0.98, 1.02), (50, 0.0, 0.3)], ids=["all powers", "small scales"])
+def test_scores_of_powers_keep_what_is_in_them(least, low, high):
+    """Linear powers are sufficient, and scores of them lose only what a covariance from n simulations does: d / n, .2 %."""
+    score = moped(WORLD, powers(least), key=jax.random.key(5), simulations=20_000)
+    tested = apply_many(Carried(score), jax.random.split(jax.random.key(6), TESTED), batch_size=1000)
+    assert low < share(eqx.nn.Identity(), tested) < high
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("size", "low", "high"), [(2, 0.92, 0.98), (4, 0.98, 1.02)])
+def test_canonical_combinations_need_to_be_as_many_as_directions_in_which_powers_move(size, low, high, data):
+    """Over this prior mean powers are no linear functions of the parameters: two combinations see less than four."""
+    theta, rows, _ = data
+    assert low < kept(canonical(WORLD.parameters, theta, rows, size=size), data) < high
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,8 +13,8 @@ import numpyro
 import numpyro.distributions as dist
 import pytest
 
-from fullfield._core import ConfigurationError, DataError, ParameterError, ShapeError
-from fullfield.compression import standardising
+from fullfield._core import ConfigurationError, DataError, digest, ParameterError, ShapeError
+from fullfield.compression import read_provenance, standardising
 from fullfield.networks import MLP
 from fullfield.parameters import Parameter, ParameterSpace
 from fullfield.recipes import Problem, run_pipeline, RunConfiguration
@@ -22,6 +23,7 @@ from fullfield.recipes.configuration import CompressorSettings, resolve
 from fullfield.recipes.reporting import diagnose
 from fullfield.recipes.rundir import create, resume
 from fullfield.recipes.stages import make_network
+from fullfield.report import revision
 from fullfield.simulators import BlackBoxModel, NumPyroModel
 
 
@@ -206,6 +208,29 @@ def test_a_named_network_comes_before_the_problems_own(problem):
 
     assert width(CompressorSettings()) == 5
     assert width(CompressorSettings(network="mlp")) > 5
+
+
+class Collapsed(eqx.Module):
+    """A network whose second output says nothing."""
+
+    first: MLP
+
+    def __call__(self, x, *, key=None):
+        return jnp.append(self.first(x), 7.0)
+
+
+def test_a_collapsed_summary_is_named_and_no_posterior_is_trained_on_it(problem, tmp_path):
+    dead = dataclasses.replace(problem, network=lambda outputs, key: Collapsed(MLP((8,), 1, key=key, width=5)))
+    short = resolve(RunConfiguration, SMALL, overrides=["compressor.training.epochs=1"])
+    with pytest.raises(DataError, match=r"numbers that vary, got collapsed ones: \[1\]\. Train anew"):
+        run_pipeline(dead, short, tmp_path / "run")
+    assert not (tmp_path / "run" / "checkpoints" / "summaries.npz").exists()
+
+
+def test_a_compressor_tells_which_model_and_code_made_it(whole, problem):
+    told = read_provenance(whole[0] / "checkpoints" / "compressor.eqx")
+    assert (told["objective"], told["model"], told["revision"]) == ("VMIM", digest(problem.model), revision())
+    assert told["simulations"] > 0
 
 
 def test_weights_of_another_network_are_never_taken(whole, problem, settings, tmp_path):

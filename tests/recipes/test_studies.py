@@ -279,9 +279,32 @@ def test_few_observations_are_held_to_nothing_and_the_published_mock_to_the_publ
 
 
 @pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"training": {"batch": 8}}, r"training\.batch: expected at least 12.*6 summaries of IMNN, got 8"),
+        # Few simulations are dealt evenly, in batches smaller than those asked for.
+        ({"training": {"batch": 12}, "simulations": {"fiducial": 200}}, "got 12, of which 200 simulations make batches of 10"),
+        ({"simulations": {"training": 3069}}, r"simulations\.training: expected at least 3070.*1535 numbers of statistics"),
+        ({"simulations": {"training": 500}, "objectives": ("vmim", "spectra")}, None),
+        ({"training": {"batch": 8}, "objectives": ("vmim", "spectra")}, None),
+        ({"training": {"batch": 12}, "simulations": {"training": 3070}}, None),
+    ],
+)
+def test_too_few_simulations_for_a_covariance_are_refused_before_any_is_made(settings, said):
+    recipe = RECIPES["neural-summaries"]
+    configuration = recipe.configure(settings)
+    if said is None:
+        assert recipe.build(configuration).plan()
+    else:
+        with pytest.raises(ConfigurationError, match=said):
+            recipe.build(configuration)
+
+
+@pytest.mark.parametrize(
     ("network", "groups"),
     [("reconstruction", {"estimate", "features", "floor", "likelihood", "observed", "reference", "vmim"}),
-     ("convolution", {"features", "floor", "likelihood", "observed", "reference", "vmim"})],
+     ("convolution", {"features", "floor", "likelihood", "observed", "reference", "vmim"}),
+     ("symmetric", {"features", "floor", "likelihood", "observed", "reference", "vmim"})],
 )  # fmt: skip
 def test_only_reconstruction_needs_an_estimate(network, groups):
     recipe = RECIPES["neural-summaries"]

@@ -92,7 +92,7 @@ def execute(
         again = shlex.join(["fullfield", "run", str(path / "config.yaml"), "--resume"])
         console.print(f"\nStopped; nothing is lost. Continue with: [bold]{escape(again)}[/]", highlight=False, soft_wrap=True)
         raise
-    console.print(verdict_table(report, recipe.headline))
+    console.print(verdict_table(report, recipe.headline, recipe.grid))
     console.print(f"All numbers: [bold]fullfield show {escape(shlex.quote(str(path)))}[/]", highlight=False, soft_wrap=True)
     console.print(f"Report: [bold]{escape(str(directory.page))}[/]", highlight=False, soft_wrap=True)
     return report.verdict

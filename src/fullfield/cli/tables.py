@@ -10,6 +10,7 @@ from rich.text import Text
 
 from fullfield.recipes import Recipe, RECIPES
 from fullfield.recipes.configuration import Configuration
+from fullfield.recipes.recipe import Grid
 from fullfield.report import number_cells, number_titles, NumberRecord, RunReport
 
 
@@ -50,12 +51,13 @@ def _cost(recipe: Recipe, configuration: Configuration) -> str:
     return f"How long it takes is unknown: settings differ from {scale} ({difference})."
 
 
-def verdict_table(report: RunReport, headline: Sequence[str] = ()) -> RenderableType:
+def verdict_table(report: RunReport, headline: Sequence[str] = (), grid: Grid | None = None) -> RenderableType:
     """Verdict and cost of a run, its numbers counted by test; those that do not pass are listed one by one.
 
     Args:
         report: of the run.
         headline: beginnings of the names of numbers that are listed in any case: what the run was made for.
+        grid: numbers that are shown as a table.
     """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("tests")
@@ -69,7 +71,27 @@ def verdict_table(report: RunReport, headline: Sequence[str] = ()) -> Renderable
         table.add_row(escape(test), f"{sum(passed)} of {len(passed)}")
     wanted = [n for n in report.numbers if n.verdict != "pass" or n.name.startswith(tuple(headline))]
     details = [_numbers(wanted)] if wanted else []
+    if grid is not None:
+        details.insert(0, _grid(report.numbers, grid))
     return Group(_sentence(report), table, *details, _cost_line(report))
+
+
+def _grid(numbers: Sequence[NumberRecord], grid: Grid) -> Table:
+    rows: dict[str, dict[str, str]] = {}
+    for number in numbers:
+        name, *place = number.name.split("/")
+        if name == grid.name:
+            row, column = place
+            rows.setdefault(row, {})[column] = number_cells(number, ["value"])[0]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column(grid.name, no_wrap=True)
+    for column in next(iter(rows.values()), {}):
+        table.add_column(escape(column), justify="right")
+    table.add_column(escape(grid.source), justify="right")
+    for row, cells in rows.items():
+        known = " ".join(f"{value:.2f}" for value in grid.published.get(row, ())) or "–"
+        table.add_row(escape(row), *map(escape, cells.values()), known)
+    return table
 
 
 def report_table(report: RunReport) -> RenderableType:

@@ -11,6 +11,7 @@ from fullfield.compression.base import (
     sensitivity,
     standardising,
     whitened,
+    whitening,
 )
 from fullfield.compression.canonical import canonical, projecting
 from fullfield.compression.contrastive import InfoNCE
@@ -19,7 +20,7 @@ from fullfield.compression.gaussian import GaussianLikelihood
 from fullfield.compression.imnn import FisherLoss, summary_moments, Tangents, train_imnn
 from fullfield.compression.information import fisher_of_summaries, information_kept, sample_covariance, shrunk_covariance
 from fullfield.compression.moments import MomentNetwork
-from fullfield.compression.moped import moped
+from fullfield.compression.moped import moped, scoring
 from fullfield.compression.objective import AbstractObjective, CompressionLoss, train_compressor, untrained
 from fullfield.compression.regression import MeanAbsoluteError, MeanSquaredError
 from fullfield.compression.self_supervised import AbstractAgreement, AgreementLoss, SimCLR, train_self_supervised, VICReg
@@ -69,6 +70,7 @@ __all__ = [
     "read_provenance",
     "sample_covariance",
     "save_compressor",
+    "scoring",
     "sensitivity",
     "shrunk_covariance",
     "standardising",
@@ -78,4 +80,5 @@ __all__ = [
     "train_self_supervised",
     "untrained",
     "whitened",
+    "whitening",
 ]

@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from fullfield._core import DataError, full_precision, ShapeError
@@ -49,7 +50,7 @@ class Compressor(eqx.Module):
             ) from error  # fmt: skip
 
     def __call__(self, data: Float[Array, "..."]) -> Float[Array, " s"]:
-        """Summarise one data set.
+        """Summarise one data set; unlike `compress`, without a look at its values, be they constant or not finite.
 
         Raises:
             ShapeError: it has other pixels or bins than those the compressor was made for.
@@ -138,10 +139,23 @@ def whitened(compressor: Compressor, data: Any, *, batch_size: int = 128) -> Com
     summaries = np.asarray(compress(compressor, data, batch_size=batch_size), np.float64)
     n, size = summaries.shape
     if n < 2 * size:
-        raise DataError("data", expected=f"at least {2 * size} data sets, for the covariance of {size} summaries", got=n)
+        raise DataError(
+            "data", expected=f"at least {2 * size} data sets, for the covariance of {size} summaries", got=n,
+            remedy="Give more data sets, or ask for fewer summaries.",
+        )  # fmt: skip
     check_alive(summaries)
     root = np.linalg.cholesky(np.linalg.inv(np.atleast_2d(np.cov(summaries, rowvar=False)))).T
-    centre = Standardise(jnp.asarray(summaries.mean(axis=0), jnp.float32), jnp.ones(size))
+    return _turned(compressor, summaries.mean(axis=0), root)
+
+
+def whitening(compressor: Compressor) -> Compressor:
+    """A compressor of the kind that `whitened` returns with nothing measured, to be loaded into."""
+    size = compressor.summary_size
+    return _turned(compressor, np.zeros(size), np.eye(size))
+
+
+def _turned(compressor, mean, root):
+    centre = Standardise(jnp.asarray(mean, jnp.float32), jnp.ones(len(mean)))
     network = Composed((compressor.network, centre, Projection(jnp.asarray(root, jnp.float32))))
     return Compressor(compressor.standardise, network, compressor.data_shape)
 
@@ -158,7 +172,10 @@ def sensitivity(compressor: Compressor, data: Float[Array, "..."]) -> Float[Arra
 
     Raises:
         ShapeError: the data set has another shape than those the compressor was made for.
+        DataError: it is not finite, or a map or one of its bins is constant; not looked for in a compiled or mapped function.
     """
+    if tuple(data.shape) == compressor.data_shape and not isinstance(data, Tracer):
+        check_varying(data[None])
     return _jacobian(compressor, data)
 
 
@@ -195,6 +212,27 @@ def compress(
             rows = f"{bad[:8].tolist()}" + (" and more" if bad.size > 8 else "")
             raise DataError("data", expected=expected, got=f"others in {bad.size} of {len(found)} rows: {rows}", remedy=LOOK)
     return np.ascontiguousarray(found[:, :-2])
+
+
+def check_varying(examples: Float[Array, "n ..."]) -> None:
+    """Refuse data that teach nothing.
+
+    Raises:
+        DataError: examples are not finite, all alike, or maps, or those of a bin, have one value everywhere; says which, or how
+            many.
+    """
+    values = np.asarray(examples)
+    bad = int(np.sum(~np.isfinite(values).reshape(len(values), -1).all(axis=1)))
+    if bad:
+        raise DataError("data", expected="finite numbers", got=f"others in {bad} of {len(values)} simulations", remedy=LOOK)
+    if values.ndim in (3, 4):  # maps (y, x) or (y, x, bins)
+        constant = (np.ptp(values, axis=(1, 2)) == 0).reshape(len(values), -1)
+        dead, flat = np.flatnonzero(constant.all(axis=0)), int(constant.any(axis=1).sum())
+        if flat:
+            where = f"bins {dead.tolist()}" if values.ndim == 4 and dead.size else f"{flat} of {len(values)} simulations"
+            raise DataError("data", expected="maps that vary", got=f"constant ones in {where}", remedy="Leave them out.")
+    if len(values) > 1 and not np.ptp(values, axis=0).any():
+        raise DataError("data", expected="simulations that differ", got="equal ones", remedy="Look at the simulator.")
 
 
 class Watched(eqx.Module):

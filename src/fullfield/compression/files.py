@@ -33,8 +33,9 @@ def load_compressor(path: str | os.PathLike, like: Compressor) -> Compressor:
 
     Args:
         path: the file.
-        like: a compressor of the same structure, trained or not: `standardising(network, jnp.zeros((1, *data_shape)))` with a
-            network made as it was for training.
+        like: a compressor of the same structure, trained or not. Of a network made as it was for training:
+            `blank = standardising(network, jnp.zeros((1, *data_shape)))`, and `whitening(blank)` if it was `whitened`. Of
+            `moped`: `scoring(statistic, data_shape, size)`; of `canonical`: `projecting(d, size)`.
 
     Raises:
         DataError: the file holds no compressor, or one of another structure, say with another activation.
@@ -44,9 +45,14 @@ def load_compressor(path: str | os.PathLike, like: Compressor) -> Compressor:
     header = _header(path)
     shape, size = tuple(header["data_shape"]), header["summary_size"]
     if shape != like.data_shape:
-        raise ShapeError("like", expected=f"a compressor of data {shape}, as was saved", got=like.data_shape)
+        raise ShapeError(
+            "like", expected=f"a compressor of data {shape}, as was saved", got=like.data_shape, remedy="Make it for such data."
+        )
     if size != like.summary_size:
-        raise ShapeError("like", expected=f"a compressor to summaries ({size},), as was saved", got=(like.summary_size,))
+        raise ShapeError(
+            "like", expected=f"a compressor to summaries ({size},), as was saved", got=(like.summary_size,),
+            remedy="Make it with as many outputs.",
+        )  # fmt: skip
     mine = structure_digest(like)
     # Files of earlier versions do not say.
     if header.get("structure", mine) != mine:

@@ -21,8 +21,8 @@ from jaxtyping import Array, Float, Key
 
 from fullfield._core import ConfigurationError, DataError, full_precision, ShapeError, stream
 from fullfield._core.progress import Progress, silent
-from fullfield.compression.base import Compressor, standardising
-from fullfield.compression.objective import check_varying, first_batch
+from fullfield.compression.base import check_varying, Compressor, standardising
+from fullfield.compression.objective import first_batch
 from fullfield.datasets import AbstractSimulations
 from fullfield.parameters import ParameterSpace
 from fullfield.simulators import AbstractForwardModel

@@ -50,7 +50,12 @@ def fisher_of_summaries(
     scatter = summaries.std(axis=0)
     if not (np.isfinite(scatter).all() and scatter.min() > 0):
         dead = np.flatnonzero(~(scatter.min(axis=0) > 0)).tolist()
-        raise DataError("compressor", expected="finite summaries that vary", got=f"others: {dead}")
+        raise DataError(
+            "compressor",
+            expected="finite summaries that vary",
+            got=f"others: {dead}",
+            remedy="Train it anew, or leave them out.",
+        )
     covariances = np.stack([covariance(rows) for rows in np.moveaxis(summaries, 1, 0)])
     return means @ np.linalg.solve(covariances, np.swapaxes(means, 1, 2))
 

@@ -58,7 +58,10 @@ def moped(
     out = [space.index(name) for name in nuisance]
     kept = [i for i in range(space.size) if i not in out]
     if not kept:
-        raise ConfigurationError("nuisance", expected="at least one parameter that is none", got=list(nuisance))
+        raise ConfigurationError(
+            "nuisance", expected="at least one parameter that is none", got=list(nuisance),
+            remedy="Leave the parameters of interest out of it.",
+        )  # fmt: skip
     point = space.fiducial if theta is None else jnp.asarray(theta)
     x, derivatives = (
         np.asarray(rows, np.float64)
@@ -66,7 +69,10 @@ def moped(
     )
     n, d = x.shape
     if n < 2 * d:
-        raise DataError("simulations", expected=f"at least {2 * d} for the covariance of {d} statistics", got=n)
+        raise DataError(
+            "simulations", expected=f"at least {2 * d} for the covariance of {d} statistics", got=n,
+            remedy="Take more simulations, or fewer statistics.",
+        )  # fmt: skip
     scatter = x.std(axis=0)
     if not (np.isfinite(x).all() and scatter.min() > 0):
         raise DataError(
@@ -86,8 +92,26 @@ def moped(
         weights = weights[:, kept] - weights[:, out] @ np.linalg.solve(fisher[np.ix_(out, out)], fisher[np.ix_(out, kept)])
         fisher = np.linalg.inv(np.linalg.inv(fisher)[np.ix_(kept, kept)])
     root = scipy.linalg.solve_triangular(np.linalg.cholesky(fisher), weights.T, lower=True)
-    standardise = Standardise(*(jnp.asarray(values, jnp.float32) for values in (x.mean(axis=0), scatter)))
-    return fixed(Composed((statistic, standardise, Projection(jnp.asarray(root, jnp.float32)))), model.data_shape)
+    return _scored(statistic, model.data_shape, x.mean(axis=0), scatter, root)
+
+
+def scoring(
+    statistic: Callable[[Float[Array, "..."]], Float[Array, " d"]], data_shape: tuple[int, ...], size: int
+) -> Compressor:
+    """A compressor of the kind that `moped` returns with nothing measured, to be loaded into.
+
+    Args:
+        statistic: data to statistics (d,), as it was given to `moped`.
+        data_shape: shape of one data set.
+        size: number of summaries, one per parameter that is no nuisance.
+    """
+    (d,) = eqx.filter_eval_shape(statistic, jax.ShapeDtypeStruct(data_shape, jnp.float32)).shape
+    return _scored(statistic, data_shape, np.zeros(d), np.ones(d), np.zeros((size, d)))
+
+
+def _scored(statistic, data_shape, mean, scatter, root):
+    mean, scatter, root = (jnp.asarray(values, jnp.float32) for values in (mean, scatter, root))
+    return fixed(Composed((statistic, Standardise(mean, scatter), Projection(root))), data_shape)
 
 
 @eqx.filter_jit

@@ -17,9 +17,9 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Key
 
-from fullfield._core import ConfigurationError, DataError, ShapeError, stream
+from fullfield._core import ConfigurationError, ShapeError, stream
 from fullfield._core.progress import Progress, silent
-from fullfield.compression.base import Compressor, standardising
+from fullfield.compression.base import check_varying, Compressor, standardising
 from fullfield.datasets import AbstractShard, AbstractSimulations
 from fullfield.parameters import ParameterSpace
 from fullfield.training import cosine_adam, fit, History
@@ -152,26 +152,6 @@ def train_compressor(
     return trained.compressor, history
 
 
-def check_varying(examples: Float[Array, "n ..."]) -> None:
-    """Refuse data that teach nothing.
-
-    Raises:
-        DataError: examples are not finite, all alike, or maps of a bin have one value everywhere; says which, or how many.
-    """
-    values = np.asarray(examples)
-    bad = int(np.sum(~np.isfinite(values).reshape(len(values), -1).all(axis=1)))
-    if bad:
-        raise DataError("data", expected="finite numbers", got=f"others in {bad} of {len(values)} simulations")
-    if values.ndim == 4:  # maps (y, x, bins)
-        constant = np.ptp(values, axis=(1, 2)) == 0
-        dead, flat = np.flatnonzero(constant.all(axis=0)), int(constant.any(axis=1).sum())
-        if flat:
-            where = f"bins {dead.tolist()}" if dead.size else f"{flat} of {len(values)} simulations"
-            raise DataError("data", expected="maps that vary", got=f"constant ones in {where}", remedy="Leave them out.")
-    elif not np.ptp(values, axis=0).any():
-        raise DataError("data", expected="simulations that differ", got="equal ones", remedy="Look at the simulator.")
-
-
 def check_length(theta: Float[Array | np.ndarray, "n p"], parameters: ParameterSpace) -> None:
     """Refuse parameter vectors of another length than there are parameters.
 
@@ -180,8 +160,9 @@ def check_length(theta: Float[Array | np.ndarray, "n p"], parameters: ParameterS
     """
     if theta.shape[1] != parameters.size:
         raise ShapeError(
-            "theta", expected=f"vectors of {parameters.size} parameters: {', '.join(parameters.names)}", got=theta.shape[1]
-        )
+            "theta", expected=f"vectors of {parameters.size} parameters: {', '.join(parameters.names)}", got=theta.shape[1],
+            remedy="Give the parameters that the simulations were made with, in their order.",
+        )  # fmt: skip
 
 
 def first_batch(simulations: AbstractSimulations, key: Key[Array, ""]) -> tuple[Float[Array, "b p"], Float[Array, "b ..."]]:

@@ -18,8 +18,8 @@ from jaxtyping import Array, Float, Key
 
 from fullfield._core import DataError, stream
 from fullfield._core.progress import Progress, silent
-from fullfield.compression.base import Compressor, standardising
-from fullfield.compression.objective import check_varying, first_batch
+from fullfield.compression.base import check_varying, Compressor, standardising
+from fullfield.compression.objective import first_batch
 from fullfield.datasets import AbstractSimulations
 from fullfield.networks import MLP
 from fullfield.training import cosine_adam, fit, History

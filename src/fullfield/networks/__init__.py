@@ -25,6 +25,7 @@ from fullfield.networks.ratio import RatioClassifier
 from fullfield.networks.residual import ResidualMLP
 from fullfield.networks.resnet import ResNet18
 from fullfield.networks.standardise import moments, Standardise
+from fullfield.networks.symmetric import Symmetric
 from fullfield.networks.unet import Decoder, Encoder, UNet
 from fullfield.networks.velocity import velocity_flow, VelocityFlow
 
@@ -49,6 +50,7 @@ __all__ = [
     "ResNet18",
     "ResidualMLP",
     "Standardise",
+    "Symmetric",
     "TransformerBranch",
     "UNet",
     "UNetBranch",

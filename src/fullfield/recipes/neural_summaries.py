@@ -5,14 +5,17 @@ from typing import get_args, Literal
 from pydantic import Field, model_validator, PositiveFloat, PositiveInt
 
 from fullfield.recipes.configuration import Configuration, Section
-from fullfield.recipes.recipe import Recipe, Scale
+from fullfield.recipes.recipe import Grid, Recipe, Scale
 
 
 Objective = Literal["vmim", "info_nce", "gnll", "moments", "mae", "mse", "imnn", "spectra", "statistics"]
 """What summaries are trained for; the last two are fixed statistics in their best linear combinations."""
 
-Network = Literal["reconstruction", "statistics", "convolution", "resnet18"]
-"""What is trained: a perceptron on the reconstructed field or on statistics of the maps, or a network on the maps."""
+Network = Literal["reconstruction", "statistics", "convolution", "symmetric", "resnet18"]
+"""What is trained: a perceptron on the reconstructed field or on statistics of the maps, or a network on the maps.
+
+"symmetric" is the mean of "convolution" over turns and flips.
+"""
 
 PAIRS = (("omega_c", "sigma_8"), ("omega_c", "w_0"), ("sigma_8", "w_0"))
 
@@ -126,5 +129,6 @@ NEURAL_SUMMARIES = Recipe(
         "lanzieri2025", "zeghal2025", "jeffrey2021", "jeffrey2020", "oord2018", "charnock2018", "millea2022", "alsing2018",
         "hotelling1936", "robnik2023", "lopezpaz2017",
     ),
-    headline=("kept/", "c2st/", "calibration/"),
+    headline=("c2st/", "calibration/", "seconds/"),
+    grid=Grid("kept", PUBLISHED, "published, 256 x 256 x 5"),
 )  # fmt: skip

@@ -17,6 +17,21 @@ class Scale:
 
 
 @dataclass(frozen=True)
+class Grid:
+    """Numbers called "name/row/column", which a run prints as one table.
+
+    Args:
+        name: what stands before the first slash.
+        published: by row, what the literature has for the columns, of whatever size.
+        source: what the published ones are of, which heads them.
+    """
+
+    name: str
+    published: Mapping[str, Sequence[float]]
+    source: str
+
+
+@dataclass(frozen=True)
 class Recipe:
     """A forward model with everything that is particular to it; the stages themselves are the same for all.
 
@@ -29,6 +44,7 @@ class Recipe:
             does not wait for the forward models.
         citations: BibTeX keys (`fullfield.recipes.citations`) of what is particular to the recipe.
         headline: beginnings of the names of the numbers that a run is made for, and prints.
+        grid: those that it prints as a table before.
         own_data: where else data of one's own go, if the recipe takes none.
     """
 
@@ -39,6 +55,7 @@ class Recipe:
     build: Callable[[Any], Any]
     citations: tuple[str, ...] = ()
     headline: tuple[str, ...] = ()
+    grid: Grid | None = None
     own_data: str = ""
 
     def configure(self, settings: Mapping[str, Any], overrides: Sequence[str] = ()) -> Configuration:

@@ -19,9 +19,17 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from fullfield import compression
-from fullfield._core import load_module, save_module, stream
+from fullfield._core import digest, load_module, save_module, stream
 from fullfield._core.progress import Progress
-from fullfield.compression import Compressor, load_compressor, save_compressor, standardising, train_compressor, VMIM
+from fullfield.compression import (
+    check_alive,
+    Compressor,
+    load_compressor,
+    save_compressor,
+    standardising,
+    train_compressor,
+    VMIM,
+)
 from fullfield.datasets import OnlineSimulations, simulate_to_store, SimulationSet, StoredSimulations
 from fullfield.diagnostics import thinned
 from fullfield.inference import AbstractPosterior, sample_many, train_npe
@@ -30,6 +38,7 @@ from fullfield.recipes.artefacts import read_arrays, write_arrays, write_draws, 
 from fullfield.recipes.configuration import CompressorSettings, PosteriorSettings, RunConfiguration
 from fullfield.recipes.problem import HeldOut, Problem
 from fullfield.recipes.rundir import RunDirectory, Work
+from fullfield.report import revision
 from fullfield.simulators import AbstractForwardModel
 from fullfield.training import cosine_adam, History
 
@@ -97,8 +106,12 @@ def compress(run: Run, store: SimulationSet, inputs: str) -> tuple[Compressor, H
             max_epochs=training.epochs, patience=training.patience,
             checkpoint=run.directory.checkpoint("compressor.training"), progress=run.progress,
         )  # fmt: skip
-        told = {"objective": "VMIM", "recipe": run.configuration.recipe, "seed": run.configuration.seed}
-        save_compressor(file, compressor, told | {"simulations": "online" if online else source.cost(history.epochs)})
+        told = {
+            "objective": "VMIM", "recipe": run.configuration.recipe, "seed": run.configuration.seed,
+            "simulations": "online" if online else source.cost(history.epochs),
+            "model": digest(problem.model), "revision": revision(),
+        }  # fmt: skip
+        save_compressor(file, compressor, told)
         write_json(history_file, history.to_dict())
         return Work((file, history_file), source.cost(history.epochs) if online else 0, seconds=sum(history.seconds))
 
@@ -116,11 +129,16 @@ def make_network(problem: Problem, settings: CompressorSettings, key: Key[Array,
 
 
 def summarise(run: Run, store: SimulationSet, compressor: Compressor, inputs: str) -> tuple[dict[str, np.ndarray], str]:
-    """Compress every stored simulation: arrays `<part>_theta` and `<part>_summary`."""
+    """Compress every stored simulation: arrays `<part>_theta` and `<part>_summary`.
+
+    Raises:
+        DataError: a summary has collapsed in training, says which; no posterior is trained on it.
+    """
     file = run.directory.checkpoint("summaries.npz")
 
     def work() -> Work:
         summaries = compression.compress(compressor, store.array("data"), progress=run.progress, stage="summarising")
+        check_alive(summaries)
         theta, rows = store.read("theta"), {part: store.rows(part) for part in PARTS}
         arrays = {f"{part}_theta": theta[chosen] for part, chosen in rows.items()}
         write_arrays(file, **arrays, **{f"{part}_summary": summaries[chosen] for part, chosen in rows.items()})

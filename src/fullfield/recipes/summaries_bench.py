@@ -11,18 +11,20 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from fullfield._core import load_module, stream
+from fullfield._core import ConfigurationError, load_module, stream
 from fullfield.datasets import SimulationSet
+from fullfield.datasets.stored import deal
 from fullfield.recipes.artefacts import read_arrays
 from fullfield.recipes.neural_summaries import NeuralSummariesConfiguration
 from fullfield.recipes.problem import Problem
-from fullfield.recipes.summaries_features import blank, ON_MAPS
+from fullfield.recipes.summaries_features import blank, ON_MAPS, statistic
 from fullfield.recipes.summaries_judge import FIXED
 from fullfield.recipes.summaries_maps import StoredMaps
 from fullfield.simulators import LensingModel
 
 
 PARTS = ("training", "validation", "calibration")
+HELD_OUT = 5  # one of so many simulations at the fiducial parameters stops the training of IMNN
 MAPS = "maps.zarr"  # folder of stored maps, in that of the cell that simulated them
 
 
@@ -31,6 +33,35 @@ def identity(looked: str) -> object:
     if looked in ON_MAPS:
         return looked, "fresh noise", "periodic"
     return (looked, "canonical", "halves") if looked == "statistics" else looked
+
+
+def check_enough(configuration: NeuralSummariesConfiguration, model: LensingModel) -> None:
+    """Refuse settings with too few simulations for a covariance, which would be found out behind hours of simulating.
+
+    Args:
+        configuration: settings.
+        model: of the maps.
+
+    Raises:
+        ConfigurationError: batches are too small for IMNN, or there are too few simulations for fixed statistics.
+    """
+    counts, batch, least = configuration.simulations, configuration.training.batch, 2 * model.parameters.size
+    if "imnn" in configuration.objectives:
+        held_out = counts.fiducial // HELD_OUT
+        smallest = min(deal(n, batch)[0] for n in (counts.fiducial - held_out, held_out))
+        if smallest < least:
+            raise ConfigurationError(
+                "training.batch", expected=f"at least {least}, for covariances of the {least // 2} summaries of IMNN",
+                got=f"{batch}, of which {counts.fiducial} simulations make batches of {smallest}",
+                remedy="Take larger batches, or leave imnn out of the objectives.",
+            )  # fmt: skip
+    for name in (name for name in FIXED if name in configuration.objectives):
+        (size,) = eqx.filter_eval_shape(statistic(model, name), jax.ShapeDtypeStruct(model.data_shape, jnp.float32)).shape
+        if counts.training < 2 * size:
+            raise ConfigurationError(
+                "simulations.training", expected=f"at least {2 * size}, for the covariance of the {size} numbers of {name}",
+                got=counts.training, remedy=f"Take more simulations, or leave {name} out of the objectives.",
+            )  # fmt: skip
 
 
 @dataclass(frozen=True)

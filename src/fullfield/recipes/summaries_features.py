@@ -28,13 +28,13 @@ from fullfield.compression import (
 from fullfield.datasets import StoredSimulations
 from fullfield.fields import Bands, logarithmic_bands
 from fullfield.inference.explicit import ReconstructedScore, ScoreAtEstimate
-from fullfield.networks import ConvNet, MLP, ResNet18
+from fullfield.networks import ConvNet, MLP, ResNet18, Symmetric
 from fullfield.recipes.lensing_summaries import summaries
 from fullfield.simulators import AbstractExplicitModel, even_batch, LensingModel
 from fullfield.training import cosine_adam
 
 
-ON_MAPS = ("convolution", "resnet18")
+ON_MAPS = ("convolution", "symmetric", "resnet18")
 STEPS = (12, 20)  # of the climbs about a first estimate and about the one that is made of it
 MEDIANS = 500  # simulations for the scale of scores
 EPOCHS, BATCH, AVERAGE = 15, 250, 0.999  # of an estimate
@@ -149,9 +149,10 @@ def network(
     """
     if name == "resnet18":
         return ResNet18(shape, outputs, key=key, periodic=True)
-    if name == "convolution":
+    if name in ("convolution", "symmetric"):
         patch = 4 if model.survey.sky.pixels >= 64 else 2
-        return ConvNet(shape, outputs, key=key, patch=patch, widths=(24, 48), blocks=(1, 1), periodic=True)
+        plain = ConvNet(shape, outputs, key=key, patch=patch, widths=(24, 48), blocks=(1, 1), periodic=True)
+        return Symmetric(plain) if name == "symmetric" else plain
     return MLP(shape, outputs, key=key, width=width, depth=3)
 
 

@@ -43,7 +43,7 @@ from fullfield.recipes.lensing import LENSING
 from fullfield.recipes.lensing_summaries import summaries
 from fullfield.recipes.neural_summaries import NeuralSummariesConfiguration, Objective, PAIRS
 from fullfield.recipes.study import Cell, Measured, Study
-from fullfield.recipes.summaries_bench import Bench, identity, MAPS, PARTS
+from fullfield.recipes.summaries_bench import Bench, check_enough, HELD_OUT, identity, MAPS, PARTS
 from fullfield.recipes.summaries_features import (
     fit_reconstruction,
     MEDIANS,
@@ -73,11 +73,16 @@ CALIBRATION_DRAWS = 200
 
 
 def summaries_study(configuration: NeuralSummariesConfiguration) -> Study:
-    """Chains of every observation, features of all simulations, and every objective as often as there are seeds."""
+    """Chains of every observation, features of all simulations, and every objective as often as there are seeds.
+
+    Raises:
+        ConfigurationError: there are too few simulations for an objective.
+    """
     published = configuration.observation == "published-mock"
     settings = {"model": {"pixels": configuration.pixels, "physics": "sbi_lens" if published else "lsst_y10"}}
     problem = LENSING.build(LENSING.configure(settings | ({"observation": "published-mock"} if published else {})))
     bench = Bench(configuration, problem)
+    check_enough(configuration, bench.model)
     common = configuration.model_dump(include={"seed", "pixels", "observation"})
     chains, spectra = ((common, configuration.reference.model_dump(exclude={other})) for other in ("spectrum_draws", "draws"))
     counts = configuration.simulations.model_dump()
@@ -269,7 +274,7 @@ def _compressor(
     often = {"key": stream(key, "training"), "checkpoint": folder / "training", "progress": progress, "stage": objective}
     if objective == "imnn":
         rows = read_arrays(folder.parent / "features.tangents" / "rows.npz")["rows"]
-        n, epochs = len(rows) // 5, 4 * settings.epochs
+        n, epochs = len(rows) // HELD_OUT, 4 * settings.epochs
         at = np.broadcast_to(np.asarray(parameters.fiducial), (len(rows), parameters.size))
         source, held_out = (_stored(at[part], rows[part], settings.batch) for part in (slice(n, None), slice(n)))
         optimiser = cosine_adam(settings.learning_rate, epochs * source.steps_per_epoch)

@@ -80,7 +80,10 @@ class ReconstructedScore(eqx.Module):
         blank = cls.unit(model, theta)
         if simulations < 2 * blank.theta.shape[-1]:
             needed = 2 * blank.theta.shape[-1]
-            raise DataError("simulations", expected=f"at least {needed} for {needed // 2} parameters", got=simulations)
+            raise DataError(
+                "simulations", expected=f"at least {needed} for {needed // 2} parameters", got=simulations,
+                remedy="Take more simulations.",
+            )  # fmt: skip
         preconditioner, _ = expected(blank.target, key=stream(key, "preconditioner"), theta=jnp.mean(blank.theta, axis=0))
         blank = eqx.tree_at(lambda self: self.preconditioner, blank, preconditioner)
         centre, root = _moments(blank, jax.random.split(stream(key, "simulations"), simulations))
