@@ -230,3 +230,26 @@ def test_verbs_out_of_order_are_refused(simulations):
     inference.train(max_num_epochs=1)
     with pytest.raises(ConfigurationError, match="set_default_x"):
         inference.build_posterior().sample((3,))
+
+
+def test_names_of_settings_that_users_of_sbi_know_are_understood(simulations):
+    theta, x = simulations
+    inference = NPE(PRIOR, density_estimator="mdn").append_simulations(theta, x)
+    found = inference.train(max_num_epochs=2, stop_after_epochs=1, learning_rate=1e-3)
+    assert isinstance(found, FlowPosterior)
+    assert type(found.density.flow).__name__ == "ConditionalMixture"
+    assert inference.build_posterior(found).sample((3,), x=x[0]).shape == (3, 2)
+
+
+def test_settings_that_do_not_exist_or_cannot_be_are_refused(simulations):
+    with pytest.raises(ConfigurationError, match=r"density_estimator: expected nsf or maf or mdn, got .*resnet"):
+        NPE(PRIOR, density_estimator="resnet")
+    with pytest.raises(ConfigurationError, match=r"arguments of train_nre: .*contrast.*got .*num_atoms"):
+        NRE(PRIOR, num_atoms=10)
+    inference = NPE(PRIOR, **SMALL).append_simulations(*simulations)
+    with pytest.raises(ConfigurationError, match=r"validation_fraction: expected a number between 0 and 1, got 1\.5"):
+        inference.train(validation_fraction=1.5)
+    with pytest.raises(ConfigurationError, match=r"expected arguments of train_npe.*got .*clip_max_norm"):
+        inference.train(clip_max_norm=5.0)
+    with pytest.raises(ConfigurationError, match=r"score_weight: expected no negative number, got -1"):
+        NPE(PRIOR, score_weight=-1.0, **SMALL).append_simulations(simulations[0], np.tile(simulations[1], 2)).train()

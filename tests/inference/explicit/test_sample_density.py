@@ -126,3 +126,19 @@ def test_the_looped_integrator_is_blackjax_s():
     ours, theirs = minimal_norm(density)(state, 0.5), isokinetic_mclachlan(density)(state, 0.5)
     for mine, other in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
         np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("make", "named"),
+    [
+        (lambda: MCLMC(energy_variance=-1.0), "energy_variance"),
+        (lambda: MCLMC(steps_per_draw=0), "steps_per_draw"),
+        (lambda: MAMS(steps=0.0), "steps"),
+        (lambda: MAMS(acceptance=0.0), "acceptance"),
+        (lambda: NUTS(acceptance=2.0), "acceptance"),
+        (lambda: NUTS(doublings=0), "doublings"),
+    ],
+)
+def test_samplers_that_could_not_move_are_refused(make, named):
+    with pytest.raises(ConfigurationError, match=f"{named}: expected"):
+        make()

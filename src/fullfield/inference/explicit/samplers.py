@@ -273,7 +273,7 @@ class NUTS(AbstractAdjusted):
         return size**-0.25
 
 
-def _check_positive(**settings: float) -> None:
+def _check_positive(**settings: float | int) -> None:
     for name, value in settings.items():
         if not value > 0:
             raise ConfigurationError(name, expected="a positive number", got=value)

@@ -149,9 +149,10 @@ class _Inference:
         settings = {RENAMED.get(name, name): value for name, value in settings.items()}
         taken = inspect.signature(self._train).parameters.values()
         names = [entry.name for entry in taken if entry.kind is entry.KEYWORD_ONLY and entry.name != "key"]
+        anything = any(entry.kind is entry.VAR_KEYWORD for entry in taken)
         for name in settings:
             # `score_weight` is refused later, by one who knows which methods take scores.
-            if name not in (*names, "learning_rate", "score_weight"):
+            if not (anything or name in (*names, "learning_rate", "score_weight")):
                 raise ConfigurationError(
                     "settings", expected=f"arguments of {self._train.__name__}: {', '.join(names)}, or learning_rate", got=name
                 )
