@@ -104,6 +104,35 @@ def test_cosmologies_in_both_parts_and_single_views_are_refused(parts):
         train_self_supervised(VICReg(), network, *alone, key=jax.random.key(2))
 
 
+def test_cosmologies_in_both_parts_are_seen_behind_a_nuisance_in_theta():
+    """Before, rows of theta were compared as they are, and those of one cosmology differed in the nuisance of their views."""
+    views = simulate_views(WORLD, jax.random.key(4), 600, 4, nuisance=(VARIED,))
+    theta, data = np.asarray(views.theta), np.asarray(views.data)
+    network, settings = MLP((8,), 1, key=jax.random.key(1)), {"key": jax.random.key(2), "max_epochs": 1}
+
+    def train(*halves, columns=(0, 1)):
+        parts = [
+            StoredSimulations(theta[rows, first][:, columns], data[rows, first : first + 2], batch_size=100)
+            for rows, first in halves
+        ]
+        return train_self_supervised(VICReg(), network, *parts, **settings)
+
+    every, some, others = slice(None), slice(500, None), slice(500)
+    with pytest.raises(FullfieldError, match=r"100 that are among 100, first in its row 0.*Leave columns \[1\] out of theta"):
+        train((every, 0), (some, 2))
+    train((others, 0), (some, 2))
+    # A number that says which simulator it was is the same in both, and no cosmology's; nor is one of a few redshifts.
+    theta = np.concatenate(
+        [theta, np.zeros_like(theta[..., :1]), np.arange(600)[:, None, None] % 5 + 0 * theta[..., :1]], axis=-1
+    )
+    train((others, 0), (some, 2), columns=(0, 1, 2, 3))
+    with pytest.raises(FullfieldError, match=r"100 that are among 100.*columns \[1, 2, 3\]"):
+        train((every, 0), (some, 2), columns=(0, 1, 2, 3))
+    parts = [StoredSimulations(theta[:, 0, :size], data[:, :2], batch_size=100) for size in (1, 2)]
+    with pytest.raises(FullfieldError, match="validation: expected 1 parameters, as in training, got 2"):
+        train_self_supervised(VICReg(), network, *parts, **settings)
+
+
 @pytest.mark.parametrize(("rows", "size", "refused"), [((200, 1), 100, "validation"), ((200, 20), 1, "simulations")])
 def test_one_cosmology_has_none_to_be_told_from(parts, rows, size, refused):
     source, held_out = (

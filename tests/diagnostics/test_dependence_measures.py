@@ -48,7 +48,12 @@ def test_effective_rank_counts_directions():
     assert effective_rank(np.ones((10, 3))) == 0.0
     values = {number.name: number.value for number in collapse(np.concatenate([white, np.zeros((5000, 1))], axis=1)).numbers}
     assert values["collapse/effective_rank"] == pytest.approx(6.0, abs=0.02)
-    assert values["collapse/least_deviation"] == 0.0
+    assert values["collapse/least_deviation"] == values["collapse/deviation/6"] == 0.0
+    # Each deviation of 5000 numbers to 1 %, and the largest of six is the unit.
+    np.testing.assert_allclose([values[f"collapse/deviation/{i}"] for i in range(6)], 1.0, atol=0.08)
+    halved = {number.name: number.value for number in collapse(white * [1, 1, 0.5, 1, 1, 1]).numbers}
+    assert halved["collapse/deviation/2"] == halved["collapse/least_deviation"] == pytest.approx(0.5, abs=0.04)
+    assert {number.value for number in collapse(np.ones((10, 3))).numbers} == {0.0}
 
 
 def test_samples_that_do_not_belong_together_are_refused():

@@ -9,6 +9,7 @@ import pytest
 from scipy import stats
 
 from fullfield._core import ConfigurationError, DataError, ShapeError
+from fullfield._core.progress import silent
 from fullfield.diagnostics import (
     Budget,
     joint_blocks,
@@ -24,6 +25,8 @@ from fullfield.diagnostics import (
 from fullfield.diagnostics.mira import mira_of
 from fullfield.diagnostics.references import Distances
 from fullfield.fields import band_powers, FlatSky, gaussian_field, hartley, inverse_hartley, logarithmic_bands, normal
+from fullfield.recipes.artefacts import write_arrays
+from fullfield.recipes.joint_measure import _errors
 from fullfield.simulators import GaussianField, GaussianPosterior
 
 
@@ -168,6 +171,16 @@ def test_planted_fault_is_found_where_it_is(joint_world, fault, found, where):
     failed = failing(joint_world.calibration(fault).report)
     assert found <= failed
     assert all(name.startswith(where) for name in failed)
+
+
+def test_studies_take_errors_of_mira_from_the_stored_table(joint_world, tmp_path):
+    (tmp_path / "calibration.joint").mkdir()
+    write_arrays(tmp_path / "calibration.joint" / "table.npz", **joint_world.table("exact").arrays())
+    found, report = _errors(tmp_path / "calibration.errors", silent).values, joint_world.calibration("exact").report
+    assert len(found) == 9
+    for name, error in found.items():
+        score, z = (report[f"{name}/{kind}"].uncertainty for kind in ("score", "z"))
+        assert error == pytest.approx(score * z, rel=1e-3), name
 
 
 def test_prior_in_place_of_posterior_is_seen_only_by_what_depends_on_data(joint_world):

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 from fullfield.diagnostics import mira, mira_null_mean
-from fullfield.diagnostics.mira import mira_score
+from fullfield.diagnostics.mira import mira_of, mira_score
+from fullfield.diagnostics.references import Distances, place_references
 
 
 def one_radius(truths, draws, centres, random):
@@ -91,6 +92,22 @@ def test_null_spread_is_right_with_one_centre_and_with_shared_simulations(world)
         z.append([report[f"mira/{rule}/z"].value for rule in ("uniform", "other_truth", "estimate")])
     assert np.all(np.abs(np.mean(z, axis=0)) < 4 / 200**0.5)
     assert np.all(np.abs(np.std(z, axis=0) - 1) < 0.2)
+
+
+def test_errors_are_those_of_a_bootstrap_over_simulations(world):
+    sample, random = world.sample(300, 50, 36, width=3.0), np.random.default_rng(37)
+    placed = place_references(sample.truths, sample.draws, estimates=sample.estimates, blocks=None, folds=4, random=random)
+    report, scores = mira_of(placed, random=random), []
+    for _ in range(200):
+        rows = random.integers(0, 300, 300)
+        again = mira_of(Distances(placed.rules, placed.truths[..., rows], placed.draws[:, :, rows]), random=random)
+        scores.append([again[f"mira/{rule}/score"].value for rule in placed.rules])
+    for rule, many in zip(placed.rules, np.transpose(scores), strict=True):
+        null, error = report[f"mira/{rule}/score"].uncertainty, report[f"mira/{rule}/z"].uncertainty
+        # 200 replicates: to 5 %, four of those.
+        assert error * null == pytest.approx(many.std(), rel=0.2), rule
+    # The null's own deviation would be off by more than is allowed above.
+    assert report["mira/uniform/z"].uncertainty < 0.8
 
 
 @pytest.mark.parametrize("fault", [{"width": 1.5}, {"width": 0.67}, {"shift": 1.0}])

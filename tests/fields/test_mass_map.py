@@ -190,7 +190,7 @@ def test_shear_beyond_one_is_refused_where_values_are_known(unchecked):
 
 def test_bad_noise_is_refused(unchecked):
     spectra = jnp.asarray(power(), jnp.float32)
-    with pytest.raises(DataError, match=r"none in bins \[1\]"):
+    with pytest.raises(DataError, match=r"none in bins \[1\]\. Leave these bins out"):
         WienerFilter(SKY, spectra, np.where([False, True], np.inf, noise("periodic")))
     with pytest.raises(DataError, match="positive deviations"):
         PeriodicWiener(SKY, spectra, np.array([0.1, 0.0], np.float32))

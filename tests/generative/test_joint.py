@@ -46,7 +46,7 @@ def world(key, n):
 @pytest.fixture(scope="module")
 def fitted():
     theta, field, condition = world(jax.random.key(0), 4000)
-    untrained = JointDenoiser.make(2, 2, BINS, jnp.zeros((N, N, 1)), key=jax.random.key(1), branch=small)
+    untrained = JointDenoiser.make(2, 2, BINS, jnp.ones((N, N, 1)), key=jax.random.key(1), branch=small)
     return eqx.filter_jit(JointDenoiser.fitted_to)(untrained, SPACE.to_unconstrained(theta), field, condition)
 
 
@@ -207,6 +207,47 @@ def test_impossible_observations_and_counts_are_refused(fitted):
             draw(key, lost, 2)
     with pytest.raises(DataError, match=r"condition\.summary"):
         posterior.draw_maps(key, lost, jnp.zeros((2, 2)))
+
+
+def uneven(noise):
+    """Shear maps with this noise (N, N) in both bins."""
+    noise = np.repeat(noise[..., None], BINS, axis=-1)
+    observed = np.isfinite(noise)
+    return ShearMaps(
+        FlatSky(N, 1.0), (0.0, 0.0), np.zeros((N, N, BINS, 2)), observed.astype(float), noise, observed.astype(int)
+    )
+
+
+def test_observations_of_another_survey_are_refused_with_what_differs(fitted):
+    """Before, what was seen of other pixels or bins failed in the network, and other masks and depths not at all."""
+    noise = np.linspace(0.1, 0.3, N * N).reshape(N, N)
+    noise[:2] = np.inf
+    fitted = eqx.tree_at(lambda denoiser: denoiser.survey, fitted, jnp.asarray(0.1 / noise, jnp.float32)[..., None])
+    posterior = JointPosterior(SPACE, fitted, seen_plainly, prepare=lambda maps: maps.shear.astype(np.float32))
+    key, own = jax.random.key(27), uneven(noise)
+    assert posterior.sample(key, own, 2)[1].shape == (2, N, N, BINS)
+    assert posterior.sample(key, uneven(3 * noise), 2)[1].shape == (2, N, N, BINS), "its level the survey does not tell"
+    for other, message in (
+        (uneven(noise[::-1]), r"one over the denoiser's survey, got another in 6\d of 64 pixels.*survey=1 / noise"),
+        (uneven(np.where(np.isfinite(noise), noise, 0.3)), "got another in 16 of 64"),
+        (uneven(np.where(np.arange(N) == 5, np.inf, noise)), "got another in 6 of 64"),
+        (own.coarsened(2), r"pixels and bins \(8, 8, 1\) of the denoiser's survey, got noise \(4, 4, 2\)"),
+    ):
+        with pytest.raises(ConfigurationError, match=f"observation: expected .*{message}"):
+            posterior.sample(key, other, 2)
+    blank = seen_plainly(jnp.zeros((N, N, BINS, 2)))
+    for wrong, message in (
+        (
+            Condition(blank.expected[:4, :4], blank.summary),
+            r"expected: expected \(8, 8, 2\), as .* trained on, got \(4, 4, 2\)",
+        ),
+        (Condition(blank.expected[..., :1], blank.summary), r"expected: expected \(8, 8, 2\), as .*, got \(8, 8, 1\)"),
+        (Condition(blank.expected, jnp.zeros(3)), r"summary: expected \(2,\), as .*, got \(3,\)"),
+    ):
+        with pytest.raises(ShapeError, match=rf"condition\.{message}"):
+            posterior.draw(key, wrong, 2)
+        with pytest.raises(ShapeError, match=rf"condition\.{message}"):
+            posterior.draw_parameters(key, wrong, 2)
 
 
 def test_the_map_of_a_joint_posterior_is_the_mean_of_its_draws(fitted):

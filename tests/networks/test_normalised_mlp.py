@@ -16,7 +16,8 @@ from fullfield.networks import NormalisedMLP
         ((32, 128, 128, 128), 37_632),  # its expander
         ((32, 128, 128, 9), 22_400),  # its inference
         ((16, 64, 64), 5_312),  # expander of lognormal maps
-        ((16, 256, 256, 5), 72_448),  # their inference
+        ((16, 64, 64, 5), 5_824),  # inference from SimCLR's summaries of them
+        ((16, 256, 256, 5), 72_448),  # and from VICReg's
         ((128, 512, 512), 329_216),  # expander of CAMELS maps
         ((128, 512, 512, 5), 333_312),  # their inference
     ],

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fullfield._core import ConfigurationError, DataError, digest
+from fullfield._core import ConfigurationError, DataError, digest, save_module, ShapeError
 from fullfield._core.progress import silent
 from fullfield.fields import FlatSky
 from fullfield.generative import Condition
@@ -22,6 +22,7 @@ from fullfield.recipes.joint_judge import judge, PARTS, RULES
 from fullfield.recipes.mass_map_bench import depth_map, ShearBench, ShearFrame
 from fullfield.recipes.mass_map_judge import chain_numbers
 from fullfield.recipes.study import Measured
+from fullfield.recipes.summaries_features import unfitted_reconstruction
 
 
 @pytest.mark.parametrize(
@@ -61,10 +62,11 @@ def test_a_cell_is_measured_again_when_what_it_depends_on_changes(monkeypatch):
     """Cells of the real data were keyed by the configuration alone, and survived another forward model or other moves."""
     real = {f"real/{name}" for name in ("chains", "draws", "checks", "clusters")}
     old = digests("cosmos", {"pixels": 16})
-    drawn = real - {"real/chains"} | {"calibration/joint", "speed/draws", *(f"observation/{i}" for i in range(3))}
+    calibration = {"calibration/joint", "calibration/errors"}
+    drawn = real - {"real/chains"} | calibration | {"speed/draws", *(f"observation/{i}" for i in range(3))}
     assert changed("cosmos", old) == set()
     assert changed("cosmos", old, moves=3) == changed("cosmos", old, evaluations=8) == drawn
-    assert changed("cosmos", old, maps=600) == (drawn | real) - {"real/chains", "calibration/joint", "speed/draws"}
+    assert changed("cosmos", old, maps=600) == (drawn | real) - calibration - {"real/chains", "speed/draws"}
     assert changed("cosmos", old, simulations={"training": 600}) == set(old) - {
         "features/estimate", "real/chains", *(f"reference/{i}" for i in range(3))
     }  # fmt: skip
@@ -78,7 +80,7 @@ def test_a_cell_is_measured_again_when_what_it_depends_on_changes(monkeypatch):
         assert not {f"start/dispersed/{i}" for i in range(5)} & changed("mass-map-cosmology", before)
     before = digests("mass-map-cosmology", {"pixels": 16})
     assert changed("mass-map-cosmology", before, baselines={"epochs": 3}) == {"baselines/maps"}
-    assert changed("mass-map-cosmology", before, draws=30) == {"baselines/maps", "calibration/joint"}
+    assert changed("mass-map-cosmology", before, draws=30) == {"baselines/maps"} | calibration
     with monkeypatch.context() as patched:
         maps = cosmos_bench.cosmos_maps(16)
         patched.setattr(cosmos_bench, "cosmos_maps", lambda pixels: eqx.tree_at(lambda m: m.shear, maps, 0.9 * maps.shear))
@@ -130,6 +132,19 @@ def test_latents_of_the_shear_hold_the_convergence():
     np.testing.assert_allclose(kappa.mean((0, 1)), 0.0, atol=1e-6)
     with pytest.raises(DataError, match="condition: expected the shear itself as its data"):
         frame.given(theta, Condition(jnp.zeros((16, 16, 5)), jnp.zeros(12)))
+
+
+def test_posteriors_of_shear_take_what_their_model_takes(tmp_path):
+    bench = ShearBench(RECIPES["mass-map-cosmology"].configure({"pixels": 16}))
+    for cell in ("features.estimate", "denoiser.posterior"):
+        (tmp_path / cell).mkdir()
+    save_module(tmp_path / "features.estimate" / "features.eqx", unfitted_reconstruction(bench.model, bench.statistics))
+    save_module(tmp_path / "denoiser.posterior" / "denoiser.eqx", joint_measure._untrained(bench))
+    posterior, shear = joint_measure.posterior(bench, tmp_path / "cell"), np.zeros((16, 16, 5, 2))
+    with pytest.raises(ShapeError, match=r"maps: expected \(16, 16, 5, 2\), got \(16, 16, 4, 2\)"):
+        posterior.sample(jax.random.key(0), shear[..., :4, :], 2)
+    with pytest.raises(DataError, match=r"\|γ\| < 1 in observed pixels, got 1[0-9]+ pixels"):
+        posterior.sample(jax.random.key(0), shear + 1.0, 2)
 
 
 def test_networks_that_cannot_be_built_are_refused_with_the_settings():
@@ -186,10 +201,12 @@ def test_mira_is_held_to_half_the_distance_where_centres_see_most():
     rows |= {f"{kind}/{name}": 1.0 for kind in ("shift", "width") for name in bench.model.parameters.names}
     pairs = ("truth-truth", "mean-mean", "exact-exact", "truth-mean", "truth-exact")
     rows |= {f"power/{pair}/{band}": 1.0 for pair in pairs for band in range(len(bench.bands.centres))}
-    found = {"calibration/joint": Measured(values), "observation/0": Measured(rows)}
+    errors = {f"{part}/mira/{rule}": 0.003 for part in PARTS for rule in RULES}
+    found = {"calibration/joint": Measured(values), "calibration/errors": Measured(errors), "observation/0": Measured(rows)}
     found |= {"speed/draws": Measured({"draws_per_second": 1.0}), "denoiser/posterior": Measured({"seconds": 1.0, "loss": 1.9})}
     report = judge(bench, found)
     assert report["training/held-out loss of the denoiser"].value == 1.9
+    assert report["joint/mira/uniform"].uncertainty == 0.003
     failed = {number.name for number in report.numbers if number.verdict == "fail"}
     assert failed == {f"{part}/mira/{rule}, deviations from 0.6719" for part in PARTS for rule in ("uniform", "estimate")}
 

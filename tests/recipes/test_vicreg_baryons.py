@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from fullfield._core import ConfigurationError
 from fullfield.fields import GaussianModes, Plane, RealAmplitudeModes
 from fullfield.recipes import RECIPES
 from fullfield.recipes.study import Measured
@@ -18,11 +19,11 @@ LABELS = [f"{kind}/{where}" for kind in ("none", "gas", "unseen") for where in (
 LABELS += [f"unseen/fiducial at {fraction:g}" for fraction in FRACTIONS]
 
 
-def judged(change, **settings):
+def judged(change, rank=2.0, **settings):
     """Numbers, where posteriors are those of `change(cell, label)`: bias, deviation, and coverage of both regions."""
     study, found = RECIPE.build(RECIPE.configure(settings)), {}
     for cell in study.cells:
-        values = {}
+        values = {"collapse/effective_rank": rank, "collapse/least_deviation": 0.5}
         for label in LABELS:
             bias, deviation, covered = change(cell.name, label)
             for one in ("omega_m", "sigma_8"):
@@ -71,6 +72,24 @@ def test_each_fault_misses_its_bar(cell, values, failed):
     numbers = judged(lambda name, label: values if (name, label) == (cell, "unseen/prior") else sound(name, label))
     missed = {name for name, number in numbers.items() if number.verdict == "fail" and not name.endswith("sigma_8")}
     assert missed == failed
+
+
+def test_groups_of_one_view_are_refused_with_what_views_are():
+    with pytest.raises(
+        ConfigurationError, match=r"views: expected .* to 2, got 1\. 10 by default: maps of each, .* in pairs\."
+    ):
+        RECIPE.configure({"views": 1})
+
+
+def test_headlines_are_numbers():
+    numbers = judged(sound)
+    assert all(any(name.startswith(beginning) for name in numbers) for beginning in RECIPE.headline)
+
+
+def test_summaries_along_one_line_are_collapsed():
+    numbers = judged(sound, rank=1.4)
+    assert {name for name, number in numbers.items() if number.verdict == "fail"} == {"rank/vicreg"}
+    assert numbers["least deviation/vicreg"].value == 0.5
 
 
 def test_finished_summaries_are_kept_as_trials_change():

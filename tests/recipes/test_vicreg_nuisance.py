@@ -23,6 +23,7 @@ def judged(errors, varying=FALLING, constant=RISING):
         group, name = cell.name.split("/")
         values = {f"{what}/{one}": errors[what] for what in ("error", "relative", "mse") for one in "AB"}
         values |= {"uncertainty/A": 1e-3, "uncertainty/B": 1e-3, "loss": -6.0, "r2/D": 0.0, "collapse/effective_rank": 9.0}
+        values |= {"collapse/least_deviation": 0.1} | {f"collapse/deviation/{i}": i / 4 for i in range(5)}
         if group == "dependence":
             curve = varying if name.startswith("varying") else constant
             values = {f"{what}/{i}": curve[i] for what in ("correlation", "corrected", "mine", "smile") for i in range(140)}
@@ -40,6 +41,9 @@ def test_published_errors_are_the_bars():
     assert (numbers["mse/vicreg/B"].bar, numbers["mse/vicreg/B"].published) == ("<= 2.26e-4", 2.26e-4)
     assert (numbers["relative/vicreg/B"].bar, numbers["relative/vicreg/B"].published) == (None, 0.038707)
     assert numbers["error/vicreg/A"].uncertainty == 1e-3
+    assert numbers["rank/varying, trained out"].value == 9.0
+    monitored = ("least", "lower quartile of", "median", "upper quartile of")
+    assert [numbers[f"{called} deviation/varying"].value for called in monitored] == [0.1, 0.25, 0.5, 0.75]
     assert numbers["error/power law fit to k <= 0.5/A"].bar is None
     assert missed(judged({"error": 0.02, "relative": 0.0213, "mse": 1.1e-4})) == {"mse/vicreg/A"}
     assert missed(judged({"error": 0.03, "relative": 0.0220, "mse": 1e-4})) == {"error/vicreg/A", "relative/vicreg/A"}

@@ -187,7 +187,7 @@ def test_observations_of_another_survey_are_refused(model, noise, simulated):
     np.testing.assert_array_equal(model.prepare(own), data)
     for wrong, message in (
         (eqx.tree_at(lambda maps: maps.noise, own, 1.1 * own.noise), r"noise map, got another in 959 of 1280 pixels"),
-        (own.coarsened(2), "expected pixels = 16, as the model, got pixels = 8"),
+        (own.coarsened(2), "expected pixels = 16, as the model, got pixels = 8. Make the model"),
         (eqx.tree_at(lambda maps: maps.noise, own, own.noise[..., :1]), "expected bins = 5, as the model, got bins = 1"),
         (
             ShearMaps(FlatSky(16, 5.0), *(getattr(own, name) for name in ("centre", "shear", "weight", "noise", "counts"))),

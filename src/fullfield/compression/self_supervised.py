@@ -14,15 +14,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Bool, Float, Key
 
-from fullfield._core import DataError, stream
+from fullfield._core import DataError, ShapeError, stream
 from fullfield._core.progress import Progress, silent
 from fullfield.compression.base import check_varying, Compressor, standardising
 from fullfield.compression.objective import first_batch
 from fullfield.datasets import AbstractSimulations
 from fullfield.networks import MLP
 from fullfield.training import cosine_adam, fit, History
+
+
+OFTEN = 0.1  # of the numbers of a parameter
 
 
 class AbstractAgreement(eqx.Module):
@@ -159,6 +162,7 @@ def train_self_supervised(
     Raises:
         DataError: groups of fewer than two views or an odd number of them, in training or held out; batches of one cosmology, a
             cosmology both in training and held out, or data that never vary or are not finite.
+        ShapeError: theta of training and held-out groups have different numbers of parameters.
         DivergenceError: a loss is not finite.
     """
     _check_apart(simulations, validation)
@@ -200,11 +204,29 @@ def _check_apart(simulations, validation) -> None:
         theta, rows = getattr(part, "theta", None), getattr(part, "rows", None)  # rows of what is streamed from disk
         if theta is None:
             return
-        found.append([bytes(row) for row in np.ascontiguousarray(theta if rows is None else theta[rows], np.float32)])
-    known, held_out = set(found[0]), found[1]
-    if both := [i for i, row in enumerate(held_out) if row in known]:
+        found.append(np.asarray(theta if rows is None else theta[rows], np.float32))
+    sizes = [part.shape[1] for part in found]
+    if sizes[0] != sizes[1]:
+        raise ShapeError("validation", expected=f"{sizes[0]} parameters, as in training", got=sizes[1])
+    shared = _shared(*found)
+    known, held_out = ([bytes(row) for row in np.ascontiguousarray(part[:, shared])] for part in found)
+    trained = set(known)
+    if both := [i for i, row in enumerate(held_out) if row in trained]:
+        varied = "" if shared.all() else f" Leave columns {np.flatnonzero(~shared).tolist()} out of theta if views vary them."
         raise DataError(
             "validation", expected="cosmologies that are not trained on",
             got=f"{len(both)} that are among {len(held_out)}, first in its row {both[0]}",
-            remedy="Split by cosmology, all of whose views belong together.",
+            remedy=f"Split by cosmology, all of whose views belong together.{varied}",
         )  # fmt: skip
+
+
+def _shared(known: Float[np.ndarray, "n p"], held_out: Float[np.ndarray, "m p"]) -> Bool[np.ndarray, " p"]:
+    """Columns in which one cosmology is the same in both parts, which nuisances, drawn anew for every view, are not.
+
+    They are those whose numbers often recur in the other part, though there are many of them; all columns if there are none.
+    """
+    recur = [
+        np.isin(after, before).mean() >= OFTEN and len(np.unique(before)) >= OFTEN * len(before)
+        for before, after in zip(known.T, held_out.T, strict=True)
+    ]
+    return np.array(recur, bool) | (not any(recur))

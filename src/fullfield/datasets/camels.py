@@ -7,6 +7,7 @@ thick, in linear units: masses in (M☉/h) / (Mpc/h)². Map i is of the simulati
 Villaescusa-Navarro et al. 2022 (arXiv:2109.10915); camels-multifield-dataset.readthedocs.io.
 """
 
+import math
 import os
 import pathlib
 import warnings
@@ -229,9 +230,7 @@ def _map_file(path: pathlib.Path, side: int | None) -> Float32[np.memmap, "m y y
     try:
         maps = np.lib.format.open_memmap(path, mode="r")
     except ValueError as error:  # of objects, or fewer bytes than the header announces
-        raise DamagedDataError(
-            str(path), expected="an array of float32, whole", got=f"{size} bytes: {error}", remedy=DOWNLOAD
-        ) from error
+        raise DamagedDataError(str(path), expected=_announced(path), got=f"{size} bytes: {error}", remedy=DOWNLOAD) from error
     if maps.dtype != np.float32 or not maps.flags.c_contiguous:
         order = "" if maps.flags.c_contiguous else " in Fortran's order"
         raise DataError(str(path), expected="float32 in C's order", got=f"{maps.dtype}{order}", remedy=DOWNLOAD)
@@ -243,3 +242,16 @@ def _map_file(path: pathlib.Path, side: int | None) -> Float32[np.memmap, "m y y
             str(path), expected=f"{maps.offset + maps.nbytes} bytes, as its header says", got=size, remedy=DOWNLOAD
         )
     return maps
+
+
+def _announced(path: pathlib.Path) -> str:
+    """What a file that cannot be mapped should hold: bytes as its header says, if that is whole and of float32."""
+    with open(path, "rb") as file:
+        try:
+            first = np.lib.format.read_magic(file) == (1, 0)
+            shape, _, dtype = (np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0)(file)
+        except ValueError:
+            return "an array of float32, whole"
+        if dtype != np.float32:
+            return "an array of float32, whole"
+        return f"{file.tell() + math.prod(shape) * dtype.itemsize} bytes, for the {dtype} {shape} of its header"

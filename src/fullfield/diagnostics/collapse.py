@@ -9,7 +9,7 @@ from fullfield.diagnostics.samples import as_finite, Numeric
 
 
 def collapse(summaries: Float[Numeric, "n s"], *, name: str = "collapse") -> Report:
-    """Effective rank of summaries and the deviation of their stillest number, relative to the liveliest.
+    """Effective rank of summaries, and the deviation of each of their numbers and of the stillest, relative to the liveliest.
 
     The effective rank is exp(-Σ p ln p) of the shares p that the covariance's eigenvalues have in their sum (Roy & Vetterli
     2007, EUSIPCO): s for white summaries, one if all vary along one line, zero if nothing varies.
@@ -26,8 +26,9 @@ def collapse(summaries: Float[Numeric, "n s"], *, name: str = "collapse") -> Rep
         raise ShapeError("summaries", expected="shape (n, s) of at least two", got=summaries.shape)
     values = as_finite("summaries", summaries)
     deviations = values.std(axis=0)
-    least = deviations.min() / deviations.max() if deviations.max() > 0 else 0.0
-    return Report((Number(f"{name}/effective_rank", effective_rank(values)), Number(f"{name}/least_deviation", float(least))))
+    relative = deviations / (deviations.max() or 1.0)
+    numbers = [Number(f"{name}/effective_rank", effective_rank(values)), Number(f"{name}/least_deviation", relative.min())]
+    return Report((*numbers, *(Number(f"{name}/deviation/{i}", one) for i, one in enumerate(relative))))
 
 
 def effective_rank(values: Float[np.ndarray, "n s"]) -> float:

@@ -46,7 +46,8 @@ def mira(
     Returns:
         Per rule (as in TARP) the `score`, whose uncertainty and bar are those of an exact posterior, and its distance `z` from
         the null mean in standard deviations. The null's spread is found by putting each draw in the truth's place, so it
-        knows that centres are shared.
+        knows that centres are shared. The uncertainty of `z` is what a bootstrap over simulations gives this posterior, exact
+        or not, in the same unit; of a mean over simulations it is known in closed form.
 
     Raises:
         DataError: values that are not finite, draws without spread.
@@ -72,12 +73,12 @@ def mira_of(placed: Distances, *, budget: Budget | None = None, random: np.rando
     share = (budget or Budget()).shared(len(placed.rules))
     numbers = []
     for rule, truths, draws in zip(placed.rules, placed.truths, placed.draws, strict=True):
-        scores = mira_score(rank(truths, draws, random), size)
+        scores = mira_score(rank(truths, draws, random), size).mean(axis=0)
         null = np.empty((folds, count, size))
         np.put_along_axis(null, np.argsort(draws, axis=-1), mira_score(np.arange(size), size - 1)[None, None], axis=-1)
         mean, std = mira_null_mean(size), np.sqrt(np.mean(null.mean(axis=0).var(axis=1)) / count)
         numbers.append(share.normal(f"mira/{rule}/score", scores.mean(), mean, std))
-        numbers.append(Number(f"mira/{rule}/z", (scores.mean() - mean) / std))
+        numbers.append(Number(f"mira/{rule}/z", (scores.mean() - mean) / std, scores.std() / np.sqrt(count) / std))
     return Report(tuple(numbers))
 
 

@@ -10,6 +10,7 @@ in the mean, the scatter that random rotations of the galaxies give.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -180,7 +181,10 @@ def shear_maps(
     total, squares = summed(weight), summed(weight**2)
     if not np.all(total.sum((0, 1)) > 0):
         empty = int(np.argmin(total.sum((0, 1))))
-        raise DataError("weight", expected="galaxies of positive weight in every bin", got=f"none in bin {empty}")
+        raise DataError(
+            "weight", expected="galaxies of positive weight in every bin", got=f"none in bin {empty}, in the patch",
+            remedy="Number the bins from 0 without gaps; is the patch where all of them have galaxies?",
+        )  # fmt: skip
     inverse = 1 / np.where(total > 0, total, 1)
     scatter = summed(weight**2 * np.abs(ellipticity) ** 2).sum((0, 1)) / (2 * squares.sum((0, 1)))
     noise = np.where(total > 0, np.sqrt(scatter * squares) * inverse, np.inf)
@@ -197,11 +201,13 @@ def randomly_rotated(catalogue: Mapping[str, np.ndarray] | np.ndarray, *, key: K
     return {**catalogue, "e1": turned.real, "e2": turned.imag}
 
 
-def _by_name(catalogue):
-    if not isinstance(catalogue, np.ndarray):
+def _by_name(catalogue: Any) -> Mapping[str, np.ndarray]:
+    if hasattr(catalogue, "keys"):
         return catalogue
-    if catalogue.dtype.names is None:
-        raise DataError("catalogue", expected="named columns", got=f"a plain array {catalogue.shape}")
+    if not isinstance(catalogue, np.ndarray) or catalogue.dtype.names is None:
+        got = f"a plain array {catalogue.shape}" if isinstance(catalogue, np.ndarray) else f"a {type(catalogue).__name__}"
+        remedy = f"Make it a mapping of columns {', '.join(COLUMNS)}, or a structured array."
+        raise DataError("catalogue", expected="named columns", got=got, remedy=remedy)
     return {name: catalogue[name] for name in catalogue.dtype.names}
 
 
@@ -225,7 +231,7 @@ def _columns(catalogue, largest):
     if len(set(shapes.values())) > 1 or columns["ra"].ndim != 1:
         raise ShapeError("catalogue", expected="columns of one length", got=shapes)
     if not columns["ra"].size:
-        raise DataError("catalogue", expected="galaxies", got="no rows")
+        raise DataError("catalogue", expected="galaxies", got="no rows", remedy="Has a cut left none?")
     finite = np.all([np.isfinite(column) for column in columns.values()], axis=0)
     size = np.hypot(columns["e1"], columns["e2"])
     whole = (columns["bin"] >= 0) & (columns["bin"] % 1 == 0)

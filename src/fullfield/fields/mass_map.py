@@ -67,7 +67,10 @@ def inverse_variance(noise: Float[Array | np.ndarray, "n n bins"]) -> Float[Arra
             )
         empty = np.flatnonzero(~np.isfinite(noise).any((0, 1)))
         if len(empty):
-            raise DataError("noise", expected="an observed pixel in each bin", got=f"none in bins {empty.tolist()}")
+            raise DataError(
+                "noise", expected="an observed pixel in each bin", got=f"none in bins {empty.tolist()}",
+                remedy="Leave these bins out of shear and noise.",
+            )  # fmt: skip
     return 1 / jnp.asarray(noise, jnp.float32) ** 2
 
 

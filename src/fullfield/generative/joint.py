@@ -151,7 +151,8 @@ def train_joint(
         simulations: pairs of parameters and rows to train on.
         validation: held-out pairs.
         key: scalar key.
-        survey: maps (n, n, c) that are the same for all observations, such as the depth; none if not given.
+        survey: maps (n, n, c) that are the same for all observations, such as the depth, none if not given. The `noise` of
+            observations that come as `ShearMaps` must go as one over it.
         branch: the field's network, `UNetBranch`, `TransformerBranch` or a partial of one.
         width: of the parameters' network.
         known: part of the pairs whose field is seen with the parameters known, the others at equal times; 1.0 if what is

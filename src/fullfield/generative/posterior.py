@@ -13,11 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import paramax
-from jax.core import Tracer
 from jaxtyping import Array, Float, Key
 
-from fullfield._core import ConfigurationError, DataError, each_row, full_precision, stream
-from fullfield.fields import AbstractMassPosterior
+from fullfield._core import ConfigurationError, each_row, full_precision, stream
+from fullfield.fields import AbstractMassPosterior, ShearMaps
+from fullfield.generative.checks import check_condition, check_survey
 from fullfield.generative.denoiser import Condition, JointDenoiser
 from fullfield.generative.hooks import as_seen, finite_numbers, left_as_drawn, the_field_itself
 from fullfield.generative.solvers import AbstractSolver, Adams, DPMSolver
@@ -64,10 +64,15 @@ class JointPosterior(eqx.Module):
 
         Raises:
             DataError: the observation is not finite, or no array.
-            ConfigurationError: no draws are wanted.
+            ShapeError: what is seen of it is not of the shape that the denoiser was trained on.
+            ConfigurationError: no draws are wanted, or the observation is `ShearMaps` of another mask or depth than the
+                denoiser's survey.
         """
         _check_count(n)
-        return self.draw(key, _seen(self.see, jnp.asarray(self.prepare(observation))), n)
+        prepared = jnp.asarray(self.prepare(observation))
+        if isinstance(observation, ShearMaps):
+            check_survey(self.denoiser, observation)
+        return self.draw(key, _seen(self.see, prepared), n)
 
     def draw(self, key: Key[Array, ""], condition: Condition, n: int) -> tuple[Float[Array, "n p"], Float[Array, "n m m bins"]]:
         """The same of what was seen of an observation."""
@@ -77,22 +82,26 @@ class JointPosterior(eqx.Module):
         self, key: Key[Array, ""], conditions: Condition, n: int
     ) -> tuple[Float[Array, "o n p"], Float[Array, "o n m m bins"]]:
         """The same for each of several observations (o, ...), side by side in one batch."""
-        _check(conditions, n)
+        self._check(conditions, n)
         scatter = None if self.correct is left_as_drawn else self._scatter(stream(key, "scatter"), conditions)
         flat = jax.tree.map(lambda array: jnp.repeat(array, n, axis=0), (conditions, scatter))
         return jax.tree.map(lambda array: array.reshape(-1, n, *array.shape[1:]), self._draw(key, *flat))
 
     def draw_parameters(self, key: Key[Array, ""], condition: Condition, n: int) -> Float[Array, "n p"]:
         """Draw parameters (n, p) alone, which costs no map; they are not corrected."""
-        _check(condition, n)
+        self._check(condition, n)
         conditions = _repeated(condition, n)
         return _constrained(self, self._alone(key, conditions.summary), conditions)
 
     def draw_maps(self, key: Key[Array, ""], condition: Condition, theta: Float[Array, "n p"]) -> Float[Array, "n m m bins"]:
         """Draw one map (m, m, bins) for each of some parameters (n, p)."""
-        _check(condition, len(theta))
+        self._check(condition, len(theta))
         conditions = _repeated(condition, len(theta))
         return self._given(key, conditions, _whitened(self, theta, conditions))[1]
+
+    def _check(self, condition, n):
+        _check_count(n)
+        check_condition(self.denoiser, condition)
 
     def _draw(self, key, conditions, scatter):
         if not self.together:
@@ -146,17 +155,6 @@ class DiffusionMassMap(AbstractMassPosterior):
 def _check_count(n):
     if n < 1:
         raise ConfigurationError("n", expected="at least one draw", got=n)
-
-
-def _check(condition, n):
-    _check_count(n)
-    for name in ("expected", "summary"):
-        values = getattr(condition, name)
-        if not isinstance(values, Tracer) and not np.isfinite(np.asarray(values)).all():
-            raise DataError(
-                f"condition.{name}", expected="finite numbers", got="NaN or infinite ones",
-                remedy="Is the observation finite? The forward model's `prepare` says.",
-            )  # fmt: skip
 
 
 def _solve(solver, path, noise):

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+from pydantic.fields import FieldInfo
 
 from fullfield._core import ConfigurationError, nearest
 
@@ -182,16 +183,28 @@ def _explain(kind: type[BaseModel], error: ValidationError) -> ConfigurationErro
     message = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
     known = re.findall(r"'([^']*)'", message) if first["type"] == "literal_error" else []
     remedy = nearest(str(first["input"]), known) if known else ""
+    if first["type"].startswith(("greater_than", "less_than")) and (field := _field(kind, place)):
+        remedy = f"{field.default} by default{f': {field.description}' if field.description else ''}."
     return ConfigurationError(name, expected=message, got=_one_line(repr(first["input"])), remedy=remedy)
 
 
+def _field(kind: type[BaseModel], place: Sequence[str]) -> FieldInfo | None:
+    """The setting at a place, None for an entry of a list."""
+    section = _section(kind, place[:-1])
+    return section.model_fields.get(place[-1])
+
+
 def _fields(kind: type[BaseModel], place: Sequence[str]) -> list[str]:
+    return list(_section(kind, place).model_fields)
+
+
+def _section(kind: type[BaseModel], place: Sequence[str]) -> type[BaseModel]:
     for part in place:
         annotation = kind.model_fields[part].annotation if part in kind.model_fields else None
         if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
             break
         kind = annotation
-    return list(kind.model_fields)
+    return kind
 
 
 def _one_line(text: str) -> str:

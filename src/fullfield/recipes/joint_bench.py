@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Key
 from fullfield._core import on_every_core, stream
 from fullfield._core.progress import Progress
 from fullfield.fields import Bands, FlatSky, logarithmic_bands
-from fullfield.generative import as_seen, Colour, Condition, Layout, left_as_drawn, the_field_itself
+from fullfield.generative import as_seen, Colour, Condition, finite_numbers, Layout, left_as_drawn, the_field_itself
 from fullfield.networks import TransformerBranch, UNetBranch
 from fullfield.recipes.joint_settings import DenoiserSettings
 from fullfield.recipes.study import Measured
@@ -89,6 +89,11 @@ class AbstractBench(eqx.Module):
     def survey(self) -> Float[np.ndarray, "n n c"]:
         """Maps that are the same for all observations; none."""
         return np.zeros((self.sky.pixels, self.sky.pixels, 0), np.float32)
+
+    @property
+    def prepare(self) -> Callable[..., Array | np.ndarray]:
+        """The `prepare` of `JointPosterior`."""
+        return finite_numbers
 
     @property
     def bands(self) -> Bands:

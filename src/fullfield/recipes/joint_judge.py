@@ -27,7 +27,11 @@ def judge(bench: AbstractBench, found: Mapping[str, Measured]) -> Report:
     """
     settings = bench.configuration
     calibration = found["calibration/joint"].values
-    numbers = [*_against_reference(bench, found), *_calibrated(calibration, settings.draws), *_field(bench, calibration)]
+    numbers = [
+        *_against_reference(bench, found),
+        *_calibrated(calibration, found["calibration/errors"].values, settings.draws),
+        *_field(bench, calibration),
+    ]
     numbers += [*_means(bench, found)]
     if "denoiser/prior" in found:
         prior = found["denoiser/prior"].values
@@ -59,7 +63,7 @@ def _against_reference(bench, found):
         yield Number(f"kappa/{label}", *_mean(np.array([row[f"map/{kind}"] for row in rows])))
 
 
-def _calibrated(values, draws):
+def _calibrated(values, errors, draws):
     failed = [name for name in values if name.startswith("failed/")]
     total = sum(name.startswith("number/") for name in values)
     for part in PARTS:
@@ -68,7 +72,7 @@ def _calibrated(values, draws):
             score = values[f"number/{part}/mira/{rule}/score"]
             published = PUBLISHED_MIRA if part == "joint" and rule == "uniform" else None
             bar = f"<= {MIRA_BARS[rule]:g}"
-            yield Number(f"{part}/mira/{rule}", score, published=published)
+            yield Number(f"{part}/mira/{rule}", score, errors[f"{part}/mira/{rule}"], published=published)
             yield Number(f"{part}/mira/{rule}, deviations from {mira_null_mean(draws):.4f}", abs(z), bar=bar)
             yield Number(f"{part}/tarp/{rule}, largest deviation", values[f"number/{part}/tarp/{rule}/deviation"])
             held = part != "joint" and rule != "other_truth"

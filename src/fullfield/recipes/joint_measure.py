@@ -15,14 +15,16 @@ from jaxtyping import Array, Float
 from fullfield._core import load_module, on_every_core, save_module, stream
 from fullfield._core.progress import Progress
 from fullfield.datasets import StoredSimulations, stream_draws
-from fullfield.diagnostics import c2st, joint_blocks, joint_calibration, joint_table, JointSample, thinned
+from fullfield.diagnostics import c2st, joint_blocks, joint_calibration, joint_table, JointSample, JointTable, thinned
+from fullfield.diagnostics.joint import distances
+from fullfield.diagnostics.mira import mira_of
 from fullfield.fields import band_powers, Bands, hartley, pair_indices
 from fullfield.generative import Adams, Condition, DPMSolver, JointDenoiser, JointPosterior, Layout, train_joint
 from fullfield.inference import sample_many
 from fullfield.inference.implicit import train_npe
 from fullfield.recipes.artefacts import read_arrays, write_arrays
 from fullfield.recipes.joint_bench import AbstractBench, AbstractFrame, branch, CHUNK
-from fullfield.recipes.joint_judge import judge
+from fullfield.recipes.joint_judge import judge, PARTS
 from fullfield.recipes.joint_pictures import pictures
 from fullfield.recipes.study import Cell, Measured, Study
 from fullfield.simulators import even_batch
@@ -82,6 +84,7 @@ def joint_study(bench: AbstractBench, first: tuple[Cell, ...] = (), last: tuple[
         Cell("denoiser/posterior", inputs.trained, functools.partial(_train, bench), effort=20),
         Cell("denoiser/npe", (inputs.made, settings.compared, settings.observations), functools.partial(_npe, bench), effort=2),
         Cell("calibration/joint", (inputs.drawn, settings.draws), functools.partial(_calibrate, bench), effort=8),
+        Cell("calibration/errors", (inputs.drawn, settings.draws), _errors),
     ]
     for i in range(settings.observations):
         cells.append(Cell(f"reference/{i}", (common, i), functools.partial(_reference, bench, i), effort=2))
@@ -100,8 +103,9 @@ def posterior(bench: AbstractBench, folder: pathlib.Path) -> JointPosterior:
     together = settings.together
     solver = DPMSolver(max(LEAST_TOGETHER, settings.evaluations)) if together else Adams(settings.evaluations)
     return JointPosterior(
-        bench.model.parameters, denoiser, bench.see(folder), solver, together, frame.given, frame.maps, frame.correction
-    )
+        bench.model.parameters, denoiser, bench.see(folder), solver, together, frame.given, frame.maps, frame.correction,
+        bench.prepare,
+    )  # fmt: skip
 
 
 def _untrained(bench: AbstractBench) -> JointDenoiser:
@@ -258,6 +262,19 @@ def _calibrate(bench: AbstractBench, folder: pathlib.Path, progress: Progress) -
             values[f"inside/{part}/{rule}"] = float(np.all((curve >= drawn.low) & (curve <= drawn.high)))
     values |= _beside_wiener(bench, fields, filtered, tested.field.correlation_mean.values)
     return Measured(values, gradients=len(theta) * settings.draws * bench.frame(folder).gradients)
+
+
+def _errors(folder: pathlib.Path, progress: Progress) -> Measured:
+    """Bootstrap errors of MIRA's scores, from the table of distances."""
+    del progress
+    placed = distances(JointTable.from_arrays(read_arrays(folder.parent / "calibration.joint" / "table.npz")))
+    values = {}
+    for part in PARTS:
+        report = mira_of(placed[part], random=np.random.default_rng(0))
+        for rule in placed[part].rules:
+            score, z = (report[f"mira/{rule}/{name}"].uncertainty or 0.0 for name in ("score", "z"))
+            values[f"{part}/mira/{rule}"] = score * z
+    return Measured(values)
 
 
 def _beside_wiener(bench, fields, filtered, correlation) -> dict[str, float]:

@@ -147,6 +147,11 @@ class AbstractShearBench(AbstractBench):
         return (noise.min() / noise).astype(np.float32)
 
     @property
+    def prepare(self) -> Callable[..., Array | np.ndarray]:
+        """The model's, which refuses shear of other surveys."""
+        return self.model.prepare
+
+    @property
     def layout(self) -> Layout:
         """How simulations lie in rows."""
         n, _, bins = self.model.noise.shape

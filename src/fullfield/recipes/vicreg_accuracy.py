@@ -128,14 +128,18 @@ def collapse_numbers(label: str, values: Mapping[str, float], parameters: int | 
 
     Args:
         label: whose they are.
-        values: what `collapse` has found.
+        values: what `collapse` has found; of runs before it told the deviation of each number, only of the stillest.
         parameters: number of those that summaries are to tell, to which their rank is held; None if it is held to nothing.
     """
     bar = None if parameters is None else f"> {parameters - 0.5}"
-    return [
+    numbers = [
         Number(f"rank/{label}", values["collapse/effective_rank"], bar=bar),
         Number(f"least deviation/{label}", values["collapse/least_deviation"]),
     ]
+    if each := [value for name, value in values.items() if name.startswith("collapse/deviation/")]:
+        quartiles = zip(("lower quartile of", "median", "upper quartile of"), np.quantile(each, (0.25, 0.5, 0.75)), strict=True)
+        numbers += [Number(f"{called} deviation/{label}", value) for called, value in quartiles]
+    return numbers
 
 
 def accuracy_numbers(

@@ -15,7 +15,7 @@ class VICRegBaryonsConfiguration(Configuration):
         default=0.5, ge=0.4, le=1.0, description="baryons that groups have kept in the maps of the trial, of the mean"
     )
     cosmologies: int = Field(default=3000, ge=200, description="pairs of Ωm and σ8, a tenth each held out and for tests")
-    views: int = Field(default=10, ge=2, description="maps of each")
+    views: int = Field(default=10, ge=2, description="maps of each, which are learnt from in pairs")
     epochs: PositiveInt = Field(default=100, description="of summaries, two views of every cosmology in each")
     npe_epochs: PositiveInt = Field(default=20, description="of posteriors from them, on all views")
     learning_rate: PositiveFloat = 3e-3
@@ -35,9 +35,9 @@ VICREG_BARYONS = Recipe(
     scales={
         "smoke": Scale({"pixels": 32, "cosmologies": 400, "epochs": 20, "npe_epochs": 5}, "~5 min"),
         "laptop": Scale({}, "~55 min"),
-        "paper": Scale({"pixels": 256, "cosmologies": 10_000, "epochs": 200}, "~10 min (H200)"),
+        "paper": Scale({"pixels": 256, "cosmologies": 10_000, "epochs": 200}, "~10 min (H200, estimated)"),
     },
     build=build,
     citations=("akhmetzhanova2024", "bardes2022", "schneider2015", "vandaalen2020", "jeffrey2021"),
-    headline=("bias/", "scatter/"),
+    headline=("bias/", "coverage/"),
 )  # fmt: skip

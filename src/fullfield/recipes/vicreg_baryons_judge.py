@@ -11,6 +11,7 @@ from fullfield.recipes.artefacts import read_arrays
 from fullfield.recipes.problem import Illustration
 from fullfield.recipes.rundir import RunDirectory
 from fullfield.recipes.study import Measured
+from fullfield.recipes.vicreg_accuracy import collapse_numbers
 from fullfield.recipes.vicreg_baryons_trials import EXACT, four, FRACTIONS, REGIONS, SWEEP, TESTED, TRAINED, Trial
 from fullfield.recipes.vicreg_maps import ENOUGH
 
@@ -53,6 +54,7 @@ def baryons_numbers(cosmologies: int, names: Sequence[str], found: Mapping[str, 
         for trial in SWEEP
         for parameter in names
     ]
+    numbers += collapse_numbers("vicreg", found["summary/vicreg"].values, len(names) if enough else None)
     return Report(tuple(numbers))
 
 

@@ -26,8 +26,9 @@ What differs: channels are scaled to examples once, where the paper has batch no
 mirrored; the optimiser is Adam without decay of weights, at a learning rate that falls as a cosine, and weights are averaged
 over its last steps, where the public code has AdamW and rates that fall when the held-out loss stalls; supervised training has
 the same encoder and head, and sees as many maps as the summaries' does, 40 epochs in batches of 400, where the paper's has an
-encoder of five outputs, and 200 epochs in batches of 200; and SimCLR has batches of 200 cosmologies, where that of the code is
-256. Learning rates are those of the text; SimCLR's in the code is 1e-3.
+encoder of five outputs, and 200 epochs in batches of 200; SimCLR has batches of 200 cosmologies, where that of the code is 256;
+and the head has 72,448 parameters for both, as the published one of VICReg, where that of SimCLR has 5,824. Learning rates are
+those of the text; SimCLR's in the code is 1e-3.
 """
 
 
@@ -43,7 +44,7 @@ class MapViewsConfiguration(Configuration):
         default="powers", description="powers of learned filters, or the paper's nine convolutions, for a GPU"
     )
     cosmologies: int = Field(default=4000, ge=200, description="pairs of parameters, a tenth each held out and for tests")
-    views: int = Field(default=10, ge=2, description="maps of each")
+    views: int = Field(default=10, ge=2, description="maps of each, which are learnt from in pairs")
     epochs: PositiveInt = Field(default=200, description="of the summaries, two views of every cosmology in each")
     learning_rate: PositiveFloat = 3e-3
 
@@ -78,7 +79,7 @@ VICREG_LOGNORMAL = Recipe(
     scales={
         "smoke": Scale({"pixels": 32, "cosmologies": 400, "epochs": 20, "head_epochs": 20}, "~2 min"),
         "laptop": Scale({}, "~1.5 h"),
-        "paper": Scale({**PAPER, "head_epochs": 200, "supervised_rate": 2e-3}, "~10 min (H200)"),
+        "paper": Scale({**PAPER, "head_epochs": 200, "supervised_rate": 2e-3}, "~10 min (H200, estimated)"),
     },
     build=build,
     citations=("akhmetzhanova2024", "bardes2022", "chen2020"),

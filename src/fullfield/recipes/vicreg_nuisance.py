@@ -17,7 +17,7 @@ class VICRegNuisanceConfiguration(Configuration):
     """Settings; those of the paper unless said otherwise. It trained summaries for 300 epochs."""
 
     cosmologies: int = Field(default=1000, ge=100, description="pairs of A and B, a tenth each held out and for tests")
-    views: int = Field(default=10, ge=2, description="spectra of each")
+    views: int = Field(default=10, ge=2, description="spectra of each, which are learnt from in pairs")
     epochs: PositiveInt = Field(default=1500, description="of summaries, where they are trained out")
     brief_epochs: PositiveInt = Field(default=300, description="of those on which dependence is measured like the paper's")
     head_epochs: PositiveInt = Field(default=300, description="of the inference from them")
@@ -45,7 +45,7 @@ VICREG_NUISANCE = Recipe(
     scales={
         "smoke": Scale(SMOKE, "~1 min"),
         "laptop": Scale({}, "~9 min"),
-        "paper": Scale({"every": 1}, "~45 min"),
+        "paper": Scale({"every": 1}, "~45 min (estimated)"),
     },
     build=build,
     citations=("akhmetzhanova2024", "bardes2022", "szekely2007", "belghazi2018", "song2020"),

@@ -31,7 +31,7 @@ from fullfield.recipes.artefacts import read_arrays, write_arrays
 from fullfield.recipes.problem import Illustration
 from fullfield.recipes.rundir import RunDirectory
 from fullfield.recipes.study import Cell, Measured, Study
-from fullfield.recipes.vicreg_accuracy import accuracy, read_off
+from fullfield.recipes.vicreg_accuracy import accuracy, collapse_numbers, read_off
 from fullfield.recipes.vicreg_nuisance import BARS, PUBLISHED, VICRegNuisanceConfiguration
 from fullfield.simulators import BrokenPowerLaw, simulate_views
 from fullfield.training import cosine_adam
@@ -227,7 +227,7 @@ def _judge(bench: Bench, found: Mapping[str, Measured]) -> Report:
             numbers.append(Number(f"loss/{label}", values["loss"], published=PUBLISHED["loss"] if ours else None))
             numbers.append(Number(f"r2/{label}/D", values["r2/D"], bar="<= 0.02" if ours else None))
     for (group, said), kind in itertools.product(TRAININGS.items(), KINDS):
-        numbers.append(Number(f"rank/{kind}{said}", found[f"{group}/{kind}"].values["collapse/effective_rank"]))
+        numbers += collapse_numbers(f"{kind}{said}", found[f"{group}/{kind}"].values, None)
         for measure in ("correlation", "corrected", *ESTIMATORS[group]):
             held = measure in ("correlation", "smile")
             label = f"dependence/{kind}{said}/{measure}"

@@ -130,7 +130,10 @@ class ShearModel(AbstractExplicitModel):
         }
         for name, (own, other) in settings.items():
             if own != other:
-                raise ConfigurationError("maps", expected=f"{name} = {own}, as the model", got=f"{name} = {other}")
+                remedy = "Make the model for the survey of the maps, or the maps with the patch and bins of the model."
+                raise ConfigurationError(
+                    "maps", expected=f"{name} = {own}, as the model", got=f"{name} = {other}", remedy=remedy
+                )
         own = np.asarray(self.noise)
         differ = ~np.isclose(own, maps.noise, rtol=1e-3)
         if differ.any():
