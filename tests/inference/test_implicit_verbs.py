@@ -238,7 +238,11 @@ def test_names_of_settings_that_users_of_sbi_know_are_understood(simulations):
     found = inference.train(max_num_epochs=2, stop_after_epochs=1, learning_rate=1e-3)
     assert isinstance(found, FlowPosterior)
     assert type(found.density.flow).__name__ == "ConditionalMixture"
-    assert inference.build_posterior(found).sample((3,), x=x[0]).shape == (3, 2)
+    assert inference.build_posterior(found).sample(3, x=x[0]).shape == (3, 2)
+    again = NPE(PRIOR).build_posterior(found)
+    assert again.sample((3,), x=x[0]).shape == (3, 2)
+    with pytest.raises(ShapeError, match=r"theta: expected \(n, 2\) or \(2,\), got .*\(600, 1\)"):
+        again.log_prob(theta[:, :1], x=x[0])
 
 
 def test_settings_that_do_not_exist_or_cannot_be_are_refused(simulations):

@@ -77,6 +77,8 @@ def sample_field(
         DivergenceWarning: transitions diverged after the warm-up.
     """
     sampler = MCLMC() if sampler is None else sampler
+    if not isinstance(sampler, AbstractSampler):
+        raise ConfigurationError("sampler", expected="MCLMC(), MAMS() or NUTS()", got=sampler)
     target = Target(model, data)
     sampler.check(target.size)
     _check(draws=draws, chains=chains, warmup=warmup, block=block)

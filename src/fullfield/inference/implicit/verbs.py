@@ -66,16 +66,24 @@ class ConditionedPosterior:
         self._x = self._observation(x)
         return self
 
-    def sample(self, shape: tuple[int, ...] = (1,), x: Any = None) -> Float[Array, "..."]:
+    def sample(self, shape: tuple[int, ...] | int = (1,), x: Any = None) -> Float[Array, "..."]:
         """Draw parameter vectors (*shape, p); every call draws others."""
+        shape = (shape,) if isinstance(shape, int) else shape
         key = jax.random.fold_in(stream(jax.random.key(self._seed), "draws"), self._calls)
         self._calls += 1
         draws = self.posterior.sample(key, self._observation(x), int(np.prod(shape)))
         return draws.reshape(*shape, draws.shape[-1])
 
     def log_prob(self, theta: Any, x: Any = None) -> Float[Array, " n"]:
-        """Log density at parameter vectors (n, p), or at one (p,)."""
-        return _log_probs(self.posterior, jnp.atleast_2d(jnp.asarray(theta, float)), self._observation(x))
+        """Log density at parameter vectors (n, p), or at one (p,).
+
+        Raises:
+            ShapeError: they are of another length.
+        """
+        theta, size = jnp.atleast_2d(jnp.asarray(theta, float)), self.posterior.parameters.size
+        if theta.ndim != 2 or theta.shape[1] != size:
+            raise ShapeError("theta", expected=f"(n, {size}) or ({size},)", got=jnp.shape(theta))
+        return _log_probs(self.posterior, theta, self._observation(x))
 
     def truncated(self, x: Any = None) -> TruncatedPrior:
         """The proposal for another round of NPE or FMPE: draw parameters with its `draw(key, n)`."""
@@ -227,6 +235,8 @@ class _Inference:
         self._posterior = self._posterior if posterior is None else posterior
         if self._posterior is None:
             raise ConfigurationError("posterior", expected="a trained one", got="none", remedy="Call train first.")
+        if not self._sets:
+            return ConditionedPosterior(self._posterior, self.seed)
         # Behind the summaries there may be scores, which no observation has.
         simulated = np.concatenate([x for _, x in self._sets])[:, : self._posterior.data_shape[0]]
         return ConditionedPosterior(self._posterior, self.seed, simulated)
