@@ -25,7 +25,10 @@ def recipes_table() -> RenderableType:
     for recipe in RECIPES.values():
         scales = ", ".join(f"[bold]{name}[/] {escape(scale.cost)}" for name, scale in recipe.scales.items())
         table.add_row(f"[bold]{recipe.name}[/]", escape(recipe.summary.partition(":")[0].rstrip(".")), scales)
-    foot = "Times are for two cores unless a device is named. Run one with: fullfield run RECIPE --scale SCALE"
+    foot = (
+        "Times are for two cores unless a device is named; those of paper scale are estimates. "
+        "Run one with: fullfield run RECIPE --scale SCALE"
+    )
     return Group(table, Text(foot, style="dim"))
 
 

@@ -83,7 +83,7 @@ BRIDGE = Recipe(
         "paper": Scale({
             "points": 128, "pixels": 64, "simulations": {"cheap": 20000, "costly": 2000, "reference": 20000, "test": 1000},
             "transport": {"epochs": 200},
-        }, "~1 h (H200, estimated)"),
+        }, "~1 h (H200)"),
     },
     build=build,
     citations=("zeghal2025bridging", "kerrigan2024", "tong2024", "rampf2024", "lemos2024"),

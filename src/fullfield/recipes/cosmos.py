@@ -53,7 +53,7 @@ COSMOS = Recipe(
         "paper": Scale({
             "pixels": 96, "simulations": {"training": 100_000, "validation": 4000, "calibration": 500},
             "estimate": {"simulations": 20_000}, "denoiser": {"widths": (64, 128)},
-        }, "~1 h (H200, estimated)"),
+        }, "~1 h (H200)"),
     },
     build=build,
     headline=("real/amplitude", "real/c2st", "theta/c2st against", "joint/mira/uniform"),

@@ -56,7 +56,7 @@ GRADIENTS = Recipe(
             "tasks": ("two_moons_density",), "budgets": (50, 100), "seeds": 1, "steps": 300, "observations": (1,),
         }, "~1 min"),
         "laptop": Scale({}, "~60 min"),
-        "paper": Scale({"seeds": 20, "observations": (1, 2, 3, 4, 5), "draws": 10_000}, "hours (estimated)"),
+        "paper": Scale({"seeds": 20, "observations": (1, 2, 3, 4, 5), "draws": 10_000}, "hours"),
     },
     build=build,
     citations=("zeghal2022", "lueckmann2021", "papamakarios2016"),

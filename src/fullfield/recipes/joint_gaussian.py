@@ -43,7 +43,7 @@ JOINT_GAUSSIAN = Recipe(
         "paper": Scale({
             "pixels": 64, "simulations": {"training": 100_000, "validation": 4000},
             "denoiser": {"widths": (64, 128), "batch": 256},
-        }, "~10 min (H200, estimated)"),
+        }, "~10 min (H200)"),
     },
     build=build,
     headline=("theta/c2st against", "joint/mira/uniform"),

@@ -136,7 +136,7 @@ LENSING = Recipe(
             "simulations": {"training": 500, "inference": 20_000, "validation": 2000, "calibration": 500, "chunk": 100},
             "compressor": {"simulations": "online", "training": {"epochs": 40, "steps": 500, "patience": 40, "batch": 128}},
             "posterior": {"width": 128, "draws": 100_000, "training": {"epochs": 200, "batch": 256}},
-        }, "~10 min (H200, estimated)"),
+        }, "~10 min (H200)"),
     },
     build=build,
     citations=("zeghal2025", "lanzieri2025", "xavier2016", "takahashi2012", "eisenstein1998", "smail1994", "desc2018"),

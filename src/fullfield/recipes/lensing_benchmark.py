@@ -100,7 +100,7 @@ LENSING_BENCHMARK = Recipe(
         "laptop": Scale({}, "~2 h"),
         "paper": Scale({
             "pixels": 256, "observation": "published-mock", "seeds": 5,
-        }, "hours (H200, estimated)"),
+        }, "hours (H200)"),
     },
     build=build,
     citations=(

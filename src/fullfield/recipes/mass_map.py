@@ -78,7 +78,7 @@ MASS_MAP = Recipe(
         "paper": Scale({
             "pixels": 128, "simulations": {"training": 100_000, "validation": 4000},
             "estimate": {"simulations": 30_000}, "denoiser": {"widths": (64, 128, 128), "epochs": 20},
-        }, "hours (H200, estimated)"),
+        }, "hours (H200)"),
     },
     build=build,
     headline=("theta/c2st against", "joint/mira/uniform", "start/gradients from the prior"),

@@ -122,7 +122,7 @@ NEURAL_SUMMARIES = Recipe(
         "paper": Scale({
             "pixels": 256, "observation": "published-mock", "observations": 1, "seeds": 5,
             "simulations": {"training": 200_000},
-        }, "hours (H200, estimated)"),
+        }, "hours (H200)"),
     },
     build=build,
     citations=(

@@ -64,7 +64,7 @@ SBI_BENCHMARK = Recipe(
             "draws": 1000,
         }, "~1 min"),
         "laptop": Scale({}, "~1 h"),
-        "paper": Scale({"methods": get_args(Method), "budgets": (1000, 10_000)}, "hours (H200, estimated)"),
+        "paper": Scale({"methods": get_args(Method), "budgets": (1000, 10_000)}, "hours (H200)"),
     },
     build=build,
     citations=(

@@ -35,7 +35,7 @@ VICREG_BARYONS = Recipe(
     scales={
         "smoke": Scale({"pixels": 32, "cosmologies": 400, "epochs": 20, "npe_epochs": 5}, "~5 min"),
         "laptop": Scale({}, "~55 min"),
-        "paper": Scale({"pixels": 256, "cosmologies": 10_000, "epochs": 200}, "~10 min (H200, estimated)"),
+        "paper": Scale({"pixels": 256, "cosmologies": 10_000, "epochs": 200}, "~10 min (H200)"),
     },
     build=build,
     citations=("akhmetzhanova2024", "bardes2022", "schneider2015", "vandaalen2020", "jeffrey2021"),

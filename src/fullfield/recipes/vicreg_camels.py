@@ -80,7 +80,7 @@ VICREG_CAMELS = Recipe(
         "paper": Scale({
             "methods": ("vicreg", "vicreg-pair", "simclr"), "pixels": 256, "simulations": 1000, "network": "resnet18",
             "supervised_epochs": 200, "learning_rate": 1e-3, "supervised_rate": 2e-4,
-        }, "~1 h (H200, estimated)"),
+        }, "~1 h (H200)"),
     },
     build=build,
     citations=("akhmetzhanova2024", "bardes2022", "chen2020", "villaescusa2022", "he2016"),

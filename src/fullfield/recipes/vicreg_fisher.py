@@ -31,7 +31,7 @@ VICREG_FISHER = Recipe(
     scales={
         "smoke": Scale({"pixels": 32, "cosmologies": 400, "epochs": 20, "fiducial": 500}, "~2 min"),
         "laptop": Scale({}, "~40 min"),
-        "paper": Scale({**PAPER, "fiducial": 10_000}, "~10 min (H200, estimated)"),
+        "paper": Scale({**PAPER, "fiducial": 10_000}, "~10 min (H200)"),
     },
     build=build,
     citations=("akhmetzhanova2024", "bardes2022", "chen2020", "ledoit2004"),

@@ -79,7 +79,7 @@ VICREG_LOGNORMAL = Recipe(
     scales={
         "smoke": Scale({"pixels": 32, "cosmologies": 400, "epochs": 20, "head_epochs": 20}, "~2 min"),
         "laptop": Scale({}, "~1.5 h"),
-        "paper": Scale({**PAPER, "head_epochs": 200, "supervised_rate": 2e-3}, "~10 min (H200, estimated)"),
+        "paper": Scale({**PAPER, "head_epochs": 200, "supervised_rate": 2e-3}, "~10 min (H200)"),
     },
     build=build,
     citations=("akhmetzhanova2024", "bardes2022", "chen2020"),

@@ -45,7 +45,7 @@ VICREG_NUISANCE = Recipe(
     scales={
         "smoke": Scale(SMOKE, "~1 min"),
         "laptop": Scale({}, "~9 min"),
-        "paper": Scale({"every": 1}, "~45 min (estimated)"),
+        "paper": Scale({"every": 1}, "~45 min"),
     },
     build=build,
     citations=("akhmetzhanova2024", "bardes2022", "szekely2007", "belghazi2018", "song2020"),

@@ -32,7 +32,7 @@ VICREG_SEQUENTIAL = Recipe(
             "head_epochs": 10,
         }, "~3 min"),
         "laptop": Scale({}, "~30 min"),
-        "paper": Scale({**PAPER, "emulator_epochs": 300, "head_epochs": 200}, "~15 min (H200, estimated)"),
+        "paper": Scale({**PAPER, "emulator_epochs": 300, "head_epochs": 200}, "~15 min (H200)"),
     },
     build=build,
     citations=("akhmetzhanova2024", "bardes2022", "papamakarios2017", "deistler2022"),
