@@ -293,10 +293,15 @@ def test_few_observations_are_held_to_nothing_and_the_published_mock_to_the_publ
         ({"training": {"batch": 8}}, r"training\.batch: expected at least 12.*6 summaries of IMNN, got 8"),
         # Few simulations are dealt evenly, in batches smaller than those asked for.
         ({"training": {"batch": 12}, "simulations": {"fiducial": 200}}, "got 12, of which 200 simulations make batches of 10"),
-        ({"simulations": {"training": 3069}}, r"simulations\.training: expected at least 3070.*1535 numbers of statistics"),
+        # Half of the simulations are the compressor's, whose covariance wants twice as many as the statistics are.
+        ({"simulations": {"training": 6139}}, r"simulations\.training: expected at least 6140.*1535 numbers of statistics"),
+        (
+            {"simulations": {"training": 6139}, "network": "statistics", "objectives": ("vmim",)},
+            r"simulations\.training: expected at least 6140",
+        ),
         ({"simulations": {"training": 500}, "objectives": ("vmim", "spectra")}, None),
         ({"training": {"batch": 8}, "objectives": ("vmim", "spectra")}, None),
-        ({"training": {"batch": 12}, "simulations": {"training": 3070}}, None),
+        ({"training": {"batch": 12}, "simulations": {"training": 6140}}, None),
     ],
 )
 def test_too_few_simulations_for_a_covariance_are_refused_before_any_is_made(settings, said):

@@ -55,11 +55,12 @@ def check_enough(configuration: NeuralSummariesConfiguration, model: LensingMode
                 got=f"{batch}, of which {counts.fiducial} simulations make batches of {smallest}",
                 remedy="Take larger batches, or leave imnn out of the objectives.",
             )  # fmt: skip
-    for name in (name for name in FIXED if name in configuration.objectives):
+    for name in (name for name in FIXED if name in (*configuration.objectives, configuration.network)):
         (size,) = eqx.filter_eval_shape(statistic(model, name), jax.ShapeDtypeStruct(model.data_shape, jnp.float32)).shape
-        if counts.training < 2 * size:
+        needed = 2 * size * (2 if name == "statistics" else 1)  # whose posterior is learnt from the other half
+        if counts.training < needed:
             raise ConfigurationError(
-                "simulations.training", expected=f"at least {2 * size}, for the covariance of the {size} numbers of {name}",
+                "simulations.training", expected=f"at least {needed}, for the covariance of the {size} numbers of {name}",
                 got=counts.training, remedy=f"Take more simulations, or leave {name} out of the objectives.",
             )  # fmt: skip
 
