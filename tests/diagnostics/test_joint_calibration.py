@@ -26,7 +26,7 @@ from fullfield.diagnostics.mira import mira_of
 from fullfield.diagnostics.references import Distances
 from fullfield.fields import band_powers, FlatSky, gaussian_field, hartley, inverse_hartley, logarithmic_bands, normal
 from fullfield.recipes.artefacts import write_arrays
-from fullfield.recipes.joint_measure import _errors
+from fullfield.recipes.joint_calibrate import errors as errors_of
 from fullfield.simulators import GaussianField, GaussianPosterior
 
 
@@ -176,7 +176,7 @@ def test_planted_fault_is_found_where_it_is(joint_world, fault, found, where):
 def test_studies_take_errors_of_mira_from_the_stored_table(joint_world, tmp_path):
     (tmp_path / "calibration.joint").mkdir()
     write_arrays(tmp_path / "calibration.joint" / "table.npz", **joint_world.table("exact").arrays())
-    found, report = _errors(tmp_path / "calibration.errors", silent).values, joint_world.calibration("exact").report
+    found, report = errors_of(tmp_path / "calibration.errors", silent).values, joint_world.calibration("exact").report
     assert len(found) == 9
     for name, error in found.items():
         score, z = (report[f"{name}/{kind}"].uncertainty for kind in ("score", "z"))

@@ -14,9 +14,10 @@ from fullfield.fields import FlatSky
 from fullfield.generative import Condition
 from fullfield.inference.explicit import ShearLatents, Target
 from fullfield.inference.explicit.precondition import Preconditioner
-from fullfield.recipes import cosmos_bench, joint_measure, RECIPES
+from fullfield.recipes import cosmos_bench, joint_measure, joint_study, RECIPES
 from fullfield.recipes.cosmos_judge import cosmos_numbers
 from fullfield.recipes.joint_bench import branch
+from fullfield.recipes.joint_calibrate import calibrate_exactly
 from fullfield.recipes.joint_gaussian_bench import GaussianBench
 from fullfield.recipes.joint_judge import judge, PARTS, RULES
 from fullfield.recipes.mass_map_bench import depth_map, ShearBench, ShearFrame
@@ -71,7 +72,7 @@ def test_a_cell_is_measured_again_when_what_it_depends_on_changes(monkeypatch):
         "features/estimate", "real/chains", *(f"reference/{i}" for i in range(3))
     }  # fmt: skip
     with monkeypatch.context() as patched:
-        patched.setattr(joint_measure, "MOVED", "parameters alone")
+        patched.setattr(joint_study, "MOVED", "parameters alone")
         assert changed("cosmos", old) == drawn
         starts = {f"start/warm/{i}" for i in range(5)}
         before = digests("mass-map-cosmology", {"pixels": 16})
@@ -114,6 +115,32 @@ def test_rows_of_the_gaussian_field_hold_field_filter_and_powers(tmp_path):
     filtered = jax.vmap(lambda data: bench.exact.wiener(data, bench.model.parameters.fiducial))(jnp.asarray(part["data"]))
     np.testing.assert_allclose(condition.expected, filtered, atol=1e-5)
     assert np.corrcoef(part["theta"][:, 0], condition.summary.mean(1))[0, 1] > 0.3
+
+
+def test_mira_of_the_exact_posterior_is_near_its_null_and_of_the_prior_is_not(tmp_path, monkeypatch):
+    """Nine z-scores of unit variance over 100 observations: beyond 4 by chance in one of two thousand runs."""
+    recipe = RECIPES["joint-gaussian"]
+    simulations = {"training": 500, "validation": 100, "calibration": 100}
+    bench = GaussianBench(recipe.configure({"pixels": 8, "draws": 20, "simulations": simulations}))
+    (tmp_path / "simulations.all").mkdir()
+    np.savez(
+        tmp_path / "simulations.all" / "calibration.npz", **bench.simulate("calibration", tmp_path, silent, with_data=True)
+    )
+    (tmp_path / "denoiser.posterior").mkdir()
+    save_module(tmp_path / "denoiser.posterior" / "denoiser.eqx", joint_measure._untrained(bench))
+    z = calibrate_exactly(bench, tmp_path / "calibration.exact", silent).values
+    assert set(z) == {f"{part}/mira/{rule}" for part in PARTS for rule in RULES}
+    assert max(map(abs, z.values())) < 4
+
+    def prior(self):
+        def draw(key, data, n):
+            theta = bench.model.parameters.sample(key, (n,))
+            return theta, jax.vmap(bench.model.field)(theta, jax.random.normal(key, (n, 1, *data.shape[:2])))
+
+        return draw
+
+    monkeypatch.setattr(GaussianBench, "answer", property(prior))
+    assert abs(calibrate_exactly(bench, tmp_path / "calibration.exact", silent).values["kappa/mira/estimate"]) > 4
 
 
 def test_latents_of_the_shear_hold_the_convergence():
@@ -202,11 +229,15 @@ def test_mira_is_held_to_half_the_distance_where_centres_see_most():
     pairs = ("truth-truth", "mean-mean", "exact-exact", "truth-mean", "truth-exact")
     rows |= {f"power/{pair}/{band}": 1.0 for pair in pairs for band in range(len(bench.bands.centres))}
     errors = {f"{part}/mira/{rule}": 0.003 for part in PARTS for rule in RULES}
+    exact = {f"{part}/mira/{rule}": -1.8 for part in PARTS for rule in RULES}
     found = {"calibration/joint": Measured(values), "calibration/errors": Measured(errors), "observation/0": Measured(rows)}
+    found["calibration/exact"] = Measured(exact)
     found |= {"speed/draws": Measured({"draws_per_second": 1.0}), "denoiser/posterior": Measured({"seconds": 1.0, "loss": 1.9})}
     report = judge(bench, found)
     assert report["training/held-out loss of the denoiser"].value == 1.9
     assert report["joint/mira/uniform"].uncertainty == 0.003
+    beside = report["joint/mira/estimate, deviations of the exact posterior there"]
+    assert (beside.value, beside.bar) == (1.8, None)
     failed = {number.name for number in report.numbers if number.verdict == "fail"}
     assert failed == {f"{part}/mira/{rule}, deviations from 0.6719" for part in PARTS for rule in ("uniform", "estimate")}
 

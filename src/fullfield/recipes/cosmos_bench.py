@@ -17,14 +17,13 @@ from fullfield.recipes.cosmos import CosmosConfiguration, POWER
 from fullfield.recipes.cosmos_judge import cosmos_numbers, cosmos_pictures
 from fullfield.recipes.joint_measure import (
     distance,
-    inputs_of,
-    joint_study,
     posterior,
     residuals_of,
     seen,
     simulations_of,
     stored_draws,
 )
+from fullfield.recipes.joint_study import inputs_of, joint_study
 from fullfield.recipes.mass_map_bench import AbstractShearBench, estimate_cell
 from fullfield.recipes.study import Cell, Measured, Study
 from fullfield.simulators import cosmos_clusters, cosmos_maps, cosmos_model, ShearModel

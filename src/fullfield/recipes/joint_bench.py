@@ -86,6 +86,11 @@ class AbstractBench(eqx.Module):
         """Draws of the truth's parameters (chains, n, p), mean and deviation of the map, for observation i, in `exact.npz`."""
 
     @property
+    def answer(self) -> Callable[[Key[Array, ""], Array, int], tuple[Array, Array]] | None:
+        """Draws of the exact posterior of parameters and map, from key, data and number, where it can be drawn from at once."""
+        return None
+
+    @property
     def survey(self) -> Float[np.ndarray, "n n c"]:
         """Maps that are the same for all observations; none."""
         return np.zeros((self.sky.pixels, self.sky.pixels, 0), np.float32)

@@ -24,7 +24,7 @@ class JointGaussianConfiguration(JointConfiguration):
 def build(configuration: JointGaussianConfiguration):
     """Build the study."""
     from fullfield.recipes.joint_gaussian_bench import GaussianBench
-    from fullfield.recipes.joint_measure import joint_study
+    from fullfield.recipes.joint_study import joint_study
 
     return joint_study(GaussianBench(configuration))
 

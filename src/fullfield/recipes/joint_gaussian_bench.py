@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Key
 
 from fullfield._core.progress import Progress
 from fullfield.fields import band_powers, Bands, FlatSky
@@ -99,6 +99,11 @@ class GaussianBench(AbstractBench):
     def residual(self, data: Float[Array, "n n 1"], field: Float[Array, "n n 1"]) -> Float[Array, "n n 1"]:
         """Data minus map, in units of the noise."""
         return data - field
+
+    @property
+    def answer(self) -> Callable[[Key[Array, ""], Array, int], tuple[Array, Array]]:
+        """Exact draws."""
+        return self.exact.sample
 
     def reference(self, i: int, folder: pathlib.Path, progress: Progress) -> Measured:
         """Exact draws."""

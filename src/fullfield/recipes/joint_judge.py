@@ -29,7 +29,12 @@ def judge(bench: AbstractBench, found: Mapping[str, Measured]) -> Report:
     calibration = found["calibration/joint"].values
     numbers = [
         *_against_reference(bench, found),
-        *_calibrated(calibration, found["calibration/errors"].values, settings.draws),
+        *_calibrated(
+            calibration,
+            found["calibration/errors"].values,
+            getattr(found.get("calibration/exact"), "values", {}),
+            settings.draws,
+        ),
         *_field(bench, calibration),
     ]
     numbers += [*_means(bench, found)]
@@ -63,7 +68,7 @@ def _against_reference(bench, found):
         yield Number(f"kappa/{label}", *_mean(np.array([row[f"map/{kind}"] for row in rows])))
 
 
-def _calibrated(values, errors, draws):
+def _calibrated(values, errors, exact, draws):
     failed = [name for name in values if name.startswith("failed/")]
     total = sum(name.startswith("number/") for name in values)
     for part in PARTS:
@@ -74,6 +79,8 @@ def _calibrated(values, errors, draws):
             bar = f"<= {MIRA_BARS[rule]:g}"
             yield Number(f"{part}/mira/{rule}", score, errors[f"{part}/mira/{rule}"], published=published)
             yield Number(f"{part}/mira/{rule}, deviations from {mira_null_mean(draws):.4f}", abs(z), bar=bar)
+            if exact:
+                yield Number(f"{part}/mira/{rule}, deviations of the exact posterior there", abs(exact[f"{part}/mira/{rule}"]))
             yield Number(f"{part}/tarp/{rule}, largest deviation", values[f"number/{part}/tarp/{rule}/deviation"])
             held = part != "joint" and rule != "other_truth"
             inside = values[f"inside/{part}/{rule}"]

@@ -1,10 +1,9 @@
-"""Cells of a joint study: simulations, denoiser, calibration, and one by one the observations whose answer is known."""
+"""Cells of a joint study: simulations, denoiser, and one by one the observations whose answer is known."""
 
 import functools
 import pathlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import equinox as eqx
 import jax
@@ -15,18 +14,14 @@ from jaxtyping import Array, Float
 from fullfield._core import load_module, on_every_core, save_module, stream
 from fullfield._core.progress import Progress
 from fullfield.datasets import StoredSimulations, stream_draws
-from fullfield.diagnostics import c2st, joint_blocks, joint_calibration, joint_table, JointSample, JointTable, thinned
-from fullfield.diagnostics.joint import distances
-from fullfield.diagnostics.mira import mira_of
+from fullfield.diagnostics import c2st, thinned
 from fullfield.fields import band_powers, Bands, hartley, pair_indices
 from fullfield.generative import Adams, Condition, DPMSolver, JointDenoiser, JointPosterior, Layout, train_joint
 from fullfield.inference import sample_many
 from fullfield.inference.implicit import train_npe
 from fullfield.recipes.artefacts import read_arrays, write_arrays
 from fullfield.recipes.joint_bench import AbstractBench, AbstractFrame, branch, CHUNK
-from fullfield.recipes.joint_judge import judge, PARTS
-from fullfield.recipes.joint_pictures import pictures
-from fullfield.recipes.study import Cell, Measured, Study
+from fullfield.recipes.study import Measured
 from fullfield.simulators import even_batch
 from fullfield.training import cosine_adam, History
 
@@ -36,64 +31,6 @@ LEAST = 1.0  # seconds over which draws are timed
 TOGETHER = 50  # draws at once
 LEAST_TOGETHER = 26  # evaluations of `DPMSolver` for variances right to two percent
 UNITS = 60  # of the classifier, as in the lensing benchmark
-MOVED = "parameters and latents"  # by the model's density, if a bench has moves
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What decides the parts of a joint posterior, one after another.
-
-    Args:
-        made: the simulations.
-        trained: the denoiser.
-        drawn: draws of any observation.
-    """
-
-    made: object
-    trained: object
-    drawn: object
-
-
-def inputs_of(bench: AbstractBench, first: tuple[Cell, ...]) -> Inputs:
-    """The inputs of all cells that use the posterior of a bench.
-
-    Args:
-        bench: the problem.
-        first: cells that its `see` needs.
-    """
-    settings = bench.configuration
-    # What is expected of a field may depend on whether its parameters are drawn before it.
-    made = (*(cell.inputs for cell in first), settings.seed, settings.simulations.model_dump(), bench.model, settings.together)
-    trained = made, settings.denoiser.model_dump()
-    return Inputs(made, trained, (trained, settings.evaluations, (bench.moves, MOVED) if bench.moves else 0))
-
-
-def joint_study(bench: AbstractBench, first: tuple[Cell, ...] = (), last: tuple[Cell, ...] = ()) -> Study:
-    """Cells that every joint study has, between those that come before and after in one.
-
-    Args:
-        bench: the problem.
-        first: cells that see needs.
-        last: cells that need the posterior.
-    """
-    settings, inputs = bench.configuration, inputs_of(bench, first)
-    common = settings.seed, bench.model, bench.reference_settings
-    cells = [
-        *first,
-        Cell("simulations/all", inputs.made, functools.partial(_simulate, bench), effort=4),
-        Cell("denoiser/posterior", inputs.trained, functools.partial(_train, bench), effort=20),
-        Cell("denoiser/npe", (inputs.made, settings.compared, settings.observations), functools.partial(_npe, bench), effort=2),
-        Cell("calibration/joint", (inputs.drawn, settings.draws), functools.partial(_calibrate, bench), effort=8),
-        Cell("calibration/errors", (inputs.drawn, settings.draws), _errors),
-    ]
-    for i in range(settings.observations):
-        cells.append(Cell(f"reference/{i}", (common, i), functools.partial(_reference, bench, i), effort=2))
-        told = (inputs.drawn, common, settings.compared, settings.maps, i)
-        cells.append(Cell(f"observation/{i}", told, functools.partial(_compare, bench, i)))
-    if settings.prior:
-        cells.append(Cell("denoiser/prior", inputs.trained, functools.partial(_prior, bench), effort=20))
-    cells.append(Cell("speed/draws", inputs.drawn, functools.partial(_speed, bench)))
-    return Study((*cells, *last), functools.partial(judge, bench), functools.partial(pictures, bench))
 
 
 def posterior(bench: AbstractBench, folder: pathlib.Path) -> JointPosterior:
@@ -117,7 +54,8 @@ def _untrained(bench: AbstractBench) -> JointDenoiser:
     )  # fmt: skip
 
 
-def _simulate(bench: AbstractBench, folder: pathlib.Path, progress: Progress) -> Measured:
+def simulate(bench: AbstractBench, folder: pathlib.Path, progress: Progress) -> Measured:
+    """All parts of the simulations."""
     total = 0
     for part in ("training", "validation", "calibration"):
         arrays = bench.simulate(part, folder, progress, with_data=part == "calibration")
@@ -131,7 +69,8 @@ def simulations_of(folder: pathlib.Path, name: str) -> dict[str, np.ndarray]:
     return read_arrays(folder.parent / "simulations.all" / f"{name}.npz")
 
 
-def _train(bench: AbstractBench, folder: pathlib.Path, progress: Progress) -> Measured:
+def train(bench: AbstractBench, folder: pathlib.Path, progress: Progress) -> Measured:
+    """The denoiser."""
     _, history = _trained(
         bench, bench.layout, lambda theta, rows: rows, bench.key("denoiser"), folder, progress,
         known=bench.known, colour=bench.colour,
@@ -139,7 +78,7 @@ def _train(bench: AbstractBench, folder: pathlib.Path, progress: Progress) -> Me
     return Measured({"seconds": sum(history.seconds), "loss": history.best})
 
 
-def _prior(bench: AbstractBench, folder: pathlib.Path, progress: Progress) -> Measured:
+def learn_prior(bench: AbstractBench, folder: pathlib.Path, progress: Progress) -> Measured:
     """The same denoiser without observations, and its draws beside simulations."""
     shape = bench.layout.shape
     layout, size = Layout(shape, 1), int(np.prod(shape))
@@ -181,8 +120,9 @@ def _some_maps(frame, layout, theta, rows):
 
 
 @eqx.filter_jit
-def _filtered(bench, data):
-    return jax.lax.map(bench.filtered, data)
+def filtered_many(bench: AbstractBench, data: Float[Array | np.ndarray, "m ..."]) -> Float[Array, "m n n bins"]:
+    """Wiener filtered maps of many observations."""
+    return jax.lax.map(bench.filtered, jnp.asarray(data))
 
 
 @eqx.filter_jit
@@ -209,7 +149,7 @@ def _trained(bench, layout, change, key, folder, progress, **often) -> tuple[Joi
     return denoiser, history
 
 
-def _npe(bench: AbstractBench, folder: pathlib.Path, progress: Progress) -> Measured:
+def train_flow(bench: AbstractBench, folder: pathlib.Path, progress: Progress) -> Measured:
     """The same summaries by a flow for the parameters alone, and its draws at every observation."""
     parts, layout, epochs = {}, bench.layout, 30
     for name in ("training", "validation"):
@@ -227,63 +167,6 @@ def _npe(bench: AbstractBench, folder: pathlib.Path, progress: Progress) -> Meas
     return Measured({})
 
 
-def _calibrate(bench: AbstractBench, folder: pathlib.Path, progress: Progress) -> Measured:
-    """Draws of many simulated observations, reduced to a table, and every test of it."""
-    settings, layout, part = bench.configuration, bench.layout, simulations_of(folder, "calibration")
-    found, theta, data = posterior(bench, folder), part["theta"], part["data"]
-    fields, filtered = maps_of(bench.frame(folder), layout, theta, part["rows"]), np.asarray(_filtered(bench, data))
-    regression = found.denoiser.coordinates.regression
-    mean = jax.vmap(lambda summary: regression.unwhitened(jnp.zeros(regression.size), summary))
-    summaries = jnp.asarray(part["rows"][:, layout.size - layout.summary :])
-    estimates = np.asarray(bench.model.parameters.to_constrained(mean(summaries))), filtered
-    blocks = joint_blocks(bench.model.parameters.names, bench.bands, theta, fields, *estimates)
-
-    def sample(theta, maps, data):
-        residuals = residuals_of(bench, jnp.asarray(data), jnp.asarray(maps))
-        return JointSample(theta, maps, -0.5 * np.sum(residuals**2, axis=(1, 2, 3)), residuals)
-
-    def draw(j):
-        progress("drawing", j, len(theta))
-        condition = seen(found.see, jnp.asarray(data[j]))
-        drawn, maps = found.draw(jax.random.fold_in(bench.key("calibration draws"), j), condition, settings.draws)
-        yield sample(np.asarray(drawn), np.asarray(maps), data[j])
-
-    truths = [residuals_of(bench, jnp.asarray(data[j]), jnp.asarray(fields[j : j + 1]))[0] for j in range(len(theta))]
-    residuals = np.stack(truths)
-    truth = JointSample(theta, fields, -0.5 * np.sum(residuals**2, axis=(1, 2, 3)), residuals)
-    table = joint_table(blocks, truth, estimates, draw, key=bench.key("table"))
-    write_arrays(folder / "table.npz", **table.arrays())
-    tested = joint_calibration(table, key=bench.key("tests"))
-    values = {f"number/{number.name}": float(number.value) for number in tested.report.numbers if number.value is not None}
-    values |= {f"failed/{number.name}": 1.0 for number in tested.report.numbers if number.verdict == "fail"}
-    for part in ("theta", "kappa", "joint"):
-        drawn = tested.tarp[part].curves
-        for rule, curve in zip(drawn.labels, drawn.values, strict=True):
-            values[f"inside/{part}/{rule}"] = float(np.all((curve >= drawn.low) & (curve <= drawn.high)))
-    values |= _beside_wiener(bench, fields, filtered, tested.field.correlation_mean.values)
-    return Measured(values, gradients=len(theta) * settings.draws * bench.frame(folder).gradients)
-
-
-def _errors(folder: pathlib.Path, progress: Progress) -> Measured:
-    """Bootstrap errors of MIRA's scores, from the table of distances."""
-    del progress
-    placed = distances(JointTable.from_arrays(read_arrays(folder.parent / "calibration.joint" / "table.npz")))
-    values = {}
-    for part in PARTS:
-        report = mira_of(placed[part], random=np.random.default_rng(0))
-        for rule in placed[part].rules:
-            score, z = (report[f"mira/{rule}/{name}"].uncertainty or 0.0 for name in ("score", "z"))
-            values[f"{part}/mira/{rule}"] = score * z
-    return Measured(values)
-
-
-def _beside_wiener(bench, fields, filtered, correlation) -> dict[str, float]:
-    """In each band, r of the posterior mean with the truth over that of the Wiener filtered map, all bins together."""
-    truth, other, cross = mode_sums(bench.bands, fields, filtered)
-    ratio = (correlation / (cross / np.sqrt(truth * other))).mean(axis=0)
-    return {f"over Wiener/ell_{ell:.0f}": float(value) for ell, value in zip(bench.bands.centres, ratio, strict=True)}
-
-
 def mode_sums(
     bands: Bands, truth: Float[np.ndarray, "t n n bins"], estimate: Float[np.ndarray, "t n n bins"]
 ) -> tuple[Float[np.ndarray, "bins bands"], Float[np.ndarray, "bins bands"], Float[np.ndarray, "bins bands"]]:
@@ -294,11 +177,12 @@ def mode_sums(
     return first, second, cross
 
 
-def _reference(bench: AbstractBench, i: int, folder: pathlib.Path, progress: Progress) -> Measured:
+def refer(bench: AbstractBench, i: int, folder: pathlib.Path, progress: Progress) -> Measured:
+    """What the answer to one observation is."""
     return bench.reference(i, folder, progress)
 
 
-def _compare(bench: AbstractBench, i: int, folder: pathlib.Path, progress: Progress) -> Measured:
+def compare(bench: AbstractBench, i: int, folder: pathlib.Path, progress: Progress) -> Measured:
     """Draws at one observation beside the reference's."""
     settings, names = bench.configuration, bench.model.parameters.names
     _, truth, data = bench.observe(i)
@@ -309,7 +193,7 @@ def _compare(bench: AbstractBench, i: int, folder: pathlib.Path, progress: Progr
     alone = np.asarray(found.draw_parameters(stream(key, "parameters"), condition, settings.maps))
     write_arrays(
         folder / "draws.npz", theta=theta, alone=alone, mean=maps.mean(0), std=maps.std(0), some=maps[:4],
-        truth=np.asarray(truth), filtered=np.asarray(_filtered(bench, data[None])[0]),
+        truth=np.asarray(truth), filtered=np.asarray(filtered_many(bench, data[None])[0]),
     )  # fmt: skip
     npe = read_arrays(folder.parent / "denoiser.npe" / "draws.npz")["theta"][i][: settings.maps]
     flat = exact["theta"].reshape(-1, len(names))
@@ -351,7 +235,7 @@ def stored_draws(
     return np.asarray(group["theta"])[:n], np.asarray(group["maps"])[:n]
 
 
-def _speed(bench: AbstractBench, folder: pathlib.Path, progress: Progress) -> Measured:
+def time_draws(bench: AbstractBench, folder: pathlib.Path, progress: Progress) -> Measured:
     """Joint draws per second, many of one observation together."""
     del progress
     found = posterior(bench, folder)

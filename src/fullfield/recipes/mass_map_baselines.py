@@ -24,7 +24,8 @@ from fullfield.fields import AbstractMassMap, Bands, KaiserSquires, pair_indices
 from fullfield.generative import LearntMassMap, Observed, train_mass_map
 from fullfield.networks import UNet
 from fullfield.recipes.artefacts import read_arrays
-from fullfield.recipes.joint_measure import inputs_of, maps_of, mode_sums, simulations_of
+from fullfield.recipes.joint_measure import maps_of, mode_sums, simulations_of
+from fullfield.recipes.joint_study import inputs_of
 from fullfield.recipes.mass_map_bench import ShearBench
 from fullfield.recipes.study import Cell, Measured
 from fullfield.training import cosine_adam

@@ -12,7 +12,8 @@ from fullfield._core import stream
 from fullfield._core.progress import Progress
 from fullfield.diagnostics import merge
 from fullfield.inference.explicit import sample_field
-from fullfield.recipes.joint_measure import inputs_of, joint_study, posterior
+from fullfield.recipes.joint_measure import posterior
+from fullfield.recipes.joint_study import inputs_of, joint_study
 from fullfield.recipes.mass_map import MassMapConfiguration
 from fullfield.recipes.mass_map_baselines import baseline_cell
 from fullfield.recipes.mass_map_bench import estimate_cell, SAMPLER, ShearBench, ShearFrame, worst
