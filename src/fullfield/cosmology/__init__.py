@@ -9,6 +9,7 @@ from fullfield.cosmology.intrinsic_alignment import NLA
 from fullfield.cosmology.limber import lens_planes, lensing_spectra, LensPlanes
 from fullfield.cosmology.linear import AbstractTransfer, EisensteinHu, EisensteinHuNoWiggle, linear_power, sigma
 from fullfield.cosmology.redshift import RedshiftBins, smail_bins
+from fullfield.cosmology.shells import even_shells, MatterShells, ShellFields
 
 
 __all__ = [
@@ -22,11 +23,14 @@ __all__ = [
     "History",
     "LensPlanes",
     "Linear",
+    "MatterShells",
     "RedshiftBins",
     "Scalar",
+    "ShellFields",
     "baryon_fraction_suppression",
     "comoving_distance",
     "ejected_gas_suppression",
+    "even_shells",
     "expansion_rate",
     "growth_factor",
     "growth_rate",

@@ -13,7 +13,7 @@ from fullfield.cosmology.cosmology import Cosmology
 from fullfield.cosmology.evolution import history
 from fullfield.cosmology.halofit import AbstractPower, Halofit
 from fullfield.cosmology.intrinsic_alignment import NLA
-from fullfield.cosmology.redshift import RedshiftBins
+from fullfield.cosmology.redshift import LensNodes, RedshiftBins
 
 
 @jax.jit
@@ -73,15 +73,18 @@ class LensPlanes(eqx.Module):
 
 
 @full_precision
-def lens_planes(cosmology: Cosmology, bins: RedshiftBins, *, alignment: NLA | None = None) -> LensPlanes:
+def lens_planes(
+    cosmology: Cosmology, bins: RedshiftBins, *, alignment: NLA | None = None, lenses: LensNodes | None = None
+) -> LensPlanes:
     """Compute the lensing kernels q_i of `lensing_spectra` on fixed quadrature nodes.
 
     Args:
         cosmology: the universe.
         bins: redshift distributions of the sources.
         alignment: intrinsic alignment of the sources, none if not given.
+        lenses: nodes, from `bins.seen_from`; those of the bins if not given.
     """
-    lenses = bins.lenses
+    lenses = bins.lenses if lenses is None else lenses
     a = 1 / (1 + lenses.z)
     everywhere = jnp.concatenate([lenses.z, bins.z])
     distance, growth, _ = history(cosmology).at(everywhere)

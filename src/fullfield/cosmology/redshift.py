@@ -59,7 +59,7 @@ class RedshiftBins(eqx.Module):
         if np.any(total <= 0):
             raise DataError("density", expected="galaxies in every bin", got=f"none in bin {int(np.argmin(total))}")
         self.z, self.density = jnp.asarray(z, float), jnp.asarray(density / total[:, None], float)
-        self.lenses = _lens_nodes(z)
+        self.lenses = self.seen_from(*_nodes(z[-1]))
 
     @property
     def size(self) -> int:
@@ -70,6 +70,23 @@ class RedshiftBins(eqx.Module):
     def pairs(self) -> tuple[tuple[int, int], ...]:
         """Pairs of bins in the order of all spectra: the upper triangle, row by row."""
         return tuple((i, j) for i in range(self.size) for j in range(i, self.size))
+
+    def seen_from(self, at: np.ndarray | Float[Array, " n"], weights: np.ndarray | Float[Array, " n"]) -> "LensNodes":
+        """Nodes of an integral over redshift for these sources, other than its own in `lenses`.
+
+        Args:
+            at: redshifts (n,).
+            weights: of the sum over them.
+        """
+        z, at = np.asarray(self.z, float), np.asarray(at, float)
+        start, end = z[:-1], z[1:]
+        # Share u of each segment beyond a lens, and the weights of the segment's two ends in the integral over that share.
+        u = (end - np.clip(at[:, None], start, end)) / (end - start)
+        tails = np.zeros((at.size, z.size))
+        tails[:, :-1] += (end - start) * u**2 / 2
+        tails[:, 1:] += (end - start) * u * (1 - u / 2)
+        hats = np.stack([np.interp(at, z, row, left=0.0) for row in np.eye(z.size)], axis=-1)
+        return LensNodes(*(jnp.asarray(array, float) for array in (at, np.asarray(weights, float), tails, hats)))
 
     def stretched(self, factor: Scalar) -> "RedshiftBins":
         """The same sources at `factor` times their redshift, on the same nodes: mean and width grow alike.
@@ -82,21 +99,12 @@ class RedshiftBins(eqx.Module):
         return eqx.tree_at(lambda bins: bins.density, self, density / total[:, None])
 
 
-def _lens_nodes(z):
+def _nodes(last):
     # Midpoints of equal steps in ln(x + _NEAREST), x = 1 − (1+z)^(−½) being the distance in a universe of matter: the acoustic
     # oscillations of P(ℓ/χ) are regular in ln χ and are summed almost exactly, given two nodes per period.
-    span = np.log1p((1 - 1 / np.sqrt(1 + z[-1])) / _NEAREST)
+    span = np.log1p((1 - 1 / np.sqrt(1 + last)) / _NEAREST)
     x = _NEAREST * np.expm1(span * (np.arange(_LENS_NODES) + 0.5) / _LENS_NODES)
-    at = 1 / (1 - x) ** 2 - 1
-    weights = span / _LENS_NODES * (x + _NEAREST) * 2 / (1 - x) ** 3
-    start, end = z[:-1], z[1:]
-    # Share u of each segment beyond a lens, and the weights of the segment's two ends in the integral over that share.
-    u = (end - np.clip(at[:, None], start, end)) / (end - start)
-    tails = np.zeros((at.size, z.size))
-    tails[:, :-1] += (end - start) * u**2 / 2
-    tails[:, 1:] += (end - start) * u * (1 - u / 2)
-    hats = np.stack([np.interp(at, z, row, left=0.0) for row in np.eye(z.size)], axis=-1)
-    return LensNodes(*(jnp.asarray(array, float) for array in (at, weights, tails, hats)))
+    return 1 / (1 - x) ** 2 - 1, span / _LENS_NODES * (x + _NEAREST) * 2 / (1 - x) ** 3
 
 
 def smail_bins(
