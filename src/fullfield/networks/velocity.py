@@ -101,7 +101,7 @@ def velocity_flow(
         width: hidden units.
         blocks: residual blocks of the network.
         frequencies: how many sines and cosines of time the network sees.
-        steps: Runge-Kutta steps of a draw; fifteen give log densities to a hundredth and draws to a five-hundredth of a deviation.
+        steps: Runge-Kutta steps of a draw; with fifteen log densities are right to a hundredth, draws to .002 deviations.
     """
     flow = VelocityFlow(size, condition_size, key=key, width=width, blocks=blocks, frequencies=frequencies, steps=steps)
     return unfitted(size, condition_size, flow)
