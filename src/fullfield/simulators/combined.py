@@ -1,0 +1,205 @@
+"""Combined probes: convergence and galaxy counts of one patch, tomographic, from one matter density.
+
+Kacprzak & Fluri 2022 (PRX 12, 031029), section II, with matter in lognormal shells in place of the paper's simulations: each
+shell of the light cone is a lognormal field of contrast above -1 and of the spectrum that Limber's integral over the shell has,
+and the maps are sums over shells, so that lensing, intrinsic alignment and counts see the same matter.
+"""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import scipy.stats
+from jaxtyping import Array, Float
+
+from fullfield._core import ConfigurationError
+from fullfield.cosmology import Cosmology, even_shells, MatterShells, RedshiftBins
+from fullfield.fields import FlatSky, Lattice, lognormal_field
+from fullfield.parameters import Parameter, ParameterSpace
+from fullfield.simulators.forward import AbstractExplicitModel, DATA, sample_parameters
+from fullfield.simulators.galaxies import (
+    AbstractBias,
+    AbstractCounts,
+    exact_spread,
+    galaxy_rate,
+    LensedGalaxies,
+    LinearBias,
+    PoissonCounts,
+    shuffled_phases,
+)
+from fullfield.simulators.sites import WhiteNoise
+
+
+OMEGA_B, HUBBLE, TILT = 0.0493, 0.6736, 0.9649
+"""What the paper keeps fixed (section II)."""
+PIVOT = 0.7
+"""Redshift at which strengths of alignment and bias are given (eqs. 8 and 9)."""
+
+
+def stage3_bins(nodes: int = 400) -> RedshiftBins:
+    """Four bins with the mean redshifts and widths of the paper's, .31, .48, .75 and .94, up to redshift 1.75.
+
+    Gamma distributions of the means and deviations of its tables (appendix A), which these do not copy.
+
+    Args:
+        nodes: of the table.
+    """
+    z = np.linspace(0, 1.75, nodes)
+    moments = ((0.3082, 0.150), (0.4844, 0.156), (0.7545, 0.159), (0.9417, 0.237))
+    return RedshiftBins(z, np.stack([scipy.stats.gamma.pdf(z, (m / s) ** 2, scale=s**2 / m) for m, s in moments]))
+
+
+def combined_parameters(*, second_order: bool = False) -> ParameterSpace:
+    """Seven parameters with the priors and fiducial values of the paper's table I, or nine with second-order bias.
+
+    Args:
+        second_order: whether b₂ and its evolution are among them.
+    """
+    return _space({"eta_ia": (-4, 6, 1.6), "eta_b": (-3, 3, 0.5)}, 0.71, {"b_2": (-3, 1, 0.5)} if second_order else {})
+
+
+def coded_combined_parameters(*, second_order: bool = False) -> ParameterSpace:
+    """The same as the paper's public code has them, which differ in the evolution's ranges, σ8 and b₂.
+
+    Args:
+        second_order: whether b₂ and its evolution are among them.
+    """
+    return _space({"eta_ia": (-5, 7, 1.6), "eta_b": (-2, 2, 0.5)}, 0.7835, {"b_2": (-3, 1, -1.0)} if second_order else {})
+
+
+def _space(evolution, sigma_8, second) -> ParameterSpace:
+    ranges = {
+        "omega_m": (0.15, 0.45, 0.2915), "sigma_8": (0.5, 1.2, sigma_8), "a_ia": (-6, 6, 0.5), "eta_ia": evolution["eta_ia"],
+        "b_g": (0.5, 2.5, 1.5), "r_g": (0.4, 1, 0.7), "eta_b": evolution["eta_b"],
+    }  # fmt: skip
+    ranges |= second | ({"eta_b2": (-2, 2, 0.0)} if second else {})
+    labels = {
+        "omega_m": r"\Omega_{\rm m}", "sigma_8": r"\sigma_8", "a_ia": r"A_{\rm IA}", "eta_ia": r"\eta_{\rm IA}",
+        "b_g": r"b_{\rm g}", "r_g": r"r_{\rm g}", "eta_b": r"\eta_b", "b_2": "b_2", "eta_b2": r"\eta_{b_2}",
+    }  # fmt: skip
+    return ParameterSpace(
+        {
+            name: Parameter(dist.Uniform(float(low), float(high)), labels[name], fiducial=float(fiducial))
+            for name, (low, high, fiducial) in ranges.items()
+        }
+    )
+
+
+class CombinedProbes(AbstractExplicitModel):
+    """Forward model of maps (n, n, 2 bins): noisy convergence of every bin, then its numbers of galaxies.
+
+    Latent sites: "white" (shells, n, n), Hartley coefficients of the Gaussian fields behind the shells, and "phases"
+    (n, n, bins), the white noise whose phases loosen galaxies from matter.
+
+    Args:
+        sky: patch and pixels; the paper's field, 5 degrees in 64 pixels, if not given.
+        shells: of matter, with the redshift distributions; `stage3_bins` in 32 shells if not given.
+        galaxies_per_arcmin2: in each bin.
+        ellipticity_scatter: σ_e of the convergence estimate of one galaxy.
+        bias: of galaxies.
+        counts: law of their numbers.
+        spread: of phases as a function of r_g.
+        parameters: priors, under the names of `combined_parameters`.
+
+    Raises:
+        ConfigurationError: the parameters are not those of the bias, or r_g leaves [0, 1].
+    """
+
+    sky: FlatSky
+    shells: MatterShells
+    lattice: Lattice
+    bias: AbstractBias
+    counts: AbstractCounts
+    parameters: ParameterSpace
+    spread: Callable = eqx.field(static=True)
+    galaxies_per_arcmin2: float = eqx.field(static=True)
+    ellipticity_scatter: float = eqx.field(static=True)
+
+    def __init__(
+        self,
+        sky: FlatSky | None = None,
+        shells: MatterShells | None = None,
+        *,
+        galaxies_per_arcmin2: float = 2.5,
+        ellipticity_scatter: float = 0.4,
+        bias: AbstractBias | None = None,
+        counts: AbstractCounts | None = None,
+        spread: Callable = exact_spread,
+        parameters: ParameterSpace | None = None,
+    ):
+        self.sky = FlatSky(64, 5.0) if sky is None else sky
+        self.shells = even_shells(stage3_bins(), 1.75) if shells is None else shells
+        self.lattice = Lattice(self.sky)
+        self.bias, self.counts, self.spread = bias or LinearBias(), counts or PoissonCounts(), spread
+        self.parameters = parameters or combined_parameters(second_order=len(self.bias.names) > 2)
+        self.galaxies_per_arcmin2, self.ellipticity_scatter = galaxies_per_arcmin2, ellipticity_scatter
+        expected = {"omega_m", "sigma_8", "a_ia", "eta_ia", "r_g", *self.bias.names}
+        if set(self.parameters.names) != expected:
+            names = ", ".join(sorted(expected))
+            raise ConfigurationError("parameters", expected=names, got=", ".join(self.parameters.names))
+        low, high = self.parameters.bounds[self.parameters.index("r_g")]
+        if low < 0 or high > 1:
+            raise ConfigurationError("r_g", expected="a prior within [0, 1], as a correlation has it", got=(low, high))
+        if not (galaxies_per_arcmin2 > 0 and ellipticity_scatter > 0):
+            got = f"{galaxies_per_arcmin2}, {ellipticity_scatter}"
+            raise ConfigurationError("galaxies_per_arcmin2, ellipticity_scatter", expected="positive numbers", got=got)
+
+    @property
+    def hartley(self) -> tuple[str, ...]:
+        """The white latents of the shells are Hartley coefficients."""
+        return ("white",)
+
+    @property
+    def galaxies(self) -> float:
+        """Mean number of galaxies of a bin in a pixel."""
+        return self.galaxies_per_arcmin2 * self.sky.pixel_arcmin**2
+
+    def cosmology(self, theta: Float[Array, " p"]) -> Cosmology:
+        """Flat ΛCDM at a parameter vector."""
+        values = self.parameters.as_dict(theta)
+        return Cosmology(values["omega_m"] - OMEGA_B, OMEGA_B, h=HUBBLE, n_s=TILT, sigma_8=values["sigma_8"])
+
+    def evolution(self, slope: Float[Array, ""] | float) -> Float[Array, " bins"]:
+        """∫ dz n_i(z) [(1 + z) / (1 + pivot)]^slope of each bin (eqs. 8 and 9)."""
+        bins = self.shells.bins
+        values = bins.density * ((1 + bins.z) / (1 + PIVOT)) ** slope
+        return jnp.sum((values[:, 1:] + values[:, :-1]) * jnp.diff(bins.z), axis=1) / 2
+
+    def matter(
+        self, theta: Float[Array, " p"], white: Float[Array, "shells n n"]
+    ) -> tuple[Float[Array, "n n bins"], Float[Array, "n n bins"], Float[Array, "n n bins"]]:
+        """Convergence, intrinsic convergence of unit amplitude, and matter contrast as the galaxies of each bin weigh it."""
+        fields = self.shells(self.cosmology(theta), self.lattice.multipoles)
+        shell = lambda spectrum, latents: lognormal_field(self.lattice, spectrum[None], jnp.ones(1), latents[None])[..., 0]  # noqa: E731
+        contrast = jax.vmap(shell)(fields.spectra, white)
+        lensing, alignment, clustering = (
+            jnp.einsum("bs,syx->yxb", weights, contrast, precision="highest")
+            for weights in (fields.lensing, fields.alignment, fields.clustering)
+        )
+        return lensing, alignment, clustering
+
+    def maps(
+        self, theta: Float[Array, " p"], white: Float[Array, "shells n n"], phases: Float[Array, "n n bins"]
+    ) -> tuple[Float[Array, "n n bins"], Float[Array, "n n bins"]]:
+        """Noiseless convergence with alignment, and expected numbers of galaxies."""
+        values = self.parameters.as_dict(theta)
+        lensing, alignment, contrast = self.matter(theta, white)
+        strengths, slopes = self.bias.names[::2], self.bias.names[1::2]
+        bias = (values[b] * self.evolution(values[eta]) for b, eta in zip(strengths, slopes, strict=True))
+        spread = self.spread(values["r_g"])
+        galaxies = self.bias(contrast, lambda maps: shuffled_phases(maps, phases, spread), *bias)
+        convergence = lensing + values["a_ia"] * self.evolution(values["eta_ia"]) * alignment
+        return convergence, galaxy_rate(galaxies, jnp.full(self.shells.bins.size, self.galaxies))
+
+    def program(self) -> None:
+        """Run the NumPyro program: parameters, white latents, phases, noisy maps."""
+        theta = self.parameters.as_vector(sample_parameters(self.parameters))
+        n, bins = self.sky.pixels, self.shells.bins.size
+        white = jnp.asarray(numpyro.sample("white", WhiteNoise((self.shells.size, n, n))))
+        phases = jnp.asarray(numpyro.sample("phases", WhiteNoise((n, n, bins))))
+        convergence, rate = self.maps(theta, white, phases)
+        numpyro.sample(DATA, LensedGalaxies(convergence, rate, self.counts, self.ellipticity_scatter))
