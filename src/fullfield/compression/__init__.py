@@ -22,6 +22,7 @@ from fullfield.compression.information import fisher_of_summaries, information_k
 from fullfield.compression.moments import MomentNetwork
 from fullfield.compression.moped import moped, scoring
 from fullfield.compression.objective import AbstractObjective, CompressionLoss, train_compressor, untrained
+from fullfield.compression.probes import LARGE_SCALES, ScaledProbes, SMALL_SCALES
 from fullfield.compression.regression import MeanAbsoluteError, MeanSquaredError
 from fullfield.compression.self_supervised import AbstractAgreement, AgreementLoss, SimCLR, train_self_supervised, VICReg
 from fullfield.compression.statistics import (
@@ -35,6 +36,8 @@ from fullfield.compression.vmim import VMIM
 
 
 __all__ = [
+    "LARGE_SCALES",
+    "SMALL_SCALES",
     "VMIM",
     "AbstractAgreement",
     "AbstractObjective",
@@ -52,6 +55,7 @@ __all__ = [
     "PeakCounts",
     "PixelDistributions",
     "Projection",
+    "ScaledProbes",
     "ScatteringCoefficients",
     "SimCLR",
     "SpectraAndMoments",

@@ -19,6 +19,7 @@ from fullfield.fields.plane import AbstractModes, GaussianModes, Plane, RealAmpl
 from fullfield.fields.random import normal
 from fullfield.fields.scattering import morlet, scattering
 from fullfield.fields.shear import kaiser_squires, shear_of
+from fullfield.fields.smoothing import mosaic, smoothed
 from fullfield.fields.sparse import SparseStarlet
 from fullfield.fields.spectra import band_powers, banded, Bands, logarithmic_bands
 from fullfield.fields.starlet import starlet, starlet_l1
@@ -61,6 +62,7 @@ __all__ = [
     "lognormal_skewness",
     "lognormal_white",
     "morlet",
+    "mosaic",
     "normal",
     "pair_indices",
     "peak_counts",
@@ -74,6 +76,7 @@ __all__ = [
     "shear_maps",
     "shear_of",
     "shift_of_skewness",
+    "smoothed",
     "starlet",
     "starlet_l1",
     "unitary_hartley",

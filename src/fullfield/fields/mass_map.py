@@ -14,8 +14,9 @@ from jaxtyping import Array, Bool, Float, Key
 
 from fullfield._core import DataError, ShapeError
 from fullfield.fields.catalogue import check_shear
-from fullfield.fields.grid import ARCMIN, FlatSky
+from fullfield.fields.grid import FlatSky
 from fullfield.fields.shear import kaiser_squires
+from fullfield.fields.smoothing import smoothed
 
 
 class AbstractMassMap(eqx.Module):
@@ -49,9 +50,7 @@ class KaiserSquires(AbstractMassMap):
         """Smoothed E mode; unobserved pixels count as pixels of zero shear."""
         bins = shear.shape[2] if shear.ndim > 2 else 1
         check_observed(shear, np.ones((self.sky.pixels, self.sky.pixels, bins), bool))
-        smoothing = np.exp(-0.5 * (self.sky.multipoles() * self.width * ARCMIN) ** 2)[..., None].astype(np.float32)
-        modes = jnp.fft.rfft2(kaiser_squires(shear)[..., 0], axes=(0, 1))
-        return jnp.fft.irfft2(smoothing * modes, s=shear.shape[:2], axes=(0, 1))
+        return smoothed(self.sky, kaiser_squires(shear)[..., 0], self.width)
 
 
 def inverse_variance(noise: Float[Array | np.ndarray, "n n bins"]) -> Float[Array, "n n bins"]:
