@@ -410,6 +410,7 @@ def test_the_emulator_is_tried_on_summaries_of_maps():
         "joint-gaussian",
         "mass-map-cosmology",
         "cosmos",
+        "combined-probes",
         "vicreg-nuisance",
         "vicreg-lognormal",
         "vicreg-fisher",

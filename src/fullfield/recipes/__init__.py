@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from fullfield._core import Registry
 from fullfield.recipes.bridge import BRIDGE
+from fullfield.recipes.combined_probes import COMBINED_PROBES
 from fullfield.recipes.configuration import Configuration, RunConfiguration, Section
 from fullfield.recipes.cosmos import COSMOS
 from fullfield.recipes.gradients import GRADIENTS
@@ -44,6 +45,7 @@ RECIPES = Registry(
             JOINT_GAUSSIAN,
             MASS_MAP,
             COSMOS,
+            COMBINED_PROBES,
             VICREG_NUISANCE,
             VICREG_LOGNORMAL,
             VICREG_CAMELS,

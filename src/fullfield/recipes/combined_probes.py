@@ -1,0 +1,86 @@
+"""Lensing, clustering and both together, from maps and from their spectra: what maps know beyond spectra, and why combine."""
+
+from typing import get_args, Literal
+
+from pydantic import Field, model_validator, PositiveFloat, PositiveInt
+
+from fullfield.recipes.configuration import Configuration, Section
+from fullfield.recipes.recipe import Recipe, Scale
+
+
+Probe = Literal["lensing", "clustering", "combined"]
+Analysis = Literal["maps", "spectra"]
+"""A network on maps and their spectra, or one on the spectra alone."""
+
+PUBLISHED = {
+    "lensing": {"omega_m": 1.7, "sigma_8": 2.1, "s_8": 3.0, "fom": 11.0, "a_ia": 3.9, "eta_ia": 1.0},
+    "clustering": {"omega_m": 1.5, "sigma_8": 1.6, "s_8": 0.9, "fom": 1.7, "b_g": 1.6, "r_g": 4.4, "eta_b": 1.3},
+    "combined": {
+        "omega_m": 1.6, "sigma_8": 1.3, "s_8": 2.3, "fom": 14.9,
+        "a_ia": 8.3, "b_g": 1.5, "r_g": 3.6, "eta_ia": 1.4, "eta_b": 1.2,
+    },
+}  # fmt: skip
+"""Gains of maps over spectra on large scales: Kacprzak & Fluri 2022 (PRX 12, 031029), table II; 900 square degrees of simulated
+matter."""
+
+
+class SimulationSettings(Section):
+    """How many patches, from the prior, each purpose gets."""
+
+    training: int = Field(default=20_000, ge=500, description="for every network, and its posterior")
+    validation: int = Field(default=1000, ge=100, description="to stop both")
+    calibration: int = Field(default=500, ge=50, description="for tests of every posterior")
+    observations: int = Field(default=200, ge=10, description="at the fiducial parameters, of which precision is the median")
+
+
+class TrainingSettings(Section):
+    """The same for all networks, and for all posteriors."""
+
+    epochs: PositiveInt = 20
+    batch: PositiveInt = 200
+    learning_rate: PositiveFloat = 3e-3
+    width: PositiveInt = Field(default=128, description="of the network on spectra")
+    draws: int = Field(default=1000, ge=200, description="of each posterior")
+
+
+class CombinedProbesConfiguration(Configuration):
+    """Settings of the comparison."""
+
+    pixels: Literal[16, 32, 64, 128] = Field(default=64, description="on a side, of 4.7 arcminutes")
+    probes: tuple[Probe, ...] = get_args(Probe)
+    analyses: tuple[Analysis, ...] = get_args(Analysis)
+    simulations: SimulationSettings = SimulationSettings()
+    training: TrainingSettings = TrainingSettings()
+
+    @model_validator(mode="after")
+    def _possible(self):
+        if not self.probes or not self.analyses:
+            raise ValueError("probes and analyses must name at least one each")
+        return self
+
+
+def build(configuration: CombinedProbesConfiguration):
+    """Build the study."""
+    from fullfield.recipes.combined_measure import combined_study
+
+    return combined_study(configuration)
+
+
+COMBINED_PROBES = Recipe(
+    name="combined-probes",
+    summary="Combined probes: lensing, clustering and both, from maps and from spectra, with all that galaxies may do.",
+    configuration=CombinedProbesConfiguration,
+    scales={
+        "smoke": Scale({
+            "pixels": 16, "simulations": {"training": 2000, "validation": 200, "calibration": 100, "observations": 20},
+            "training": {"epochs": 5, "draws": 300},
+        }, "~4 min"),
+        "laptop": Scale({}, "~2 h"),
+        "paper": Scale({
+            "pixels": 128, "simulations": {"training": 100_000, "validation": 4000}, "training": {"epochs": 40},
+        }, "hours (H200)"),
+    },
+    build=build,
+    headline=("gain/combined", "combination/", "calibration/"),
+    citations=("kacprzak2022", "jeffrey2021", "dinh2017"),
+)  # fmt: skip

@@ -1,0 +1,69 @@
+"""The comparison of probes: precision against closed forms, gains from what cells left, bars and refusals."""
+
+import numpy as np
+import pytest
+
+from fullfield._core import ConfigurationError
+from fullfield.recipes import RECIPES
+from fullfield.recipes.combined_measure import _gain, Bench, precision
+from fullfield.recipes.combined_probes import PUBLISHED
+from fullfield.recipes.study import Measured
+from fullfield.simulators import combined_parameters
+
+
+RECIPE = RECIPES["combined-probes"]
+
+
+def test_precision_is_that_of_the_covariance():
+    """Of draws of a known Gaussian: deviations to 5 errors of 20 000 draws, and S8 by its first-order propagation."""
+    space, random = combined_parameters(), np.random.default_rng(0)
+    covariance = np.array([[4e-4, -3e-4], [-3e-4, 9e-4]])
+    both = random.multivariate_normal([0.3, 0.8], covariance, (3, 20_000))
+    draws = np.concatenate([both, random.normal(0, 0.1, (3, 20_000, 5))], axis=-1)
+    found = precision(space, draws)
+    np.testing.assert_allclose(found["precision/omega_m"], 1 / 0.02, rtol=0.025)
+    np.testing.assert_allclose(found["precision/b_g"], 10.0, rtol=0.025)
+    np.testing.assert_allclose(found["precision/fom"], np.linalg.det(covariance) ** -0.5, rtol=0.04)
+    slope = np.array([0.8 / 0.6, 1.0])
+    np.testing.assert_allclose(found["precision/s_8"], (slope @ covariance @ slope) ** -0.5, rtol=0.03)
+
+
+def test_gains_are_medians_over_observations(tmp_path):
+    bench, random = Bench(RECIPE.configure({})), np.random.default_rng(1)
+    ratio = np.exp(random.normal(np.log(1.5), 0.2, 200))
+    for name, values in (("maps.combined", ratio), ("spectra.combined", np.ones(200))):
+        (tmp_path / name).mkdir()
+        np.savez(tmp_path / name / "draws.npz", **{"precision/fom": values, "theta": np.zeros((200, 1, 7))})
+    values = _gain(bench, "maps/combined", "spectra/combined", tmp_path / "gain.combined", lambda *_, **__: None).values
+    assert values["fom"] == pytest.approx(np.median(ratio))
+    # The median of 200 normal numbers has 1.25 times the error of their mean.
+    assert values["fom/error"] == pytest.approx(1.5 * 1.25 * 0.2 / np.sqrt(200), rel=0.35)
+    assert set(values) == {"fom", "fom/error"}
+
+
+def test_the_combination_is_held_to_each_probe_in_what_they_share():
+    names = sorted({name for probe in PUBLISHED.values() for name in probe})
+    gains = {name: 1.1 for name in names} | {f"{name}/error": 0.01 for name in names}
+    worse = gains | {"b_g": 0.9}
+    study = RECIPE.build(RECIPE.configure({}))
+    found = {
+        cell.name: Measured(
+            {"failed": 0.0, "tests": 47.0} if cell.name.split("/")[0] in ("maps", "spectra", "simulations")
+            else worse if "clustering" in cell.name else gains
+        )
+        for cell in study.cells
+    }  # fmt: skip
+    report = study.judge(found)
+    assert report["gain/combined/a_ia"].published == 8.3
+    failed = {number.name for number in report.numbers if number.verdict == "fail"}
+    assert failed == {f"combination/{analysis} over clustering/b_g" for analysis in ("maps", "spectra")}
+    assert "combination/maps over lensing/b_g" not in {number.name for number in report.numbers}
+
+
+def test_cells_are_those_of_the_analyses_asked_for():
+    plan = RECIPE.build(RECIPE.configure({"probes": ["lensing"], "analyses": ["spectra"]})).plan()
+    assert set(plan) == {"simulations", "spectra"}
+    with pytest.raises(ConfigurationError, match="at least one each"):
+        RECIPE.configure({"probes": []})
+    with pytest.raises(ConfigurationError, match="pixels"):
+        RECIPE.configure({"pixels": 48})
