@@ -109,6 +109,12 @@ def test_exact_posterior_is_that_of_the_likelihood_summed_over_baryons(modes, ke
     every = jax.nn.softmax(logs, axis=0).reshape(9, 4, 2).sum(axis=1).T
     rows = np.asarray(jnp.log1p(maps))
     np.testing.assert_allclose(exact(rows), every, atol=2e-3)  # single precision of sums of some hundreds
+    # At a node the density is its probability over the area of a cell.
+    truth = exact.grid[[1, 5]]
+    again, log_prob = exact.with_log_prob(rows, truth)
+    np.testing.assert_array_equal(again, exact(rows))
+    cell = np.prod([(high - low) / 3 for low, high in model.parameters.bounds[:2]])
+    np.testing.assert_allclose(log_prob, np.log(every[[0, 1], [1, 5]] / cell), atol=5e-3)
     # Those who know nothing of baryons see another posterior.
     without = ExactPosterior(LognormalOverdensity(model.plane, modes), nodes=3)(rows)
     assert np.abs(without - every).max() > 0.05

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
+from scipy.special import logsumexp
 
 from fullfield._core.progress import Progress, silent
 from fullfield.parameters import ParameterSpace
@@ -43,32 +44,52 @@ class ExactPosterior(eqx.Module):
 
     def __call__(self, maps: Float[np.ndarray, "n y x 1"], progress: Progress = silent) -> Float[np.ndarray, "n c"]:
         """Probabilities (n, c) of the nodes of `grid`, given each map of ln(1 + δ)."""
-        power, factor, place = self._spectra()
-        modes, pixels = self.model.modes, self.model.plane.pixels
+        found = self._log_likelihood(maps, progress)
+        return np.exp(found - logsumexp(found, axis=1, keepdims=True))
+
+    def with_log_prob(
+        self, maps: Float[np.ndarray, "n y x 1"], theta: Float[np.ndarray, "n 2"], progress: Progress = silent
+    ) -> tuple[Float[np.ndarray, "n c"], Float[np.ndarray, " n"]]:
+        """The same, and the log posterior density (n,) at parameters (n, 2), one pair for each map: at its truth, say."""
+        found, here = self._log_likelihood(maps, progress), self._log_likelihood(maps, progress, theta)[:, 0]
+        total = logsumexp(found, axis=1)
+        area = np.prod([high - low for low, high in self.model.parameters.bounds[:2]])
+        return np.exp(found - total[:, None]), here - total - np.log(area / len(self.grid))
+
+    def _log_likelihood(
+        self, maps, progress: Progress, own: Float[np.ndarray, "n 2"] | None = None
+    ) -> Float[np.ndarray, "n c"]:
+        """Up to a constant: of each map at all nodes, or (n, 1) at its own parameters."""
+        power, factor, place = self._spectra(self.grid if own is None else own)
+        modes, pixels, precision = self.model.modes, self.model.plane.pixels, 1 / power
         freedom = modes.freedom(pixels).ravel()
         counts, each = np.bincount(place, freedom)[1:], freedom / modes.share(pixels).ravel()
         # 1 / S varies with the baryons in few ways u_r(k), so that the sum over k is one over r: 1 / S = Σ_r share_r u_r.
         left, size, ways = np.linalg.svd(1 / factor, full_matrices=False)
         kept = size > LEAST * size[0]
-        share, ways, constant = (left * size)[:, kept], ways[kept], np.log(factor) @ counts
+        share, ways, volume = (left * size)[:, kept], ways[kept], np.log(factor) @ counts
         measure = eqx.filter_jit(jax.vmap(lambda g: self.model.plane.power(g[..., 0]).ravel()))
-        found = np.zeros((len(maps), len(self.grid)))
+        found = np.zeros((len(maps), len(self.grid) if own is None else 1))
         for start in range(0, len(maps), CHUNK):
             progress("exact posteriors", start, len(maps))
-            rows = np.asarray(measure(jnp.asarray(maps[start : start + CHUNK])), float) * each
+            part = slice(start, start + CHUNK)
+            rows = np.asarray(measure(jnp.asarray(maps[part])), float) * each
             sums = np.stack([np.bincount(place, row)[1:] for row in rows])
-            chi = np.stack([(sums * way) @ (1 / power).T for way in ways], axis=-1) @ share.T
-            log_weight = -0.5 * (chi + (np.log(power) @ counts)[:, None] + constant)
-            weight = np.exp(log_weight - log_weight.max(axis=(1, 2), keepdims=True)).sum(axis=2)
-            found[start : start + CHUNK] = weight / weight.sum(axis=1, keepdims=True)
+            if own is None:
+                parts, volumes = [(sums * way) @ precision.T for way in ways], np.log(power) @ counts
+            else:
+                parts = [np.sum(sums * way * precision[part], axis=1, keepdims=True) for way in ways]
+                volumes = np.log(power[part]) @ counts[:, None]
+            chi = np.stack(parts, axis=-1) @ share.T
+            found[part] = logsumexp(-0.5 * (chi + volumes[..., None] + volume), axis=-1)
         return found
 
-    def _spectra(self):
-        """P (c, k) and S (b, k) at all wavenumbers but zero, and the place of each mode among those."""
+    def _spectra(self, theta: Float[np.ndarray, "m 2"]):
+        """P (m, k) and S (b, k) at all wavenumbers but zero, and the place of each mode among those."""
         model = self.model
         k, place = np.unique(np.round(model.plane.wavenumbers, 12), return_inverse=True)
         linear = eqx.tree_at(lambda m: m.baryons, model, None, is_leaf=lambda leaf: leaf is None)
-        power = _on_nodes(lambda theta: linear.power(theta, k[1:]), self.grid)
+        power = _on_nodes(lambda one: linear.power(one, k[1:]), theta)
         factor = np.ones((1, len(k) - 1))
         if (acting := model.baryons) is not None:
             factor = _on_nodes(lambda values: acting.suppression(jnp.asarray(k[1:] / model.h, float), values), self.baryons)

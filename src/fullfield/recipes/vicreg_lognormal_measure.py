@@ -5,7 +5,6 @@ import pathlib
 from collections.abc import Mapping
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -24,6 +23,7 @@ from fullfield.recipes.problem import Illustration
 from fullfield.recipes.rundir import RunDirectory
 from fullfield.recipes.study import Cell, Measured, Study
 from fullfield.recipes.vicreg_accuracy import accuracy, accuracy_numbers, collapse_numbers, error_ratio, read_off
+from fullfield.recipes.vicreg_exact import ExactPosterior, moments_of
 from fullfield.recipes.vicreg_lognormal import PUBLISHED, VICRegLognormalConfiguration
 from fullfield.recipes.vicreg_maps import AVERAGE, BATCH, MapBench
 from fullfield.training import cosine_adam
@@ -130,31 +130,11 @@ def _npe(bench: MapBench, agreement: str, epochs: int, folder: pathlib.Path, pro
 
 def _exact(bench: MapBench, folder: pathlib.Path, progress: Progress) -> Measured:
     """The posterior itself, on a grid, and its density at the truth: ln(1 + δ) has a likelihood in closed form."""
-    model, pixels = bench.model, bench.configuration.pixels
-    axes = [np.linspace(low, high, NODES + 1)[:-1] + (high - low) / (2 * NODES) for low, high in model.parameters.bounds]
-    grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2).astype(np.float32)
-    k, place = np.unique(np.round(model.plane.wavenumbers, 12), return_inverse=True)
-    place, freedom = place.ravel(), model.modes.freedom(pixels).ravel()
-    weights, counts = freedom / model.modes.share(pixels).ravel(), np.bincount(place, freedom)[1:]
-    progress("spectra on the grid", 0, 1)
-    spectra = eqx.filter_jit(lambda g: jax.lax.map(lambda t: model.power(t, k[1:]), g, batch_size=64))
     theta, maps = bench.views("test")
-    power, at_truth = np.asarray(spectra(grid), float), np.asarray(spectra(theta), float).repeat(maps.shape[1], axis=0)
     theta, maps = np.repeat(theta, maps.shape[1], axis=0), maps.reshape(-1, *maps.shape[2:])
-    constant, cell = np.log(power) @ counts, np.prod([axis[1] - axis[0] for axis in axes])
-    mean, deviation, log_prob = np.zeros((len(maps), 2)), np.zeros((len(maps), 2)), np.zeros(len(maps))
-    measure = eqx.filter_jit(lambda one: jax.vmap(lambda g: model.plane.power(g[..., 0]).ravel())(one))
-    for start in range(0, len(maps), 200):
-        rows = np.asarray(measure(jnp.asarray(maps[start : start + 200])), float)
-        sums = np.stack([np.bincount(place, row * weights)[1:] for row in rows])
-        part = slice(start, start + 200)
-        log_weight, here = -0.5 * (sums @ (1 / power).T + constant), at_truth[part]
-        total = np.logaddexp.reduce(log_weight, axis=1)
-        log_prob[part] = -0.5 * np.sum(sums / here + counts * np.log(here), axis=1) - total - np.log(cell)
-        weight = np.exp(log_weight - total[:, None])
-        mean[part] = weight @ grid
-        deviation[part] = np.sqrt(weight @ grid.astype(float) ** 2 - mean[part] ** 2)
-        progress("exact posteriors", start, len(maps))
+    posterior = ExactPosterior(bench.model, NODES)
+    weight, log_prob = posterior.with_log_prob(maps, theta, progress)
+    mean, deviation = moments_of(posterior.grid, weight)
     return _measured(bench, folder, theta, mean, deviation, {"loss": -float(log_prob.mean())}, log_prob=log_prob)
 
 
