@@ -7,6 +7,7 @@ from fullfield._core import Registry
 from fullfield.recipes.bridge import BRIDGE
 from fullfield.recipes.configuration import Configuration, RunConfiguration, Section
 from fullfield.recipes.cosmos import COSMOS
+from fullfield.recipes.explicit_structure import EXPLICIT_STRUCTURE
 from fullfield.recipes.gradients import GRADIENTS
 from fullfield.recipes.joint_gaussian import JOINT_GAUSSIAN
 from fullfield.recipes.lensing import LENSING
@@ -51,6 +52,7 @@ RECIPES = Registry(
             VICREG_SEQUENTIAL,
             VICREG_BARYONS,
             BRIDGE,
+            EXPLICIT_STRUCTURE,
         )
     },
 )

@@ -33,6 +33,7 @@ from fullfield.simulators.shifts import AbstractShift, LegacyTabulatedShift, Per
 from fullfield.simulators.sites import NoisyPixels, WhiteNoise
 from fullfield.simulators.spectra import linear_bands, modes_of_sky, SpectrumModel
 from fullfield.simulators.structure import (
+    column_lensing_model,
     evolved_lensing_model,
     perturbed_lensing_model,
     published_structure_model,
@@ -77,6 +78,7 @@ __all__ = [
     "Views",
     "ViewsInTurn",
     "WhiteNoise",
+    "column_lensing_model",
     "cosmos_clusters",
     "cosmos_maps",
     "cosmos_model",
