@@ -80,7 +80,7 @@ def _coordinates(configuration, model: StructureModel, folder: pathlib.Path, pro
     looked = model.simulate(_key(configuration, "looked"), LOOKED)
     write_arrays(
         folder / "coordinates.npz", directions=np.asarray(found.directions), information=np.asarray(found.information),
-        slope=np.asarray(found.slope), theta=np.asarray(looked.theta), summaries=_summaries(np.asarray(looked.data)),
+        slope=np.asarray(found.slope), reading=np.asarray(found.reading), theta=np.asarray(looked.theta), summaries=_summaries(np.asarray(looked.data)),
     )  # fmt: skip
     cost = int(np.prod(model.data_shape)) * (1 + 2 * model.parameters.size)
     return Measured({"directions": float(len(found.information))}, LOOKED, cost)
@@ -95,7 +95,7 @@ def _summaries(maps: Float[np.ndarray, "m n n bins"]) -> Float[np.ndarray, "m s"
 def _centred(model: StructureModel, folder: pathlib.Path) -> PartlyCentred:
     """The model in the coordinates that were found; `folder` is that of any cell."""
     found = read_arrays(folder.parent / "coordinates.response" / "coordinates.npz")
-    parts = (jnp.asarray(found[name]) for name in ("directions", "information", "slope"))
+    parts = (jnp.asarray(found[name]) for name in ("directions", "information", "slope", "reading"))
     return PartlyCentred(model.parameters, model, "white", model.dynamics.box.shape, *parts)
 
 
@@ -111,10 +111,10 @@ def _simulated(centred, key):
 
 @eqx.filter_jit
 def _dispersed(centred, data, key, chains):
-    """Starting points from the prior, for which no structure need form."""
+    """Starting points: parameters of the prior, and latents that data allow."""
     theta = centred.parameters.sample(stream(key, "parameters"), (chains,))
-    white = jax.random.normal(stream(key, "white"), (chains, *centred.shape))
-    return jax.vmap(lambda t, z: Target(centred, data).join(t, {"white": centred.centred(t, z)}))(theta, white)
+    keys = jax.random.split(stream(key, "latents"), chains)
+    return jax.vmap(lambda key, theta: centred.near(key, theta, data))(keys, theta)
 
 
 def _chains(configuration, model: StructureModel, i: int, folder: pathlib.Path, progress: Progress) -> Measured:

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Key
 from numpyro import handlers
 from numpyro.distributions import constraints
 
@@ -43,6 +43,7 @@ class PartlyCentred(AbstractExplicitModel):
         directions: U, orthonormal rows (k, m).
         information: Λ at fiducial parameters, in units of the prior's.
         slope: d ln a² / dθ.
+        reading: of data (k, ...) along the directions, in units of their noise.
 
     Source: Papaspiliopoulos, Roberts & Sköld 2007, Stat. Sci. 22, 59.
     """
@@ -54,6 +55,7 @@ class PartlyCentred(AbstractExplicitModel):
     directions: Float[Array, "k m"]
     information: Float[Array, " k"]
     slope: Float[Array, " p"]
+    reading: Float[Array, "k ..."]
 
     @classmethod
     def of(cls, model: AbstractForwardModel) -> "PartlyCentred":
@@ -68,17 +70,18 @@ class PartlyCentred(AbstractExplicitModel):
             raise ConfigurationError("model", expected="one site of white latents", got=sorted(latents))
         ((site, leaf),) = latents.items()
         response = eqx.filter_jit(lambda theta: _response(Noiseless(model), site, leaf.shape, theta))
-        _, values, directions = np.linalg.svd(np.asarray(response(space.fiducial)), full_matrices=False)
+        rows, noise = response(space.fiducial)
+        seen, values, directions = np.linalg.svd(np.asarray(rows), full_matrices=False)
         kept = values**2 > LEAST
         directions, information = directions[kept], values[kept] ** 2
+        reading = seen.T[kept].reshape(-1, *model.data_shape) / np.asarray(noise)
         centre, slope = space.to_unconstrained(space.fiducial), []
         for axis in np.eye(space.size):
             ends = [space.to_constrained(centre + sign * axis) for sign in (-1, 1)]
-            told = [np.log(np.sum((np.asarray(response(theta)) @ directions.T) ** 2, axis=0)) for theta in ends]
+            told = [np.log(np.sum((np.asarray(response(theta)[0]) @ directions.T) ** 2, axis=0)) for theta in ends]
             slope.append(np.average(told[1] - told[0], weights=information) / float(jnp.sum(ends[1] - ends[0])))
-        return cls(
-            space, model, site, leaf.shape, jnp.asarray(directions), jnp.asarray(information), jnp.asarray(slope, float)
-        )  # fmt: skip
+        arrays = (jnp.asarray(array, float) for array in (directions, information, slope, reading))
+        return cls(space, model, site, leaf.shape, *arrays)
 
     @property
     def whitened(self) -> bool:
@@ -92,6 +95,20 @@ class PartlyCentred(AbstractExplicitModel):
     def centred(self, theta: Float[Array, " p"], white: Float[Array, "..."]) -> Float[Array, "..."]:
         """x of white latents z; the way back."""
         return self._prior(theta).coloured(white)
+
+    def near(self, key: Key[Array, ""], theta: Float[Array, " p"], data: Float[Array, "..."]) -> Float[Array, " D"]:
+        """A point of `Target` for a chain to start from: the latents that data ask for in a linear universe, with their scatter.
+
+        From a draw of the prior, chains take most of their steps to where data let them be.
+
+        Args:
+            key: scalar key.
+            theta: parameters, say a draw of the prior.
+            data: one data set.
+        """
+        told = jnp.sum((self.reading * data).reshape(len(self.reading), -1), axis=1) @ self.directions
+        x = told + normal(key, (told.size,))
+        return jnp.concatenate([self.parameters.to_unconstrained(theta), x])
 
     def program(self) -> None:
         """Run the NumPyro program: parameters, x, and the model's own data."""
@@ -151,12 +168,12 @@ class Coloured(dist.Distribution):
 
 
 def _response(noiseless, site, shape, theta):
-    """Derivatives (data, m) of the data, in units of their noise, by white latents about zero."""
+    """Derivatives (data, m) of the data, in units of their noise, by white latents about zero; and that noise."""
 
     def pixels(white):
         seen = noiseless.pixels(theta, {site: white})
         told = seen.loc / seen.scale
-        return jnp.where(True if seen.observed is None else seen.observed, told, 0.0).ravel()
+        return jnp.where(True if seen.observed is None else seen.observed, told, 0.0).ravel(), seen.scale
 
-    prediction, pull = jax.vjp(pixels, jnp.zeros(shape))
-    return jax.lax.map(lambda row: pull(row)[0].ravel(), jnp.eye(prediction.size))
+    prediction, pull, noise = jax.vjp(pixels, jnp.zeros(shape), has_aux=True)
+    return jax.lax.map(lambda row: pull(row)[0].ravel(), jnp.eye(prediction.size)), noise
