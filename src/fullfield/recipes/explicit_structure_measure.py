@@ -27,6 +27,7 @@ from fullfield.simulators import column_lensing_model, StructureModel
 
 LOOKED = 1000  # simulations of which parameters are estimated, for tests that depend on the data
 BLOCK = 20  # draws
+COORDINATES = ("directions", "information", "slope", "reading")
 LEAST_TRUTHS = 40  # below, scatter between truths decides
 
 
@@ -78,10 +79,9 @@ def _coordinates(configuration, model: StructureModel, folder: pathlib.Path, pro
     del progress
     found = PartlyCentred.of(model)
     looked = model.simulate(_key(configuration, "looked"), LOOKED)
-    write_arrays(
-        folder / "coordinates.npz", directions=np.asarray(found.directions), information=np.asarray(found.information),
-        slope=np.asarray(found.slope), reading=np.asarray(found.reading), theta=np.asarray(looked.theta), summaries=_summaries(np.asarray(looked.data)),
-    )  # fmt: skip
+    arrays = {name: np.asarray(getattr(found, name)) for name in COORDINATES}
+    summaries = _summaries(np.asarray(looked.data))
+    write_arrays(folder / "coordinates.npz", **arrays, theta=np.asarray(looked.theta), summaries=summaries)
     cost = int(np.prod(model.data_shape)) * (1 + 2 * model.parameters.size)
     return Measured({"directions": float(len(found.information))}, LOOKED, cost)
 
@@ -95,7 +95,7 @@ def _summaries(maps: Float[np.ndarray, "m n n bins"]) -> Float[np.ndarray, "m s"
 def _centred(model: StructureModel, folder: pathlib.Path) -> PartlyCentred:
     """The model in the coordinates that were found; `folder` is that of any cell."""
     found = read_arrays(folder.parent / "coordinates.response" / "coordinates.npz")
-    parts = (jnp.asarray(found[name]) for name in ("directions", "information", "slope", "reading"))
+    parts = (jnp.asarray(found[name]) for name in COORDINATES)
     return PartlyCentred(model.parameters, model, "white", model.dynamics.box.shape, *parts)
 
 

@@ -97,7 +97,7 @@ class PartlyCentred(AbstractExplicitModel):
         return self._prior(theta).coloured(white)
 
     def near(self, key: Key[Array, ""], theta: Float[Array, " p"], data: Float[Array, "..."]) -> Float[Array, " D"]:
-        """A point of `Target` for a chain to start from: the latents that data ask for in a linear universe, with their scatter.
+        """A point of `Target` for a chain to start from: the latents that data ask for in a linear model, scattered.
 
         From a draw of the prior, chains take most of their steps to where data let them be.
 
