@@ -103,7 +103,7 @@ class AbstractExplicitModel(AbstractForwardModel):
 
     @property
     def whitened(self) -> bool:
-        """Whether latents are about white given data, too, so that samplers learn coordinates of the parameters alone."""
+        """Whether latents are about white given data, too, so that samplers need no coordinates for them."""
         return False
 
     @full_precision

@@ -158,7 +158,7 @@ def column_lensing_model(across: int = 8, depth: int = 32, *, cell: float = 32.0
     # Of little matter, where distances are longest, the farthest source is at the end of the cone.
     longest = Cosmology(0.1, 0.05, 0.7, 0.96, 0.8)
     table = np.linspace(0, 3, 301)
-    end = float(np.interp(cone.distance, np.asarray(comoving_distance(longest, table)), table))
+    end = float(np.interp(cone.distance, np.asarray(comoving_distance(longest, jnp.asarray(table, float))), table))
     z = np.linspace(0, end, 100)
     middles = end * np.array([[0.55], [0.85]])
     bins = RedshiftBins(z, np.exp(-(((z - middles) / (0.07 * end)) ** 2) / 2))
