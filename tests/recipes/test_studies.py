@@ -399,12 +399,43 @@ def test_the_emulator_is_tried_on_summaries_of_maps():
     assert numbers["least deviation/vicreg"].value == 0.3
 
 
+@pytest.mark.parametrize("bias", [0.0, 1.0])
+def test_chains_through_gravity_are_judged_by_their_truths(bias):
+    """Draws about an estimate as the truth is pass; ones that lie a deviation off fail."""
+    random = np.random.default_rng(0)
+
+    def cell(group, name):
+        if group == "coordinates":
+            return {"directions": 20.0}
+        estimate = random.uniform([0.2, 0.6], [0.4, 1.0])
+        near = estimate + 0.05 * random.normal(size=(25, 2))
+        near[1:] += bias * 0.05
+        rows = np.column_stack([near, random.normal(size=25)])
+        values = {f"truth/0/{k}": value for k, value in enumerate(rows[0])}
+        values |= {f"draw/{j}/{k}": value for j, row in enumerate(rows[1:]) for k, value in enumerate(row)}
+        values |= {f"estimate/0/{k}": value for k, value in enumerate(estimate)}
+        for parameter in ("omega_c", "sigma_8"):
+            values |= {f"chains/{parameter}/rhat": 1.02, f"chains/{parameter}/ess_bulk": 80.0}
+        values |= {"chains/divergences": 0.0, "acceptance": 0.8, "step": 0.3, "seconds": 20.0, "sampling": 1600.0}
+        values |= {f"z2/{kind}": 1.0 + 0.1 * random.normal() for kind in ("kappa", "told", "white")}
+        names = ("kappa/1", "kappa/2", "told", "white")
+        return values | {f"correlation/{kind}": 0.8 + 0.1 * random.normal() for kind in names}
+
+    numbers = judged("explicit-structure", cell)
+    assert numbers["cost/sampling gradients per effective draw"].value == pytest.approx(20)
+    assert numbers["convergence/sigma_8/largest R-hat"].verdict == "pass"
+    failed = {name for name, number in numbers.items() if number.verdict == "fail"}
+    assert any("sigma_8" in name for name in failed) == bool(bias)
+    assert not any("log_density" in name for name in failed)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
         "sbi-benchmark",
         "gradients",
+        "explicit-structure",
         "lensing-benchmark",
         "neural-summaries",
         "joint-gaussian",

@@ -8,6 +8,7 @@ import pytest
 
 from fullfield._core import ConfigurationError, ParameterError
 from fullfield.simulators import (
+    column_lensing_model,
     evolved_lensing_model,
     Noiseless,
     perturbed_lensing_model,
@@ -15,6 +16,7 @@ from fullfield.simulators import (
     structure_parameters,
     StructureModel,
 )
+from fullfield.simulators.gravity import ParticleMesh
 
 
 CHEAP, COSTLY = perturbed_lensing_model(16, pixels=8), evolved_lensing_model(16, pixels=8)
@@ -104,3 +106,17 @@ def test_sources_behind_the_light_cone_are_refused():
     model = StructureModel(CHEAP.survey, CHEAP.dynamics, CHEAP.cone, parameters=structure_parameters(omega_c=(0.01, 0.45)))
     with pytest.raises(Exception, match="behind the end of the light cone"):
         model.convergence(jnp.asarray([0.02, 0.8]), jnp.zeros((16, 16, 16)))
+
+
+def test_a_column_is_crossed_once_and_its_few_steps_suffice():
+    """At all corners of the prior sources are in the cone, which is refused otherwise, and maps are those of many steps."""
+    model = column_lensing_model(4, 16, cell=64.0)
+    many = StructureModel(model.survey, ParticleMesh(model.dynamics.box, np.linspace(0.25, 1, 16)), model.cone)
+    white = jax.random.normal(jax.random.key(0), (4, 4, 16))
+    corners = jnp.asarray([[c, s] for c in (0.15, 0.45) for s in (0.5, 1.1)])
+    few, more = (
+        np.asarray(jax.jit(lambda thetas, one=one: jax.lax.map(lambda t: one.convergence(t, white), thetas))(corners))
+        for one in (model, many)
+    )
+    assert model.cone.copies == 1
+    np.testing.assert_array_less(np.std(few - more, axis=(1, 2)), 0.01 * np.std(more, axis=(1, 2)))

@@ -8,6 +8,7 @@ from fullfield.recipes.bridge import BRIDGE
 from fullfield.recipes.combined_probes import COMBINED_PROBES
 from fullfield.recipes.configuration import Configuration, RunConfiguration, Section
 from fullfield.recipes.cosmos import COSMOS
+from fullfield.recipes.explicit_structure import EXPLICIT_STRUCTURE
 from fullfield.recipes.gradients import GRADIENTS
 from fullfield.recipes.joint_gaussian import JOINT_GAUSSIAN
 from fullfield.recipes.lensing import LENSING
@@ -53,6 +54,7 @@ RECIPES = Registry(
             VICREG_SEQUENTIAL,
             VICREG_BARYONS,
             BRIDGE,
+            EXPLICIT_STRUCTURE,
         )
     },
 )

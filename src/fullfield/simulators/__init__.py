@@ -48,6 +48,7 @@ from fullfield.simulators.shifts import AbstractShift, LegacyTabulatedShift, Per
 from fullfield.simulators.sites import NoisyPixels, WhiteNoise
 from fullfield.simulators.spectra import linear_bands, modes_of_sky, SpectrumModel
 from fullfield.simulators.structure import (
+    column_lensing_model,
     evolved_lensing_model,
     perturbed_lensing_model,
     published_structure_model,
@@ -104,6 +105,7 @@ __all__ = [
     "WhiteNoise",
     "coded_combined_parameters",
     "combined_parameters",
+    "column_lensing_model",
     "cosmos_clusters",
     "cosmos_maps",
     "cosmos_model",

@@ -101,6 +101,11 @@ class AbstractExplicitModel(AbstractForwardModel):
         """Latent sites (bins, n, n) that are Hartley coefficients of square fields, for samplers to treat by scale."""
         return ()
 
+    @property
+    def whitened(self) -> bool:
+        """Whether latents are about white given data, too, so that samplers need no coordinates for them."""
+        return False
+
     @full_precision
     def _trace(self, theta, key=None, latents=None, data=None):
         values = self.parameters.as_dict(theta) | (latents or {}) | ({} if data is None else {DATA: data})

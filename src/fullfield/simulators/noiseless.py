@@ -31,14 +31,18 @@ class Noiseless(AbstractForwardModel):
 
     def simulate_at(self, key: Key[Array, ""], theta: Float[Array, " p"]) -> Float[Array, "..."]:
         """Maps at parameters (p,): those that the model's data of this key have beneath their noise."""
-        return self._loc(key, theta, None)
+        return self._pixels(key, theta, None).loc
 
     def of_latents(self, theta: Float[Array, " p"], latents: dict[str, Float[Array, "..."]]) -> Float[Array, "..."]:
         """Maps at parameters (p,) and latents."""
-        return self._loc(jax.random.key(0), theta, latents)
+        return self.pixels(theta, latents).loc
 
-    def _loc(self, key, theta, latents):
-        return noisy_pixels(self.model._trace(theta, key, latents)[DATA]["fn"]).loc
+    def pixels(self, theta: Float[Array, " p"], latents: dict[str, Float[Array, "..."]]) -> NoisyPixels:
+        """The same maps beneath their noise."""
+        return self._pixels(jax.random.key(0), theta, latents)
+
+    def _pixels(self, key, theta, latents):
+        return noisy_pixels(self.model._trace(theta, key, latents)[DATA]["fn"])
 
 
 def noisy_pixels(distribution: Any) -> NoisyPixels:

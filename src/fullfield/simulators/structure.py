@@ -17,7 +17,7 @@ import numpyro.distributions as dist
 from jaxtyping import Array, Float
 
 from fullfield._core import ConfigurationError
-from fullfield.cosmology import Scalar, smail_bins
+from fullfield.cosmology import comoving_distance, Cosmology, RedshiftBins, Scalar, smail_bins
 from fullfield.fields import block_average, FlatSky
 from fullfield.parameters import Parameter, ParameterSpace
 from fullfield.simulators.forward import AbstractExplicitModel, DATA, sample_parameters
@@ -144,6 +144,29 @@ def evolved_lensing_model(points: int = 64, *, pixels: int = 32, side: float = 5
     return StructureModel(_survey(sky), ParticleMesh(box, _TIMES), _cone(box))
 
 
+def column_lensing_model(across: int = 8, depth: int = 32, *, cell: float = 32.0, galaxies: float = 200.0) -> StructureModel:
+    """A deep survey of two bins through one long box on a particle mesh, which light crosses once: what chains are tried on.
+
+    Args:
+        across: particles along both short sides, and pixels on a side of the maps.
+        depth: particles along the line of sight, an even number.
+        cell: distance of particles, Mpc/h.
+        galaxies: per arcmin² and bin.
+    """
+    box = Box((across, across, depth), cell)
+    cone = LightCone(box, _REACHED * box.sides[-1], depth // 2)
+    # Of little matter, where distances are longest, the farthest source is at the end of the cone.
+    longest = Cosmology(0.1, 0.05, 0.7, 0.96, 0.8)
+    table = np.linspace(0, 3, 301)
+    end = float(np.interp(cone.distance, np.asarray(comoving_distance(longest, jnp.asarray(table, float))), table))
+    z = np.linspace(0, end, 100)
+    middles = end * np.array([[0.55], [0.85]])
+    bins = RedshiftBins(z, np.exp(-(((z - middles) / (0.07 * end)) ** 2) / 2))
+    sky = FlatSky(across, float(np.degrees(_INSIDE * box.sides[0] / cone.distance)))
+    survey = LensingSurvey(sky, bins, (galaxies,) * 2, 0.26)
+    return StructureModel(survey, ParticleMesh(box, (0.25, 0.5, 0.75, 1.0)), cone)
+
+
 def published_structure_model(points: int = 200, *, evolved: bool = False) -> StructureModel:
     """The survey of the public code of Zeghal et al. 2025: 5 bins, 50 x 50 pixels of 6 arcmin, 46 planes to 4600 Mpc/h.
 
@@ -167,6 +190,7 @@ def published_structure_model(points: int = 200, *, evolved: bool = False) -> St
 
 
 _INSIDE = 0.999  # 5 degrees at the last plane are 400.4 Mpc/h
+_REACHED = 0.97  # of a box that light crosses once: the last plane shares particles with half a plane more
 _TIMES = tuple(round(0.1 * i, 1) for i in range(1, 11))
 _DEPTH = 3600.0  # Mpc/h: redshift 1.5 for a density of matter from 0.19 up
 

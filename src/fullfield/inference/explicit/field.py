@@ -78,7 +78,7 @@ def sample_field(
     """
     sampler = MCLMC() if sampler is None else sampler
     if not isinstance(sampler, AbstractSampler):
-        raise ConfigurationError("sampler", expected="MCLMC(), MAMS() or NUTS()", got=sampler)
+        raise ConfigurationError("sampler", expected="MCLMC(), MAMS(), NUTS() or SplitHMC()", got=sampler)
     target = Target(model, data)
     sampler.check(target.size)
     _check(draws=draws, chains=chains, warmup=warmup, block=block)

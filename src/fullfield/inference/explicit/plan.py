@@ -81,7 +81,8 @@ class Plan(eqx.Module):
                 got=f"log densities {np.asarray(values)}", remedy="Start elsewhere, or look at the model there.",
             )  # fmt: skip
         preconditioner, spent = expected(self.target, key=stream(key, "preconditioner"), theta=theta, simulations=self.chains)
-        preconditioner = preconditioner.held() if self.target.sites else preconditioner
+        held = self.target.sites and not self.target.model.whitened  # else parameters and latents are about white together
+        preconditioner = preconditioner.held() if held else preconditioner
         run = self._fresh(points, preconditioner, key)
         return self._placed(run, points, preconditioner, stream(key, "walkers"), first=True, spent=spent)
 

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from fullfield._core import DataError, full_precision, stream
-from fullfield.inference.explicit.scaling import AbstractScaling, Dense, Diagonal, inverse_root, Modes, SMALL
+from fullfield.inference.explicit.scaling import AbstractScaling, Dense, Diagonal, inverse_root, Modes, SMALL, Unit
 from fullfield.inference.explicit.target import Target
 
 
@@ -82,6 +82,8 @@ class Preconditioner(eqx.Module):
 
 def _unit_scaling(target: Target, name: str, shape: tuple[int, ...]) -> AbstractScaling:
     size = int(np.prod(shape))
+    if target.model.whitened:
+        return Unit(size)
     if name in target.model.hartley:
         return Modes.unit(shape[0], shape[-1])
     return Dense(jnp.eye(size)) if size <= SMALL else Diagonal(jnp.ones(size))
@@ -184,13 +186,13 @@ def learnt(
         directions = np.zeros((len(probes), target.size), np.float32)
         directions[:, inside] = probes
         curvature = [np.mean(products(target, data, points, d, 0.1), axis=0)[inside] for d in directions]
-        scalings.append(scaling.fitted(probes, np.stack(curvature)))
+        scalings.append(scaling.fitted(probes, np.reshape(curvature, probes.shape)))
         start, spent = start + size, spent + 2 * len(points) * len(probes)
     found = eqx.tree_at(lambda self: self.scalings, preconditioner, tuple(scalings))
     precision = np.mean(parameter_curvature(target, data, points), axis=0)[:p]
     spent += 2 * len(points) * p
     shear = np.zeros(preconditioner.shear.shape)
-    if means is not None and target.sites:
+    if means is not None and target.sites and not target.model.whitened:
         curvature, shifts, more = response(found, target, data, means, iterations=6, tolerance=0.03)
         precision = precision + np.mean(np.einsum("cdp,cdq->cpq", curvature[:, p:], shifts), axis=0)
         shear, spent = np.mean(shifts, axis=0), spent + more

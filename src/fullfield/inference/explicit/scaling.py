@@ -41,6 +41,36 @@ class AbstractScaling(eqx.Module):
         """Sᵀ times a vector."""
 
 
+class Unit(AbstractScaling):
+    """No scaling, of latents whose curvature is about one already.
+
+    Args:
+        size: number of latents.
+    """
+
+    size: int = eqx.field(static=True)
+
+    def __call__(self, white: Float[Array, " m"]) -> Float[Array, " m"]:
+        """The same."""
+        return white
+
+    def inverse(self, latents: Float[Array, " m"]) -> Float[Array, " m"]:
+        """The same."""
+        return latents
+
+    def transposed(self, latents: Float[Array, " m"]) -> Float[Array, " m"]:
+        """The same."""
+        return latents
+
+    def probes(self, random: np.random.Generator) -> Float[np.ndarray, "probes m"]:
+        """None."""
+        return np.zeros((0, self.size))
+
+    def fitted(self, probes: Float[np.ndarray, "probes m"], curvature: Float[np.ndarray, "probes m"]) -> "Unit":
+        """The same."""
+        return self
+
+
 class Diagonal(AbstractScaling):
     """One scale per latent, from Hutchinson's estimate of the diagonal of the curvature.
 
