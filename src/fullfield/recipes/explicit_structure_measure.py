@@ -42,6 +42,7 @@ class Fields(eqx.Module):
 
     def __call__(self, theta: Float[Array, " p"], latents: dict[str, Float[Array, "..."]]) -> Float[Array, " k"]:
         """Maps, white noise, its parts."""
+        assert isinstance(self.model.model, StructureModel)
         white = self.model.white(theta, latents["white"])
         told = self.model.directions @ white.ravel()
         return jnp.concatenate([self.model.model.convergence(theta, white).ravel(), white.ravel(), told])
