@@ -33,10 +33,10 @@ EXPLICIT_STRUCTURE = Recipe(
     configuration=ExplicitStructureConfiguration,
     scales={
         "smoke": Scale({"across": 4, "depth": 16, "cell": 64.0, "truths": 20, "warmup": 20, "draws": 20}, "~3 min"),
-        "laptop": Scale({}, "~60 min"),
+        "laptop": Scale({}, "~20 min"),
         "paper": Scale({"truths": 200, "chains": 4, "warmup": 400, "draws": 1000}, "hours"),
     },
     build=build,
-    headline=("convergence/", "cost/", "sbc/", "kappa/"),
+    headline=("convergence/", "cost/", "sbc/", "kappa/", "initial conditions that data tell/"),
     citations=("shahbaba2014", "papaspiliopoulos2007", "vehtari2021", "rampf2024", "zeghal2025bridging", "talts2018"),
 )  # fmt: skip
