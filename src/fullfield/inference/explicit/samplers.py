@@ -345,7 +345,8 @@ def kick_and_turn(logdensity_fn: LogDensity, kinetic_energy_fn: Any) -> Callable
         value, slope = jax.value_and_grad(logdensity_fn)(position)
         inside = inside & jnp.isfinite(value) & jnp.all(jnp.isfinite(slope))
         value, slope = jnp.where(inside, value, -jnp.inf), jnp.where(inside, slope, 0.0)
-        return IntegratorState(position, momentum + angle / 2 * (slope + position), value, slope)
+        momentum = momentum + angle / 2 * (slope + position)
+        return state._replace(position=position, momentum=momentum, logdensity=value, logdensity_grad=slope)
 
     return one_step
 
