@@ -4,6 +4,7 @@ import functools
 import pathlib
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -35,10 +36,10 @@ class Fields(eqx.Module):
     """Noiseless convergence, initial conditions, and their parts along the directions that data tell, in one vector.
 
     Args:
-        model: the coordinates.
+        model: a `PartlyCentred` of a `StructureModel`.
     """
 
-    model: PartlyCentred
+    model: Any
 
     def __call__(self, theta: Float[Array, " p"], latents: dict[str, Float[Array, "..."]]) -> Float[Array, " k"]:
         """Maps, white noise, its parts."""

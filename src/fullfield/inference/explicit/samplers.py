@@ -346,7 +346,7 @@ def kick_and_turn(logdensity_fn: LogDensity, kinetic_energy_fn: Any) -> Callable
         inside = inside & jnp.isfinite(value) & jnp.all(jnp.isfinite(slope))
         value, slope = jnp.where(inside, value, -jnp.inf), jnp.where(inside, slope, 0.0)
         momentum = momentum + angle / 2 * (slope + position)
-        return IntegratorState(position, momentum, value, slope)  # pyright: ignore[reportArgumentType]
+        return state._replace(position=position, momentum=momentum, logdensity=value, logdensity_grad=slope)
 
     return one_step
 
