@@ -4,7 +4,6 @@ import functools
 import pathlib
 import time
 from collections.abc import Mapping
-from typing import Any
 
 import equinox as eqx
 import jax
@@ -36,10 +35,10 @@ class Fields(eqx.Module):
     """Noiseless convergence, initial conditions, and their parts along the directions that data tell, in one vector.
 
     Args:
-        model: a `PartlyCentred` of a `StructureModel`.
+        model: the coordinates, of a `StructureModel`.
     """
 
-    model: Any
+    model: PartlyCentred
 
     def __call__(self, theta: Float[Array, " p"], latents: dict[str, Float[Array, "..."]]) -> Float[Array, " k"]:
         """Maps, white noise, its parts."""
