@@ -33,6 +33,7 @@ from fullfield.simulators.galaxies import galaxy_rate, LEAST_RATE
 
 SKY = FlatSky(32, 5.0)
 SHELLS = even_shells(stage3_bins(200), 1.75, 16)
+SMALL = FlatSky(16, 5.0), even_shells(stage3_bins(100), 1.75, 4)
 
 
 @pytest.fixture(scope="module")
@@ -163,10 +164,10 @@ def test_noise_follows_the_counts(model):
     assert counts.mean() == pytest.approx(model.galaxies, rel=0.05)
 
 
-@pytest.mark.parametrize("bias", [None, QuadraticBias(), SignedQuadraticBias()])
+@pytest.mark.parametrize("bias", [None, SignedQuadraticBias()])
 def test_the_density_has_finite_gradients_in_corners_of_the_prior(bias):
     """The strongest bias empties pixels; stochasticity of one moves no phase."""
-    model = CombinedProbes(SKY, SHELLS, bias=bias)
+    model = CombinedProbes(*SMALL, bias=bias)
     data = eqx.filter_jit(model.simulate_at)(jax.random.key(0), model.parameters.fiducial)
     latents, _ = eqx.filter_jit(model.simulate_with_latents)(jax.random.key(1), model.parameters.fiducial)
     gradient = jax.jit(jax.grad(lambda *given: model.log_joint(*given, data), argnums=(0, 1)))
@@ -176,10 +177,10 @@ def test_the_density_has_finite_gradients_in_corners_of_the_prior(bias):
     assert float(jnp.abs(gradient(model.parameters.fiducial, latents)[0]).min()) > 0, "every parameter matters"
 
 
-def test_the_gradient_is_that_of_finite_differences(model):
-    theta = model.parameters.fiducial
+def test_the_gradient_is_that_of_finite_differences():
+    theta = np.asarray(combined_parameters().fiducial)
     with jax.enable_x64(True):
-        model = CombinedProbes(FlatSky(16, 5.0), even_shells(stage3_bins(100), 1.75, 4))
+        model = CombinedProbes(*SMALL)
         latents, data = eqx.filter_jit(model.simulate_with_latents)(jax.random.key(1), jnp.asarray(theta, float))
         latents = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), latents)
         density = jax.jit(lambda t: model.log_joint(t, latents, data))

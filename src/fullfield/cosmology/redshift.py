@@ -59,7 +59,7 @@ class RedshiftBins(eqx.Module):
         if np.any(total <= 0):
             raise DataError("density", expected="galaxies in every bin", got=f"none in bin {int(np.argmin(total))}")
         self.z, self.density = jnp.asarray(z, float), jnp.asarray(density / total[:, None], float)
-        self.lenses = self.seen_from(*_nodes(z[-1]))
+        self.lenses = _seen(z, *_nodes(z[-1]))
 
     @property
     def size(self) -> int:
@@ -78,15 +78,7 @@ class RedshiftBins(eqx.Module):
             at: redshifts (n,).
             weights: of the sum over them.
         """
-        z, at = np.asarray(self.z, float), np.asarray(at, float)
-        start, end = z[:-1], z[1:]
-        # Share u of each segment beyond a lens, and the weights of the segment's two ends in the integral over that share.
-        u = (end - np.clip(at[:, None], start, end)) / (end - start)
-        tails = np.zeros((at.size, z.size))
-        tails[:, :-1] += (end - start) * u**2 / 2
-        tails[:, 1:] += (end - start) * u * (1 - u / 2)
-        hats = np.stack([np.interp(at, z, row, left=0.0) for row in np.eye(z.size)], axis=-1)
-        return LensNodes(*(jnp.asarray(array, float) for array in (at, np.asarray(weights, float), tails, hats)))
+        return _seen(np.asarray(self.z, float), np.asarray(at, float), np.asarray(weights, float))
 
     def stretched(self, factor: Scalar) -> "RedshiftBins":
         """The same sources at `factor` times their redshift, on the same nodes: mean and width grow alike.
@@ -105,6 +97,17 @@ def _nodes(last):
     span = np.log1p((1 - 1 / np.sqrt(1 + last)) / _NEAREST)
     x = _NEAREST * np.expm1(span * (np.arange(_LENS_NODES) + 0.5) / _LENS_NODES)
     return 1 / (1 - x) ** 2 - 1, span / _LENS_NODES * (x + _NEAREST) * 2 / (1 - x) ** 3
+
+
+def _seen(z, at, weights) -> LensNodes:
+    start, end = z[:-1], z[1:]
+    # Share u of each segment beyond a lens, and the weights of the segment's two ends in the integral over that share.
+    u = (end - np.clip(at[:, None], start, end)) / (end - start)
+    tails = np.zeros((at.size, z.size))
+    tails[:, :-1] += (end - start) * u**2 / 2
+    tails[:, 1:] += (end - start) * u * (1 - u / 2)
+    hats = np.stack([np.interp(at, z, row, left=0.0) for row in np.eye(z.size)], axis=-1)
+    return LensNodes(*(jnp.asarray(array, float) for array in (at, weights, tails, hats)))
 
 
 def smail_bins(
