@@ -75,7 +75,7 @@ COMBINED_PROBES = Recipe(
             "pixels": 16, "simulations": {"training": 2000, "validation": 200, "calibration": 100, "observations": 20},
             "training": {"epochs": 5, "draws": 300},
         }, "~4 min"),
-        "laptop": Scale({}, "~2 h"),
+        "laptop": Scale({}, "~2 h, untried"),
         "paper": Scale({
             "pixels": 128, "simulations": {"training": 100_000, "validation": 4000}, "training": {"epochs": 40},
         }, "hours (H200)"),
