@@ -5,7 +5,8 @@ import pytest
 
 from fullfield._core import ConfigurationError
 from fullfield.recipes import RECIPES
-from fullfield.recipes.combined_measure import _gain, Bench, precision
+from fullfield.recipes.combined_bench import CombinedBench
+from fullfield.recipes.combined_measure import _gain, precision
 from fullfield.recipes.combined_probes import PUBLISHED
 from fullfield.recipes.study import Measured
 from fullfield.simulators import combined_parameters
@@ -29,7 +30,7 @@ def test_precision_is_that_of_the_covariance():
 
 
 def test_gains_are_medians_over_observations(tmp_path):
-    bench, random = Bench(RECIPE.configure({})), np.random.default_rng(1)
+    bench, random = CombinedBench(RECIPE.configure({})), np.random.default_rng(1)
     ratio = np.exp(random.normal(np.log(1.5), 0.2, 200))
     for name, values in (("maps.combined", ratio), ("spectra.combined", np.ones(200))):
         (tmp_path / name).mkdir()
@@ -48,15 +49,18 @@ def test_the_combination_is_held_to_each_probe_in_what_they_share():
     study = RECIPE.build(RECIPE.configure({}))
     found = {
         cell.name: Measured(
-            {"failed": 0.0, "tests": 47.0} if cell.name.split("/")[0] in ("maps", "spectra", "simulations")
+            {"failed": 0.0, "tests": 47.0} if cell.name.split("/")[0] in ("maps", "spectra", "moduli", "wide", "simulations")
+            else {"a_ia": 0.4, "sigma_8": 0.1} if "sensitivity" in cell.name
             else worse if "clustering" in cell.name else gains
         )
         for cell in study.cells
     }  # fmt: skip
     report = study.judge(found)
-    assert report["gain/combined/a_ia"].published == 8.3
-    failed = {number.name for number in report.numbers if number.verdict == "fail"}
-    assert failed == {f"combination/{analysis} over clustering/b_g" for analysis in ("maps", "spectra")}
+    assert report["published/combined/a_ia"].published == 8.3
+    assert report["gain/combined/a_ia"].published is None
+    assert report["saturation/combined/a_ia"].verdict == "fail"  # a gain of 1.1 is more than a saturated network has left
+    failed = {number.name for number in report.numbers if number.verdict == "fail" and "combination" in number.name}
+    assert failed == {f"combination/{analysis} over clustering/b_g" for analysis in ("maps", "moduli", "spectra", "wide")}
     assert "combination/maps over lensing/b_g" not in {number.name for number in report.numbers}
 
 
@@ -65,5 +69,7 @@ def test_cells_are_those_of_the_analyses_asked_for():
     assert set(plan) == {"simulations", "spectra"}
     with pytest.raises(ConfigurationError, match="at least one each"):
         RECIPE.configure({"probes": []})
+    with pytest.raises(ConfigurationError, match="need spectra"):
+        RECIPE.configure({"analyses": ["maps"]})
     with pytest.raises(ConfigurationError, match="pixels"):
         RECIPE.configure({"pixels": 48})

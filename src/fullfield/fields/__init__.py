@@ -21,7 +21,7 @@ from fullfield.fields.scattering import morlet, scattering
 from fullfield.fields.shear import kaiser_squires, shear_of
 from fullfield.fields.smoothing import mosaic, smoothed
 from fullfield.fields.sparse import SparseStarlet
-from fullfield.fields.spectra import band_powers, banded, Bands, logarithmic_bands
+from fullfield.fields.spectra import band_moduli, band_powers, banded, Bands, logarithmic_bands
 from fullfield.fields.starlet import starlet, starlet_l1
 from fullfield.fields.wiener import each_mode, PeriodicWiener, precision_root, root_on_plane, WienerFilter
 
@@ -46,6 +46,7 @@ __all__ = [
     "SparseStarlet",
     "WienerFilter",
     "averaged_skewness",
+    "band_moduli",
     "band_powers",
     "banded",
     "block_average",

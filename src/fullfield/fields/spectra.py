@@ -84,12 +84,36 @@ def band_powers(bands: Bands, maps: Float[Array, "n n bins"]) -> Float[Array, "p
     Raises:
         ShapeError: the maps have other pixels than the bands' patch.
     """
+    return _averaged(bands, jnp.real(_products(bands, maps)))
+
+
+def band_moduli(bands: Bands, maps: Float[Array, "n n bins"]) -> Float[Array, "pairs bands"]:
+    """The same with the modulus |a b*| of every mode in place of its real part, which changes cross-spectra.
+
+    So the public code of Kacprzak & Fluri 2022 (PRX 12, 031029) measures spectra. For Gaussian modes of correlation r it is
+    π/4 √(C_a C_b) (1 + r²/4 + ...): it hardly depends on the correlation, and not at all on its sign.
+
+    Args:
+        bands: bands of the maps' patch.
+        maps: maps with axes (y, x, bin).
+
+    Raises:
+        ShapeError: the maps have other pixels than the bands' patch.
+    """
+    return _averaged(bands, jnp.abs(_products(bands, maps)))
+
+
+def _products(bands, maps):
+    """Product of the modes of every pair of maps."""
     n = bands.sky.pixels
     if maps.shape[:2] != (n, n):
         raise ShapeError("maps", expected=f"{n} x {n} pixels, as the bands' patch has", got=maps.shape, remedy=OTHER_PATCH)
     modes = jnp.fft.rfft2(maps, axes=(0, 1)) * bands.sky.side_radians / bands.sky.pixels**2
     first, second = pair_indices(maps.shape[-1])
-    products = jnp.real(modes[..., first] * jnp.conj(modes[..., second]))
+    return modes[..., first] * jnp.conj(modes[..., second])
+
+
+def _averaged(bands, products):
     weight = jnp.asarray(bands.membership / bands.modes[:, None, None], products.dtype)
     return jnp.einsum("byx,yxp->pb", weight, products, precision="highest")
 

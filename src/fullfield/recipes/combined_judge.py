@@ -8,13 +8,14 @@ from fullfield import plots
 from fullfield.diagnostics import Number, Report
 from fullfield.parameters import ParameterSpace
 from fullfield.recipes.artefacts import read_arrays
-from fullfield.recipes.combined_probes import CombinedProbesConfiguration, PUBLISHED
+from fullfield.recipes.combined_probes import CombinedProbesConfiguration, LOOKED_AT, PIXELS, PUBLISHED, SIDE
 from fullfield.recipes.problem import Illustration
 from fullfield.recipes.rundir import RunDirectory
 from fullfield.recipes.study import Measured
 
 
-ENOUGH = 20_000  # training simulations from which numbers are held to bars
+ENOUGH = 5000  # training surveys from which numbers are held to bars
+SATURATED = 1.05  # what a larger network on spectra may gain
 
 
 def judge(configuration: CombinedProbesConfiguration, found: Mapping[str, Measured]) -> Report:
@@ -24,18 +25,29 @@ def judge(configuration: CombinedProbesConfiguration, found: Mapping[str, Measur
         configuration: settings.
         found: what every cell measured, by its name.
     """
-    numbers, enough = [], configuration.simulations.training >= ENOUGH
-    for probe in configuration.probes:
-        if f"gain/{probe}" not in found:
+    enough = configuration.simulations.training >= ENOUGH
+    bars = {"combination": ">= 1", "saturation": f"<= {SATURATED:g}"} if enough else {}
+    numbers = []
+    for cell in found:
+        kind, _, rest = cell.partition("/")
+        if kind in ("gain", "published", "estimator", "saturation"):
+            names = PUBLISHED[rest]
+        elif kind == "combination":
+            # What both have: one probe's parameters that the combination has, too.
+            names = [name for name in PUBLISHED[rest.rpartition(" ")[2]] if name in PUBLISHED["combined"]]
+        else:
             continue
-        gains = found[f"gain/{probe}"].values
-        for name, published in PUBLISHED[probe].items():
-            numbers.append(Number(f"gain/{probe}/{name}", gains[name], gains[f"{name}/error"], published=published))
-    for cell in (cell for cell in found if cell.startswith("combination/")):
-        shared = [name for name in PUBLISHED[cell.rpartition(" ")[2]] if name in PUBLISHED["combined"]]
-        for name in shared:
-            value, error = found[cell].values[name], found[cell].values[f"{name}/error"]
-            numbers.append(Number(f"{cell}/{name}", value, error, ">= 1" if enough else None))
+        values = found[cell].values
+        numbers += [
+            Number(
+                f"{cell}/{name}", values[name], values[f"{name}/error"], bars.get(kind),
+                published=PUBLISHED[rest][name] if kind == "published" else None,
+            )
+            for name in names
+        ]  # fmt: skip
+    for analysis in configuration.analyses:
+        for name, value in found[f"sensitivity/{analysis}"].values.items() if f"sensitivity/{analysis}" in found else ():
+            numbers.append(Number(f"sensitivity/{analysis}/{name}, correlation with galaxies", value))
     for probe in configuration.probes:
         for analysis in configuration.analyses:
             values = found[f"{analysis}/{probe}"].values
@@ -47,7 +59,7 @@ def judge(configuration: CombinedProbesConfiguration, found: Mapping[str, Measur
 def pictures(
     configuration: CombinedProbesConfiguration, space: ParameterSpace, found: Mapping[str, Measured], directory: RunDirectory
 ) -> list[Illustration]:
-    """Posteriors of the first observation by both analyses, for every probe.
+    """Gains beside the paper's, posteriors of the first observation by every analysis, and what estimates look at.
 
     Args:
         configuration: settings.
@@ -55,12 +67,12 @@ def pictures(
         found: what every cell measured.
         directory: of the run.
     """
-    del found
-    drawn = []
+    drawn = [_gains(space, probe, found) for probe in configuration.probes if f"published/{probe}" in found]
     for probe in configuration.probes:
         draws = {
             analysis: read_arrays(directory.checkpoint(f"{analysis}.{probe}") / "draws.npz")["theta"][0]
             for analysis in configuration.analyses
+            if analysis != "wide"
         }
         shown = [i for i, name in enumerate(space.names) if name in PUBLISHED[probe]]
         first, *others = draws
@@ -68,6 +80,48 @@ def pictures(
             draws[first][:, shown], [space.labels[i] for i in shown], [space.bounds[i] for i in shown], name=first,
             truth=np.asarray(space.fiducial)[shown], others={name: draws[name][:, shown] for name in others},
         )  # fmt: skip
-        caption = f"{probe.capitalize()}: the first observation, from maps and from their spectra."
+        caption = f"{probe.capitalize()}: the first observation, by every analysis."
         drawn.append(Illustration("Posteriors", f"posterior-{probe}", figure, caption))
+    looked = {
+        analysis: read_arrays(directory.checkpoint(f"sensitivity.{analysis}") / "looked.npz")
+        for analysis in configuration.analyses
+        if f"sensitivity/{analysis}" in found
+    }
+    if "maps" in looked:
+        drawn += [_sensitivity(configuration, space, name, looked) for name in LOOKED_AT]
     return drawn
+
+
+def _gains(space, probe, found):
+    names = list(PUBLISHED[probe])
+    labels = [{"s_8": "$S_8$", "fom": "FoM"}.get(name) or f"${space.labels[space.index(name)]}$" for name in names]
+    shown = {
+        "maps over spectra": "gain", "maps over moduli": "published", "spectra over moduli": "estimator",
+    }  # fmt: skip
+    values = {
+        title: [(found[f"{kind}/{probe}"].values[name], found[f"{kind}/{probe}"].values[f"{name}/error"]) for name in names]
+        for title, kind in shown.items()
+        if f"{kind}/{probe}" in found
+    }
+    figure = plots.gains(values, labels, published=list(PUBLISHED[probe].values()), name="Kacprzak & Fluri 2022", title=probe)
+    caption = (
+        "Precision by one analysis over that by another, medians over observations. Moduli are cross-spectra as the code of "
+        "the paper measures them."
+    )
+    return Illustration("Gains", f"gains-{probe}", figure, caption)
+
+
+def _sensitivity(configuration, space, name, looked):
+    kappa, delta = (number % 4 + 1 for number in LOOKED_AT[name])
+    one, label = looked["maps"], f"${space.labels[space.index(name)]}$"
+    figure = plots.sensitivity_maps(
+        [(rf"$\kappa_{kappa}$", one[f"{name}/convergence"]), (rf"$\delta_{{\rm g,{delta}}}$", one[f"{name}/galaxies"])],
+        [(f"slope, {analysis}", arrays[f"{name}/field"]) for analysis, arrays in looked.items()],
+        {analysis: (arrays[f"{name}/density"], arrays[f"{name}/stacked"]) for analysis, arrays in looked.items()},
+        side=SIDE * configuration.pixels / PIXELS, label=label,
+    )  # fmt: skip
+    caption = (
+        f"What the estimate of {label} looks at in the convergence of bin {kappa}: one field, and stacked on the density of "
+        f"galaxies of bin {delta}."
+    )
+    return Illustration("Sensitivity", f"sensitivity-{name}", figure, caption)

@@ -9,8 +9,9 @@ from fullfield.recipes.recipe import Recipe, Scale
 
 
 Probe = Literal["lensing", "clustering", "combined"]
-Analysis = Literal["maps", "spectra"]
-"""A network on maps and their spectra, or one on the spectra alone."""
+Analysis = Literal["maps", "spectra", "moduli", "wide"]
+"""A network on maps and their spectra; one on the spectra alone; one on spectra as the paper's public code measures them, with
+the modulus of every mode of a cross spectrum; and a larger network on spectra, to see whether they hold more."""
 
 PUBLISHED = {
     "lensing": {"omega_m": 1.7, "sigma_8": 2.1, "s_8": 3.0, "fom": 11.0, "a_ia": 3.9, "eta_ia": 1.0},
@@ -24,11 +25,16 @@ PUBLISHED = {
 matter."""
 
 
-class SimulationSettings(Section):
-    """How many patches, from the prior, each purpose gets."""
+SIDE, PIXELS = 5.0, 64  # degrees and pixels of the paper's field, whose pixels all fields have
+LOOKED_AT = {"a_ia": (0, 4), "sigma_8": (1, 7)}
+"""Parameters whose estimates are asked what they look at, with the convergence and the galaxies of the paper's figure 6."""
 
-    training: int = Field(default=20_000, ge=500, description="for every network, and its posterior")
-    validation: int = Field(default=1000, ge=100, description="to stop both")
+
+class SimulationSettings(Section):
+    """How many surveys, from the prior, each purpose gets."""
+
+    training: int = Field(default=8000, ge=500, description="for every network, and its posterior")
+    validation: int = Field(default=500, ge=100, description="to stop both")
     calibration: int = Field(default=500, ge=50, description="for tests of every posterior")
     observations: int = Field(default=200, ge=10, description="at the fiducial parameters, of which precision is the median")
 
@@ -36,8 +42,10 @@ class SimulationSettings(Section):
 class TrainingSettings(Section):
     """The same for all networks, and for all posteriors."""
 
-    epochs: PositiveInt = 20
-    batch: PositiveInt = 200
+    epochs: PositiveInt = Field(default=40, description="of networks on spectra, and of posteriors")
+    looks: PositiveInt = Field(default=4, description="epochs of networks on maps")
+    batch: PositiveInt = 100
+    surveys: PositiveInt = Field(default=25, description="in a batch of maps")
     learning_rate: PositiveFloat = 3e-3
     width: PositiveInt = Field(default=128, description="of the network on spectra")
     draws: int = Field(default=1000, ge=200, description="of each posterior")
@@ -46,7 +54,8 @@ class TrainingSettings(Section):
 class CombinedProbesConfiguration(Configuration):
     """Settings of the comparison."""
 
-    pixels: Literal[16, 32, 64, 128] = Field(default=64, description="on a side, of 4.7 arcminutes")
+    pixels: Literal[16, 32, 64, 128] = Field(default=64, description="of a field on a side, 4.7 arcminutes each")
+    fields: PositiveInt = Field(default=9, description="in a survey; 36 of 64 pixels are the paper's 900 square degrees")
     probes: tuple[Probe, ...] = get_args(Probe)
     analyses: tuple[Analysis, ...] = get_args(Analysis)
     simulations: SimulationSettings = SimulationSettings()
@@ -56,6 +65,8 @@ class CombinedProbesConfiguration(Configuration):
     def _possible(self):
         if not self.probes or not self.analyses:
             raise ValueError("probes and analyses must name at least one each")
+        if "maps" in self.analyses and "spectra" not in self.analyses:
+            raise ValueError("analyses with maps need spectra too, to which maps are added")
         return self
 
 
@@ -72,15 +83,14 @@ COMBINED_PROBES = Recipe(
     configuration=CombinedProbesConfiguration,
     scales={
         "smoke": Scale({
-            "pixels": 16, "simulations": {"training": 2000, "validation": 200, "calibration": 100, "observations": 20},
-            "training": {"epochs": 5, "draws": 300},
+            "pixels": 16, "fields": 4,
+            "simulations": {"training": 500, "validation": 100, "calibration": 100, "observations": 20},
+            "training": {"epochs": 10, "looks": 1, "draws": 300},
         }, "~4 min"),
-        "laptop": Scale({}, "~2 h, untried"),
-        "paper": Scale({
-            "pixels": 128, "simulations": {"training": 100_000, "validation": 4000}, "training": {"epochs": 40},
-        }, "hours (H200)"),
+        "laptop": Scale({}, "~60 min"),
+        "paper": Scale({"fields": 36, "simulations": {"training": 50_000, "validation": 2000}}, "hours (H200)"),
     },
     build=build,
-    headline=("gain/combined", "combination/", "calibration/"),
+    headline=("gain/combined", "published/combined", "combination/maps", "saturation/", "sensitivity/", "calibration/"),
     citations=("kacprzak2022", "jeffrey2021", "dinh2017"),
 )  # fmt: skip

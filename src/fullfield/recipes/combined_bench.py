@@ -1,0 +1,127 @@
+"""What all cells of the comparison of probes share: the model, networks of every analysis, and what earlier cells left."""
+
+import functools
+import pathlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from fullfield._core import stream
+from fullfield._core.progress import Progress
+from fullfield.compression import (
+    Composed,
+    compress,
+    Compressor,
+    Joined,
+    load_compressor,
+    save_compressor,
+    ScaledProbes,
+    standardising,
+    train_compressor,
+    VMIM,
+)
+from fullfield.datasets import StoredSimulations
+from fullfield.fields import Bands, FlatSky, logarithmic_bands
+from fullfield.networks import ConvNet, MLP
+from fullfield.recipes.combined_probes import CombinedProbesConfiguration, PIXELS, SIDE
+from fullfield.recipes.combined_surveys import BesideSpectra, CHANNELS, FieldSpectra, open_maps, read_surveys, turn_fields
+from fullfield.simulators import CombinedProbes
+from fullfield.training import cosine_adam
+
+
+PARTS = ("training", "validation", "calibration", "observations")
+BANDS, AVERAGE = 8, 0.99
+
+
+@dataclass(frozen=True)
+class CombinedBench:
+    """Model, networks, and where cells find what earlier ones left beside their own folder."""
+
+    configuration: CombinedProbesConfiguration
+
+    @functools.cached_property
+    def model(self) -> CombinedProbes:
+        """Forward model of a field."""
+        n = self.configuration.pixels
+        return CombinedProbes(FlatSky(n, SIDE * n / PIXELS))
+
+    @property
+    def scaled(self) -> ScaledProbes:
+        """What is kept of a field."""
+        return ScaledProbes(self.model.sky, self.model.galaxies, self.model.ellipticity_scatter)
+
+    @property
+    def bands(self) -> Bands:
+        """Of spectra."""
+        return logarithmic_bands(self.model.sky, min(BANDS, self.model.sky.pixels // 4))
+
+    def key(self, name: str) -> Key[Array, ""]:
+        """Key of the stream called `name`."""
+        return stream(jax.random.key(self.configuration.seed), name)
+
+    def parameters_of(self, folder: pathlib.Path) -> dict[str, Float[np.ndarray, "m p"]]:
+        """Parameters of every part of the surveys; `folder` is that of any cell."""
+        return {part: read_surveys(folder.with_name("simulations.all"), part)["theta"] for part in PARTS}
+
+    def rows(self, analysis: str, probe: str, folder: pathlib.Path) -> dict[str, Float[np.ndarray, "m ..."]]:
+        """What the network of an analysis is given, of every part: maps that stay on disk, or spectra."""
+        simulated = folder.with_name("simulations.all")
+        if analysis == "maps":
+            return {part: open_maps(simulated, part, probe) for part in PARTS}
+        return {part: read_surveys(simulated, part)[f"{_kind(analysis)}/{probe}"] for part in PARTS}
+
+    def network(self, analysis: str, probe: str, key: Key[Array, ""]) -> tuple[Callable, tuple[int, ...]]:
+        """Network of an analysis before training, and the shape of its data."""
+        n, c, p = self.model.sky.pixels, len(range(8)[CHANNELS[probe]]), self.model.parameters.size
+        width, size = self.configuration.training.width, c * (c + 1) // 2 * len(self.bands.modes)
+        # The larger network of spectra: four times the width, and a layer more.
+        wider, depth = (4 * width, 3) if analysis == "wide" else (width, 2)
+        powers = MLP(size, p, key=stream(key, "powers"), width=wider, depth=depth)
+        if analysis != "maps":
+            return powers, (size,)
+        maps = ConvNet((n, n, c), p, key=stream(key, "maps"), patch=2, widths=(16, 32), blocks=(1, 1), periodic=True)
+        return BesideSpectra(maps, powers, FieldSpectra(self.bands)), (self.configuration.fields, n, n, c)
+
+    def train(self, analysis: str, probe: str, folder: pathlib.Path, progress: Progress) -> dict[str, Float[np.ndarray, "m s"]]:
+        """Train an analysis' network and summarise every part; maps get the summaries of their spectra beside their own."""
+        settings, parameters, key = self.configuration.training, self.model.parameters, self.key(f"{analysis} {probe}")
+        theta, rows, on_maps = self.parameters_of(folder), self.rows(analysis, probe, folder), analysis == "maps"
+        network, _ = self.network(analysis, probe, key)
+        source, held_out = (
+            StoredSimulations(
+                theta[part], rows[part], batch_size=settings.surveys if on_maps else settings.batch,
+                augment=turn_fields if on_maps and part == "training" else None,
+            )
+            for part in PARTS[:2]
+        )  # fmt: skip
+        epochs = settings.looks if on_maps else settings.epochs
+        compressor, _ = train_compressor(
+            VMIM(), network, parameters, source, held_out, key=stream(key, "training"),
+            optimiser=cosine_adam(settings.learning_rate, epochs * source.steps_per_epoch), max_epochs=epochs,
+            patience=epochs, average=AVERAGE, checkpoint=folder / "training", progress=progress, stage=f"{probe}: {analysis}",
+        )  # fmt: skip
+        save_compressor(folder / "compressor", compressor)
+        t = {part: compress(compressor, rows[part], batch_size=20 if on_maps else 200) for part in PARTS}
+        if not on_maps:
+            return t
+        known, spectra = self._load("spectra", probe, folder), self.rows("spectra", probe, folder)
+        return {part: np.concatenate([t[part], compress(known, spectra[part])], axis=1) for part in PARTS}
+
+    def summary(self, analysis: str, probe: str, folder: pathlib.Path) -> Callable:
+        """Survey of maps to the summaries that `train` gave of it, in one function that has slopes."""
+        kind = "spectra" if analysis == "maps" else analysis
+        of_spectra = Composed((FieldSpectra(self.bands, _kind(kind)), self._load(kind, probe, folder)))
+        return Joined((self._load("maps", probe, folder), of_spectra)) if analysis == "maps" else of_spectra
+
+    def _load(self, analysis, probe, folder) -> Compressor:
+        network, shape = self.network(analysis, probe, jax.random.key(0))
+        like = standardising(network, jnp.zeros((2, *shape)))
+        return load_compressor(folder.with_name(f"{analysis}.{probe}") / "compressor", like)
+
+
+def _kind(analysis):
+    return "moduli" if analysis == "moduli" else "spectra"

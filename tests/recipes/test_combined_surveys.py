@@ -1,0 +1,81 @@
+"""Surveys of fields, their spectra, and what estimates look at."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fullfield.compression import ScaledProbes
+from fullfield.fields import band_powers, FlatSky, logarithmic_bands, smoothed
+from fullfield.recipes.combined_sensitivity import against_density, linear_estimate, sensitivities
+from fullfield.recipes.combined_surveys import CHANNELS, FieldSpectra, open_maps, read_surveys, simulate_surveys
+from fullfield.simulators import CombinedProbes
+
+
+SKY = FlatSky(16, 1.25)
+
+
+def test_surveys_hold_the_maps_and_their_spectra(tmp_path):
+    """Spectra in the file are those of the maps in the file, half precision apart; fields differ, and chunks do not matter."""
+    model, bands = CombinedProbes(SKY), logarithmic_bands(SKY, 4)
+    scaled = ScaledProbes(SKY, model.galaxies, model.ellipticity_scatter)
+    theta = model.parameters.sample(jax.random.key(1), (5,))
+    keys = jax.random.split(jax.random.key(2), 5)
+    for chunk in (2, 5):
+        simulate_surveys(
+            model, scaled, bands, keys, theta, tmp_path / f"{chunk}", part="some", fields=3, progress=lambda *_, **__: None,
+            chunk=chunk,
+        )  # fmt: skip
+    arrays, maps = read_surveys(tmp_path / "2", "some"), open_maps(tmp_path / "2", "some", "combined")
+    np.testing.assert_array_equal(maps, open_maps(tmp_path / "5", "some", "combined"))
+    assert maps.shape == (5, 3, 16, 16, 8)
+    assert len({field.tobytes() for survey in maps for field in survey}) == 15
+    first = eqx.filter_jit(lambda key: scaled(model.simulate_at(key, theta[0])))(jax.random.split(keys[0], 3)[1])
+    np.testing.assert_allclose(maps[0, 1], first, atol=3e-3)
+    for probe in CHANNELS:
+        some = jnp.asarray(open_maps(tmp_path / "2", "some", probe)[3], jnp.float32)
+        np.testing.assert_allclose(arrays[f"spectra/{probe}"][3], FieldSpectra(bands)(some), atol=0.01)
+        np.testing.assert_allclose(arrays[f"moduli/{probe}"][3], FieldSpectra(bands, "moduli")(some), atol=0.01)
+
+
+class CrossPower(eqx.Module):
+    """Mean product of the first convergence and the first galaxies, a summary with a known slope."""
+
+    def __call__(self, maps):
+        return jnp.stack([jnp.mean(maps[..., 0] * maps[..., 4]), jnp.mean(maps[..., 1])])
+
+
+def test_a_cross_spectrum_looks_at_the_convergence_where_galaxies_are():
+    """∂(Σ κ δ)/∂κ = δ, smoothed as κ was; so its correlation with the galaxies is that of white noise smoothed twice."""
+    scaled = ScaledProbes(SKY, 50.0, 0.4)
+    maps = np.asarray(jax.random.normal(jax.random.key(0), (4, 9, 16, 16, 8)))
+    found = sensitivities(scaled, CrossPower(), np.array([[2.0, 0.0]]), maps)[:, 0]
+    widths = sum(scaled.widths, ())
+    expected = 2 / (9 * 256) * np.asarray(smoothed(SKY, jnp.asarray(maps[1, 3][..., [4]]), (widths[0],)))[..., 0]
+    np.testing.assert_allclose(found[1, 3, ..., 0], expected, atol=1e-7)
+    np.testing.assert_allclose(found[..., 2:4], 0.0)
+    looked, galaxies = (array.reshape(-1, 16, 16) for array in (found[..., 0], maps[..., 4]))
+    density, stacked, correlation = against_density(SKY, looked, galaxies)
+    beams = np.exp(-0.5 * (SKY.multipoles() * np.deg2rad(np.array([widths[0], 5.0])[:, None, None] / 60)) ** 2)
+    weight = np.full(beams[0].shape, 2.0)
+    weight[:, [0, -1]] = 1.0
+    weight[0, 0] = 0.0
+    one, two, cross = (np.sum(weight * beams[i] * beams[j]) for i, j in ((0, 0), (1, 1), (0, 1)))
+    # Of 36 fields of some 30 independent patches of smoothing.
+    np.testing.assert_allclose(correlation, cross / np.sqrt(one * two), atol=0.03)
+    assert np.all(np.diff(stacked) > 0) and np.all(np.diff(density) > 0)
+
+
+def test_the_line_from_summaries_is_that_of_least_squares():
+    random = np.random.default_rng(0)
+    t = random.normal(size=(200, 3))
+    slopes = np.array([[1.0, -2.0, 0.5], [0.0, 3.0, 1.0]])
+    np.testing.assert_allclose(linear_estimate(t @ slopes.T + 7.0, t), slopes, atol=1e-10)
+
+
+def test_spectra_of_a_survey_are_means_over_its_fields():
+    bands = logarithmic_bands(SKY, 4)
+    maps = jax.random.normal(jax.random.key(3), (2, 16, 16, 2))
+    powers = (band_powers(bands, maps[0]) + band_powers(bands, maps[1])) / 2
+    floor = (powers[0, -1] + powers[2, -1]) / 2
+    np.testing.assert_allclose(FieldSpectra(bands)(maps), np.arcsinh(powers / floor).ravel(), rtol=1e-5)
