@@ -154,6 +154,32 @@ class PoissonCounts(AbstractCounts):
         return counts * jnp.log(rate) - rate - jax.scipy.special.gammaln(counts + 1)
 
 
+class QuantileCounts(PoissonCounts):
+    """Poisson's law by its quantile function at normal numbers: several times faster, and one galaxy off at most now and then.
+
+    Where less than four are expected the distribution function is summed; elsewhere its inverse is expanded in 1/√λ, and rounds
+    to another number in .0016 of the draws at λ = 4, .0005 at 10, 3e-5 at 55 (Giles 2016, ACM Trans. Math. Softw. 42, 7).
+    """
+
+    def sample(self, key: Key[Array, ""], rate: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        """Draw whole numbers of galaxies."""
+        w, many = normal(key, rate.shape), jnp.maximum(rate, FEW)
+        root = jnp.sqrt(many)
+        odd, even = -w / 36 - w**3 / 72, -8 / 405 + 7 / 810 * w**2 + w**4 / 270
+        expanded = jnp.floor(many + root * w + 1 / 3 + w**2 / 6 + odd / root + even / many)
+        share, few = jax.scipy.special.ndtr(w), jnp.minimum(rate, FEW)
+        term = below = jnp.exp(-few)
+        summed = jnp.zeros_like(rate)
+        for number in range(1, 18):
+            summed = summed + (share > below)
+            term = term * few / number
+            below = below + term
+        return jnp.where(rate < FEW, summed, jnp.maximum(expanded, 0.0))
+
+
+FEW = 4.0
+
+
 class AnscombeCounts(PoissonCounts):
     """Poisson's law by the inverse of Anscombe's transform of a normal number (appendix F): faster, and not quite the same.
 
