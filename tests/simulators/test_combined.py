@@ -23,6 +23,7 @@ from fullfield.simulators import (
     PoissonCounts,
     published_spread,
     QuadraticBias,
+    QuantileCounts,
     RelaxedCounts,
     shuffled_phases,
     SignedQuadraticBias,
@@ -135,6 +136,17 @@ def test_anscombes_counts_are_poissons_and_a_quarter_of_a_galaxy(rate):
     shares = [(counts[:20_000, None] <= grid[None]).mean(0) for counts in (exact, found)]
     assert np.abs(np.subtract(*shares)).max() < 0.08
     assert np.all(np.isfinite(AnscombeCounts().sample(jax.random.key(2), jnp.full((1000,), 1e-3))))
+
+
+@pytest.mark.parametrize("rate", [0.05, 1.0, 3.9, 4.1, 12.0, 55.0])
+def test_counts_by_quantiles_are_poissons(rate):
+    """Every number has Poisson's probability, to 5 errors of a million draws and two draws in a thousand that are off by one."""
+    n = 1_000_000
+    found = np.asarray(QuantileCounts().sample(jax.random.key(3), jnp.full((n,), rate)), int)
+    share = np.bincount(found, minlength=20) / n
+    expected = stats.poisson.pmf(np.arange(len(share)), rate)
+    assert np.all(np.abs(share - expected) < 5 * np.sqrt(expected / n) + 5 / n + 2e-3 * expected * (rate >= 4))
+    assert found.mean() == pytest.approx(rate, abs=5 * np.sqrt(rate / n) + 7e-4 * (rate >= 4))
 
 
 def test_relaxed_counts_follow_the_rate():

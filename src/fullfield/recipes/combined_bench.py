@@ -29,7 +29,7 @@ from fullfield.fields import Bands, FlatSky, logarithmic_bands
 from fullfield.networks import ConvNet, MLP
 from fullfield.recipes.combined_probes import CombinedProbesConfiguration, PIXELS, SIDE
 from fullfield.recipes.combined_surveys import BesideSpectra, CHANNELS, FieldSpectra, open_maps, read_surveys, turn_fields
-from fullfield.simulators import CombinedProbes
+from fullfield.simulators import CombinedProbes, QuantileCounts
 from fullfield.training import cosine_adam
 
 
@@ -47,7 +47,7 @@ class CombinedBench:
     def model(self) -> CombinedProbes:
         """Forward model of a field."""
         n = self.configuration.pixels
-        return CombinedProbes(FlatSky(n, SIDE * n / PIXELS))
+        return CombinedProbes(FlatSky(n, SIDE * n / PIXELS), counts=QuantileCounts())
 
     @property
     def scaled(self) -> ScaledProbes:

@@ -21,7 +21,7 @@ from fullfield.recipes.combined_bench import AVERAGE, CombinedBench, PARTS
 from fullfield.recipes.combined_judge import judge, pictures
 from fullfield.recipes.combined_probes import CombinedProbesConfiguration, LOOKED_AT
 from fullfield.recipes.combined_sensitivity import against_density, linear_estimate, sensitivities
-from fullfield.recipes.combined_surveys import open_maps, simulate_surveys
+from fullfield.recipes.combined_surveys import draw_parameters, open_maps, simulate_surveys
 from fullfield.recipes.study import Cell, Measured, Study
 from fullfield.training import cosine_adam
 
@@ -80,15 +80,18 @@ def _simulate(bench: CombinedBench, folder: pathlib.Path, progress: Progress) ->
     """Surveys from the prior and, for observations, at the fiducial parameters."""
     parameters, total = bench.model.parameters, 0
     for part in PARTS:
-        n = getattr(bench.configuration.simulations, part)
-        theta = parameters.sample(bench.key(f"{part} prior"), (n,))
+        n, galaxies = getattr(bench.configuration.simulations, part), 1
+        if part == "training":
+            galaxies = bench.configuration.simulations.galaxies
+            n //= galaxies
+        theta = draw_parameters(parameters, bench.key(f"{part} prior"), n, galaxies=galaxies)
         if part == "observations":
-            theta = jnp.broadcast_to(parameters.fiducial, (n, parameters.size))
+            theta = jnp.broadcast_to(parameters.fiducial, theta.shape)
         simulate_surveys(
             bench.model, bench.scaled, bench.bands, jax.random.split(bench.key(f"{part} fields"), n), theta, folder,
             part=part, fields=bench.configuration.fields, progress=progress,
         )  # fmt: skip
-        total += n
+        total += n * galaxies
     return Measured({}, simulations=total)
 
 

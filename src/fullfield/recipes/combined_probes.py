@@ -33,7 +33,8 @@ LOOKED_AT = {"a_ia": (0, 4), "sigma_8": (1, 7)}
 class SimulationSettings(Section):
     """How many surveys, from the prior, each purpose gets."""
 
-    training: int = Field(default=8000, ge=500, description="for every network, and its posterior")
+    training: int = Field(default=16_000, ge=500, description="for every network, and its posterior")
+    galaxies: PositiveInt = Field(default=4, description="drawn so many times over in every light cone of these, each time anew")
     validation: int = Field(default=500, ge=100, description="to stop both")
     calibration: int = Field(default=500, ge=50, description="for tests of every posterior")
     observations: int = Field(default=200, ge=10, description="at the fiducial parameters, of which precision is the median")
@@ -55,7 +56,7 @@ class CombinedProbesConfiguration(Configuration):
     """Settings of the comparison."""
 
     pixels: Literal[16, 32, 64, 128] = Field(default=64, description="of a field on a side, 4.7 arcminutes each")
-    fields: PositiveInt = Field(default=9, description="in a survey; 36 of 64 pixels are the paper's 900 square degrees")
+    fields: PositiveInt = Field(default=4, description="in a survey; 36 of 64 pixels are the paper's 900 square degrees")
     probes: tuple[Probe, ...] = get_args(Probe)
     analyses: tuple[Analysis, ...] = get_args(Analysis)
     simulations: SimulationSettings = SimulationSettings()
@@ -65,6 +66,8 @@ class CombinedProbesConfiguration(Configuration):
     def _possible(self):
         if not self.probes or not self.analyses:
             raise ValueError("probes and analyses must name at least one each")
+        if self.simulations.training % self.simulations.galaxies:
+            raise ValueError("simulations.training must be a multiple of simulations.galaxies")
         if "maps" in self.analyses and "spectra" not in self.analyses:
             raise ValueError("analyses with maps need spectra too, to which maps are added")
         return self

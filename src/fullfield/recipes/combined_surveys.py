@@ -9,16 +9,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from fullfield._core import on_every_core
+from fullfield._core import on_every_core, stream
 from fullfield._core.progress import Progress
 from fullfield.compression import ScaledProbes
 from fullfield.datasets import turn_and_roll
-from fullfield.fields import band_moduli, band_powers, Bands, pair_indices
+from fullfield.fields import band_moduli, band_powers, Bands, normal, pair_indices
 from fullfield.networks import ConvNet, MLP
+from fullfield.parameters import ParameterSpace
 from fullfield.recipes.artefacts import read_arrays, write_arrays
-from fullfield.simulators import AbstractForwardModel
+from fullfield.simulators import CombinedProbes, GivenMatter
 
 
+COSMOLOGY = ("omega_m", "sigma_8")
 CHANNELS = {"lensing": slice(0, 4), "clustering": slice(4, 8), "combined": slice(0, 8)}
 KINDS = ("spectra", "moduli")
 
@@ -68,18 +70,34 @@ def turn_fields(key: Key[Array, ""], theta: Float[Array, " p"], data: Float[Arra
     return jax.vmap(turn_and_roll, (0, None, 0))(keys, theta, data.astype(jnp.float32))
 
 
+def draw_parameters(
+    parameters: ParameterSpace, key: Key[Array, ""], n: int, *, galaxies: int = 1
+) -> Float[Array, "n galaxies p"]:
+    """Draw parameters from the prior, those of cosmology once for all `galaxies` vectors of a row.
+
+    Args:
+        parameters: of the model.
+        key: scalar key.
+        n: number of cosmologies.
+        galaxies: vectors at each.
+    """
+    theta = parameters.sample(key, (n, galaxies))
+    shared = np.isin(parameters.names, COSMOLOGY)
+    return jnp.where(jnp.asarray(shared), theta[:, :1], theta)
+
+
 def simulate_surveys(
-    model: AbstractForwardModel,
+    model: CombinedProbes,
     scaled: ScaledProbes,
     bands: Bands,
     keys: Key[Array, " m"],
-    theta: Float[Array, "m p"],
+    theta: Float[Array, "m galaxies p"],
     folder: pathlib.Path,
     *,
     part: str,
     fields: int,
     progress: Progress,
-    chunk: int = 20,
+    chunk: int = 10,
 ) -> None:
     """Simulate one part of the surveys: parameters and spectra in `<part>.npz`, maps at half precision in `<part>.npy`.
 
@@ -87,45 +105,64 @@ def simulate_surveys(
         model: of one field.
         scaled: what is kept of a field.
         bands: of the spectra.
-        keys: one for every survey.
-        theta: parameters of every survey.
+        keys: one for every light cone.
+        theta: parameters of every light cone, in which galaxies are drawn several times over.
         folder: where to.
         part: its name.
         fields: in a survey.
         progress: told about every chunk.
-        chunk: surveys at a time.
+        chunk: light cones at a time.
     """
     folder.mkdir(parents=True, exist_ok=True)
     # The last chunk reaches back, so that it is as long as the others and needs no program of its own.
-    chunk, total = min(chunk, len(theta)), len(theta)
+    (total, galaxies, p), n = theta.shape, scaled.sky.pixels
+    chunk, spectra = min(chunk, total), {}
     starts = [min(start, total - chunk) for start in range(0, total, chunk)]
-    shape, spectra = (total, fields, scaled.sky.pixels, scaled.sky.pixels, 8), {}
-    maps = np.lib.format.open_memmap(folder / f"{part}.npy", mode="w+", dtype=np.float16, shape=shape)
+    maps = np.lib.format.open_memmap(
+        folder / f"{part}.npy", mode="w+", dtype=np.float16, shape=(total * galaxies, fields, n, n, 8)
+    )
     simulated = on_every_core(
-        lambda start: _survey(model, scaled, bands, fields, keys[start : start + chunk], theta[start : start + chunk]), starts
+        lambda start: _surveys(model, scaled, bands, fields, keys[start : start + chunk], theta[start : start + chunk]), starts
     )
     for start, (some, found) in zip(starts, simulated, strict=True):
-        maps[start : start + chunk] = some
+        rows = slice(start * galaxies, (start + chunk) * galaxies)
+        maps[rows] = np.asarray(some).reshape(-1, *maps.shape[1:])
         for name, values in found.items():
-            spectra.setdefault(name, np.zeros((total, values.shape[1]), np.float32))[start : start + chunk] = values
-        progress(f"simulating for {part}", start + chunk, total)
+            whole = spectra.setdefault(name, np.zeros((total * galaxies, values.shape[-1]), np.float32))
+            whole[rows] = np.asarray(values).reshape(-1, values.shape[-1])
+        progress(f"simulating for {part}", rows.stop, total * galaxies)
     maps.flush()
-    write_arrays(folder / f"{part}.npz", theta=np.asarray(theta), **spectra)
+    write_arrays(folder / f"{part}.npz", theta=np.asarray(theta).reshape(-1, p), **spectra)
 
 
 @eqx.filter_jit
-def _survey(model, scaled, bands, fields, keys, theta):
-    def one(pair):
-        key, theta = pair
-        maps = jax.lax.map(lambda key: scaled(model.simulate_at(key, theta)), jax.random.split(key, fields))
-        found = {
-            f"{kind}/{probe}": FieldSpectra(bands, kind)(maps[..., channels])
-            for kind in KINDS
-            for probe, channels in CHANNELS.items()
-        }
-        return maps.astype(jnp.float16), found
+def _surveys(model, scaled, bands, fields, keys, theta):
+    def galaxies(matter, key, theta):
+        given = GivenMatter(model, matter)
+        return scaled(given.simulate_at(key, theta[given_places]))
 
-    return jax.lax.map(one, (keys, theta))
+    given_places = np.flatnonzero(~np.isin(model.parameters.names, COSMOLOGY))
+
+    def cone(pair):
+        key, theta = pair
+        white = stream(key, "white")
+        matter = jax.lax.map(
+            lambda key: model.matter(theta[0], normal(key, model.supplier.white_shape)), jax.random.split(white, fields)
+        )
+
+        def survey(pair):
+            key, theta = pair
+            maps = jax.lax.map(lambda one: galaxies(one[0], one[1], theta), (matter, jax.random.split(key, fields)))
+            found = {
+                f"{kind}/{probe}": FieldSpectra(bands, kind)(maps[..., channels])
+                for kind in KINDS
+                for probe, channels in CHANNELS.items()
+            }
+            return maps.astype(jnp.float16), found
+
+        return jax.lax.map(survey, (jax.random.split(stream(key, "galaxies"), len(theta)), theta))
+
+    return jax.lax.map(cone, (keys, theta))
 
 
 def read_surveys(folder: pathlib.Path, part: str) -> Mapping[str, np.ndarray]:
