@@ -189,7 +189,7 @@ class CombinedProbes(AbstractExplicitModel):
         self, theta: Float[Array, " p"], white: Float[Array, "..."]
     ) -> tuple[Float[Array, "n n bins"], Float[Array, "n n bins"], Float[Array, "n n bins"]]:
         """Convergence, intrinsic convergence of unit amplitude, and matter contrast as the galaxies of each bin weigh it."""
-        return self.supplier.maps(self.cosmology(theta), white)
+        return self.supplier.slices(self.cosmology(theta), white).maps()
 
     def galaxy_maps(
         self,
