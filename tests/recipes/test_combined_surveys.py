@@ -4,38 +4,63 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from fullfield.compression import ScaledProbes
 from fullfield.fields import band_powers, FlatSky, logarithmic_bands, smoothed
 from fullfield.recipes.combined_sensitivity import against_density, linear_estimate, sensitivities
-from fullfield.recipes.combined_surveys import CHANNELS, FieldSpectra, open_maps, read_surveys, simulate_surveys
+from fullfield.recipes.combined_surveys import (
+    CHANNELS,
+    draw_parameters,
+    FieldSpectra,
+    open_maps,
+    read_surveys,
+    simulate_surveys,
+)
 from fullfield.simulators import CombinedProbes
 
 
 SKY = FlatSky(16, 1.25)
 
 
-def test_surveys_hold_the_maps_and_their_spectra(tmp_path):
-    """Spectra in the file are those of the maps in the file, half precision apart; fields differ, and chunks do not matter."""
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory):
+    """Five light cones with galaxies drawn twice over, in chunks of two and of five."""
     model, bands = CombinedProbes(SKY), logarithmic_bands(SKY, 4)
     scaled = ScaledProbes(SKY, model.galaxies, model.ellipticity_scatter)
-    theta = model.parameters.sample(jax.random.key(1), (5,))
-    keys = jax.random.split(jax.random.key(2), 5)
-    for chunk in (2, 5):
+    theta, keys = draw_parameters(model.parameters, jax.random.key(1), 5, galaxies=2), jax.random.split(jax.random.key(2), 5)
+    theta = theta.at[0].set(jnp.array([0.4, 1.1, 0.0, 1.6, 2.4, 0.999, 0.5]))
+    folders = [tmp_path_factory.mktemp("surveys") for _ in range(2)]
+    for chunk, folder in zip((2, 5), folders, strict=True):
         simulate_surveys(
-            model, scaled, bands, keys, theta, tmp_path / f"{chunk}", part="some", fields=3, progress=lambda *_, **__: None,
-            chunk=chunk,
-        )  # fmt: skip
-    arrays, maps = read_surveys(tmp_path / "2", "some"), open_maps(tmp_path / "2", "some", "combined")
-    np.testing.assert_array_equal(maps, open_maps(tmp_path / "5", "some", "combined"))
-    assert maps.shape == (5, 3, 16, 16, 8)
-    assert len({field.tobytes() for survey in maps for field in survey}) == 15
-    first = eqx.filter_jit(lambda key: scaled(model.simulate_at(key, theta[0])))(jax.random.split(keys[0], 3)[1])
-    np.testing.assert_allclose(maps[0, 1], first, atol=3e-3)
+            model, scaled, bands, keys, theta, folder, part="some", fields=3, progress=lambda *_, **__: None, chunk=chunk
+        )
+    return bands, *folders
+
+
+def test_surveys_hold_the_maps_and_their_spectra(simulated):
+    """Spectra in the file are those of the maps in the file, half precision apart; fields differ, and chunks do not matter."""
+    bands, folder, other = simulated
+    arrays, maps = read_surveys(folder, "some"), open_maps(folder, "some", "combined")
+    np.testing.assert_array_equal(maps, open_maps(other, "some", "combined"))
+    assert maps.shape == (10, 3, 16, 16, 8)
+    assert len({field.tobytes() for survey in maps for field in survey}) == 30
     for probe in CHANNELS:
-        some = jnp.asarray(open_maps(tmp_path / "2", "some", probe)[3], jnp.float32)
+        some = jnp.asarray(open_maps(folder, "some", probe)[3], jnp.float32)
         np.testing.assert_allclose(arrays[f"spectra/{probe}"][3], FieldSpectra(bands)(some), atol=0.01)
         np.testing.assert_allclose(arrays[f"moduli/{probe}"][3], FieldSpectra(bands, "moduli")(some), atol=0.01)
+
+
+def test_galaxies_are_drawn_anew_in_the_same_light_cone(simulated):
+    """Cosmology is shared and all else is not; at equal parameters the same matter is seen under other noise."""
+    _, folder, _ = simulated
+    theta, maps = read_surveys(folder, "some")["theta"].reshape(5, 2, 7), open_maps(folder, "some", "combined")
+    np.testing.assert_array_equal(theta[:, 0, :2], theta[:, 1, :2])
+    assert np.all(theta[1:, 0, 2:] != theta[1:, 1, 2:])
+    galaxies = np.float32(maps[0, ..., 5]), np.float32(maps[1, ..., 5])
+    assert np.corrcoef(galaxies[0].ravel(), galaxies[1].ravel())[0, 1] > 0.9
+    assert not np.array_equal(*galaxies)
+    assert abs(np.corrcoef(galaxies[0].ravel(), np.float32(maps[2, ..., 5]).ravel())[0, 1]) < 0.5
 
 
 class CrossPower(eqx.Module):

@@ -140,7 +140,7 @@ def test_anscombes_counts_are_poissons_and_a_quarter_of_a_galaxy(rate):
 
 @pytest.mark.parametrize("rate", [0.05, 1.0, 3.9, 4.1, 12.0, 55.0])
 def test_counts_by_quantiles_are_poissons(rate):
-    """Every number has Poisson's probability, to 5 errors of a million draws and two draws in a thousand that are off by one."""
+    """Every number has Poisson's probability, to 5 errors of a million draws and two in a thousand off by one."""
     n = 1_000_000
     found = np.asarray(QuantileCounts().sample(jax.random.key(3), jnp.full((n,), rate)), int)
     share = np.bincount(found, minlength=20) / n

@@ -33,8 +33,10 @@ LOOKED_AT = {"a_ia": (0, 4), "sigma_8": (1, 7)}
 class SimulationSettings(Section):
     """How many surveys, from the prior, each purpose gets."""
 
-    training: int = Field(default=16_000, ge=500, description="for every network, and its posterior")
-    galaxies: PositiveInt = Field(default=4, description="drawn so many times over in every light cone of these, each time anew")
+    training: int = Field(default=24_000, ge=500, description="for every network, and its posterior")
+    galaxies: PositiveInt = Field(
+        default=4, description="drawn so many times over in every light cone of these, each time anew"
+    )
     validation: int = Field(default=500, ge=100, description="to stop both")
     calibration: int = Field(default=500, ge=50, description="for tests of every posterior")
     observations: int = Field(default=200, ge=10, description="at the fiducial parameters, of which precision is the median")
