@@ -43,7 +43,7 @@ def test_gains_are_medians_over_observations(tmp_path):
 
 
 def test_the_combination_is_held_to_each_probe_in_what_they_share():
-    names = sorted({name for probe in PUBLISHED.values() for name in probe})
+    names = sorted({name for probe in PUBLISHED["linear"].values() for name in probe})
     gains = {name: 1.1 for name in names} | {f"{name}/error": 0.01 for name in names}
     worse = gains | {"b_g": 0.9}
     study = RECIPE.build(RECIPE.configure({}))
@@ -62,6 +62,13 @@ def test_the_combination_is_held_to_each_probe_in_what_they_share():
     failed = {number.name for number in report.numbers if number.verdict == "fail" and "combination" in number.name}
     assert failed == {f"combination/{analysis} over clustering/b_g" for analysis in ("maps", "moduli", "spectra", "wide")}
     assert "combination/maps over lensing/b_g" not in {number.name for number in report.numbers}
+
+
+def test_bias_of_second_order_has_its_parameters_and_scales():
+    bench = CombinedBench(RECIPE.configure({"bias": "second-order", "pixels": 16}))
+    assert bench.model.parameters.names[-2:] == ("b_2", "eta_b2")
+    assert bench.scaled.widths[1] == bench.scaled.widths[0]
+    assert set(PUBLISHED["second-order"]["combined"]) == {*bench.model.parameters.names, "s_8", "fom"}
 
 
 def test_cells_are_those_of_the_analyses_asked_for():

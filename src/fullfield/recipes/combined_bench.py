@@ -17,9 +17,11 @@ from fullfield.compression import (
     compress,
     Compressor,
     Joined,
+    LARGE_SCALES,
     load_compressor,
     save_compressor,
     ScaledProbes,
+    SMALL_SCALES,
     standardising,
     train_compressor,
     VMIM,
@@ -29,7 +31,7 @@ from fullfield.fields import Bands, FlatSky, logarithmic_bands
 from fullfield.networks import ConvNet, MLP
 from fullfield.recipes.combined_probes import CombinedProbesConfiguration, PIXELS, SIDE
 from fullfield.recipes.combined_surveys import BesideSpectra, CHANNELS, FieldSpectra, open_maps, read_surveys, turn_fields
-from fullfield.simulators import CombinedProbes, QuantileCounts
+from fullfield.simulators import CombinedProbes, LinearBias, QuadraticBias, QuantileCounts
 from fullfield.training import cosine_adam
 
 
@@ -47,12 +49,14 @@ class CombinedBench:
     def model(self) -> CombinedProbes:
         """Forward model of a field."""
         n = self.configuration.pixels
-        return CombinedProbes(FlatSky(n, SIDE * n / PIXELS), counts=QuantileCounts())
+        bias = LinearBias() if self.configuration.bias == "linear" else QuadraticBias()
+        return CombinedProbes(FlatSky(n, SIDE * n / PIXELS), bias=bias, counts=QuantileCounts())
 
     @property
     def scaled(self) -> ScaledProbes:
         """What is kept of a field."""
-        return ScaledProbes(self.model.sky, self.model.galaxies, self.model.ellipticity_scatter)
+        widths = LARGE_SCALES if self.configuration.bias == "linear" else SMALL_SCALES
+        return ScaledProbes(self.model.sky, self.model.galaxies, self.model.ellipticity_scatter, widths)
 
     @property
     def bands(self) -> Bands:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import numpy as np
+from jaxtyping import Float
 
 from fullfield import plots
 from fullfield.diagnostics import Number, Report
@@ -25,23 +26,24 @@ def judge(configuration: CombinedProbesConfiguration, found: Mapping[str, Measur
         configuration: settings.
         found: what every cell measured, by its name.
     """
+    published = PUBLISHED[configuration.bias]
     enough = configuration.simulations.training >= ENOUGH
     bars = {"combination": ">= 1", "saturation": f"<= {SATURATED:g}"} if enough else {}
     numbers = []
     for cell in found:
         kind, _, rest = cell.partition("/")
         if kind in ("gain", "published", "estimator", "saturation"):
-            names = PUBLISHED[rest]
+            names = published[rest]
         elif kind == "combination":
             # What both have: one probe's parameters that the combination has, too.
-            names = [name for name in PUBLISHED[rest.rpartition(" ")[2]] if name in PUBLISHED["combined"]]
+            names = [name for name in published[rest.rpartition(" ")[2]] if name in published["combined"]]
         else:
             continue
         values = found[cell].values
         numbers += [
             Number(
                 f"{cell}/{name}", values[name], values[f"{name}/error"], bars.get(kind),
-                published=PUBLISHED[rest][name] if kind == "published" else None,
+                published=published[rest][name] if kind == "published" else None,
             )
             for name in names
         ]  # fmt: skip
@@ -67,14 +69,18 @@ def pictures(
         found: what every cell measured.
         directory: of the run.
     """
-    drawn = [_gains(space, probe, found) for probe in configuration.probes if f"published/{probe}" in found]
+    drawn = [
+        _gains(space, probe, found, PUBLISHED[configuration.bias][probe])
+        for probe in configuration.probes
+        if f"published/{probe}" in found
+    ]
     for probe in configuration.probes:
         draws = {
             analysis: read_arrays(directory.checkpoint(f"{analysis}.{probe}") / "draws.npz")["theta"][0]
             for analysis in configuration.analyses
             if analysis != "wide"
         }
-        shown = [i for i, name in enumerate(space.names) if name in PUBLISHED[probe]]
+        shown = [i for i, name in enumerate(space.names) if name in PUBLISHED[configuration.bias][probe]]
         first, *others = draws
         figure = plots.corner(
             draws[first][:, shown], [space.labels[i] for i in shown], [space.bounds[i] for i in shown], name=first,
@@ -82,6 +88,8 @@ def pictures(
         )  # fmt: skip
         caption = f"{probe.capitalize()}: the first observation, by every analysis."
         drawn.append(Illustration("Posteriors", f"posterior-{probe}", figure, caption))
+    if {"lensing", "combined"} <= set(configuration.probes):
+        drawn.append(_alignment(space, configuration.analyses[0], directory))
     looked = {
         analysis: read_arrays(directory.checkpoint(f"sensitivity.{analysis}") / "looked.npz")
         for analysis in configuration.analyses
@@ -92,8 +100,30 @@ def pictures(
     return drawn
 
 
-def _gains(space, probe, found):
-    names = list(PUBLISHED[probe])
+def _alignment(space, analysis, directory):
+    places = [space.index(name) for name in ("a_ia", "eta_ia")]
+    draws = {}
+    for probe in ("combined", "lensing"):
+        theta = read_arrays(directory.checkpoint(f"{analysis}.{probe}") / "draws.npz")["theta"][0]
+        draws[probe] = np.column_stack([s_8(space, theta), theta[:, places]])
+    fiducial = np.asarray(space.fiducial)
+    (low, high) = (s_8(space, np.asarray([[pair[i] for pair in space.bounds]])).item() for i in (0, 1))
+    figure = plots.corner(
+        draws["combined"], ["S_8", *(space.labels[i] for i in places)], [(low, high), *(space.bounds[i] for i in places)],
+        name="combined", truth=np.array([s_8(space, fiducial[None]).item(), *fiducial[places]]),
+        others={"lensing": draws["lensing"]},
+    )  # fmt: skip
+    return Illustration("Posteriors", "alignment", figure, f"Intrinsic alignment from {analysis}, with galaxies and without.")
+
+
+def s_8(space: ParameterSpace, theta: Float[np.ndarray, "... p"]) -> Float[np.ndarray, "..."]:
+    """σ8 √(Ωm / 0.3)."""
+    omega_m, sigma_8 = (theta[..., space.index(name)] for name in ("omega_m", "sigma_8"))
+    return sigma_8 * np.sqrt(omega_m / 0.3)
+
+
+def _gains(space, probe, found, published):
+    names = list(published)
     labels = [{"s_8": "$S_8$", "fom": "FoM"}.get(name) or f"${space.labels[space.index(name)]}$" for name in names]
     shown = {
         "maps over spectra": "gain", "maps over moduli": "published", "spectra over moduli": "estimator",
@@ -103,7 +133,7 @@ def _gains(space, probe, found):
         for title, kind in shown.items()
         if f"{kind}/{probe}" in found
     }
-    figure = plots.gains(values, labels, published=list(PUBLISHED[probe].values()), name="Kacprzak & Fluri 2022", title=probe)
+    figure = plots.gains(values, labels, published=list(published.values()), name="Kacprzak & Fluri 2022", title=probe)
     caption = (
         "Precision by one analysis over that by another, medians over observations. Moduli are cross-spectra as the code of "
         "the paper measures them."

@@ -18,7 +18,7 @@ from fullfield.inference.implicit import train_npe
 from fullfield.parameters import ParameterSpace
 from fullfield.recipes.artefacts import read_arrays, write_arrays
 from fullfield.recipes.combined_bench import AVERAGE, CombinedBench, PARTS
-from fullfield.recipes.combined_judge import judge, pictures
+from fullfield.recipes.combined_judge import judge, pictures, s_8
 from fullfield.recipes.combined_probes import CombinedProbesConfiguration, LOOKED_AT
 from fullfield.recipes.combined_sensitivity import against_density, linear_estimate, sensitivities
 from fullfield.recipes.combined_surveys import draw_parameters, open_maps, simulate_surveys
@@ -149,7 +149,7 @@ def precision(parameters: ParameterSpace, draws: Float[np.ndarray, "m n p"]) -> 
     omega_m, sigma_8 = (draws[..., parameters.index(name)] for name in ("omega_m", "sigma_8"))
     both = np.stack([omega_m - omega_m.mean(1, keepdims=True), sigma_8 - sigma_8.mean(1, keepdims=True)], axis=1)
     covariance = both @ np.swapaxes(both, 1, 2) / draws.shape[1]
-    found["precision/s_8"] = 1 / (sigma_8 * np.sqrt(omega_m / 0.3)).std(axis=1)
+    found["precision/s_8"] = 1 / s_8(parameters, draws).std(axis=1)
     return found | {"precision/fom": np.linalg.det(covariance) ** -0.5}
 
 
