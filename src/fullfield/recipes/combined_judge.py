@@ -50,6 +50,9 @@ def judge(configuration: CombinedProbesConfiguration, found: Mapping[str, Measur
     for analysis in configuration.analyses:
         for name, value in found[f"sensitivity/{analysis}"].values.items() if f"sensitivity/{analysis}" in found else ():
             numbers.append(Number(f"sensitivity/{analysis}/{name}, correlation with galaxies", value))
+    for cell in (cell for cell in found if cell.startswith("skewness/")):
+        values = found[cell].values
+        numbers += [Number(f"{cell}/{name}", values[name], values[f"{name}/error"]) for name in values if "/" not in name]
     for probe in configuration.probes:
         for analysis in configuration.analyses:
             values = found[f"{analysis}/{probe}"].values

@@ -21,8 +21,10 @@ from fullfield.recipes.combined_bench import AVERAGE, CombinedBench, PARTS
 from fullfield.recipes.combined_judge import judge, pictures, s_8
 from fullfield.recipes.combined_probes import CombinedProbesConfiguration, LOOKED_AT
 from fullfield.recipes.combined_sensitivity import against_density, linear_estimate, sensitivities
+from fullfield.recipes.combined_suppliers import skewness
 from fullfield.recipes.combined_surveys import draw_parameters, open_maps, simulate_surveys
 from fullfield.recipes.study import Cell, Measured, Study
+from fullfield.simulators import CombinedProbes, evolved_matter
 from fullfield.training import cosine_adam
 
 
@@ -65,6 +67,11 @@ def combined_study(configuration: CombinedProbesConfiguration) -> Study:
             for analysis in needed
             for probe in configuration.probes
             if probe != "combined"
+        ]  # fmt: skip
+        cells += [
+            Cell(f"skewness/{supplier}", (bench.model, configuration.seed, configuration.suppliers.model_dump(), supplier),
+                 functools.partial(_skew, bench, supplier), effort=2 if supplier == "evolved" else 1)
+            for supplier in ("lognormal", "evolved")
         ]  # fmt: skip
         cells += [
             Cell(f"sensitivity/{analysis}", (trained, analysis), functools.partial(_look, bench, analysis))
@@ -141,6 +148,18 @@ def _look(bench: CombinedBench, analysis: str, folder: pathlib.Path, progress: P
         kept |= {f"{name}/galaxies": np.float32(there[0]), f"{name}/convergence": np.float32(maps[0, 0, ..., convergence])}
     write_arrays(folder / "looked.npz", **kept)
     return Measured(values)
+
+
+def _skew(bench: CombinedBench, supplier: str, folder: pathlib.Path, progress: Progress) -> Measured:
+    """Mean skewness of each map, and its error."""
+    settings, model = bench.configuration.suppliers, bench.model
+    if supplier == "evolved":
+        model = CombinedProbes(matter=evolved_matter(model.sky, model.bins, settings.points), bias=model.bias)
+    found = skewness(model, bench.scaled, bench.key("skewness"), settings.fields, progress)
+    mean, error = found.mean(axis=0), found.std(axis=0, ddof=1) / np.sqrt(len(found))
+    names = [f"{kind} of bin {b + 1}" for kind in ("convergence", "galaxies") for b in range(model.bins.size)]
+    values = dict(zip(names, mean.tolist(), strict=True))
+    return Measured(values | {f"{name}/error": float(e) for name, e in zip(names, error, strict=True)}, simulations=len(found))
 
 
 def precision(parameters: ParameterSpace, draws: Float[np.ndarray, "m n p"]) -> dict[str, Float[np.ndarray, " m"]]:

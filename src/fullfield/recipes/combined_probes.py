@@ -70,6 +70,13 @@ class TrainingSettings(Section):
     draws: int = Field(default=1000, ge=200, description="of each posterior")
 
 
+class SupplierSettings(Section):
+    """Of noiseless fields whose skewness is compared, lognormal ones and those of a particle mesh."""
+
+    fields: int = Field(default=40, ge=2)
+    points: PositiveInt = Field(default=128, description="particles on a side of the cube, which is as wide as a field far out")
+
+
 class CombinedProbesConfiguration(Configuration):
     """Settings of the comparison."""
 
@@ -80,6 +87,7 @@ class CombinedProbesConfiguration(Configuration):
     analyses: tuple[Analysis, ...] = get_args(Analysis)
     simulations: SimulationSettings = SimulationSettings()
     training: TrainingSettings = TrainingSettings()
+    suppliers: SupplierSettings = SupplierSettings()
 
     @model_validator(mode="after")
     def _possible(self):
@@ -107,12 +115,14 @@ COMBINED_PROBES = Recipe(
         "smoke": Scale({
             "pixels": 16, "fields": 4,
             "simulations": {"training": 500, "validation": 100, "calibration": 100, "observations": 20},
-            "training": {"epochs": 10, "looks": 1, "draws": 300},
+            "training": {"epochs": 10, "looks": 1, "draws": 300}, "suppliers": {"fields": 4, "points": 32},
         }, "~4 min"),
         "laptop": Scale({}, "~60 min"),
         "paper": Scale({"fields": 36, "simulations": {"training": 50_000, "validation": 2000}}, "hours (H200)"),
     },
     build=build,
-    headline=("gain/combined", "published/combined", "combination/maps", "saturation/", "sensitivity/", "calibration/"),
+    headline=(
+        "gain/combined", "published/combined", "combination/maps", "saturation/", "sensitivity/", "skewness/", "calibration/",
+    ),
     citations=("kacprzak2022", "jeffrey2021", "dinh2017"),
 )  # fmt: skip
