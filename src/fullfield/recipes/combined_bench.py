@@ -36,7 +36,7 @@ from fullfield.training import cosine_adam
 
 
 PARTS = ("training", "validation", "calibration", "observations")
-BANDS, AVERAGE = 8, 0.99
+BANDS, AVERAGE = 8, 0.998
 
 
 @dataclass(frozen=True)

@@ -61,12 +61,12 @@ class SimulationSettings(Section):
 class TrainingSettings(Section):
     """The same for all networks, and for all posteriors."""
 
-    epochs: PositiveInt = Field(default=40, description="of networks on spectra, and of posteriors")
-    looks: PositiveInt = Field(default=4, description="epochs of networks on maps")
+    epochs: PositiveInt = Field(default=25, description="of networks on spectra, and of posteriors")
+    looks: PositiveInt = Field(default=2, description="epochs of networks on maps")
     batch: PositiveInt = 100
     surveys: PositiveInt = Field(default=25, description="in a batch of maps")
-    learning_rate: PositiveFloat = 3e-3
-    width: PositiveInt = Field(default=128, description="of the network on spectra")
+    learning_rate: PositiveFloat = 5e-3
+    width: PositiveInt = Field(default=64, description="of the network on spectra")
     draws: int = Field(default=1000, ge=200, description="of each posterior")
 
 
