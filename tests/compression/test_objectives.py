@@ -4,15 +4,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 from fullfield._core import ConfigurationError, DataError, ShapeError
 from fullfield.compression import (
     compress,
+    estimates,
     GaussianLikelihood,
     InfoNCE,
     MeanAbsoluteError,
     MeanSquaredError,
     MomentNetwork,
+    predicted_precision,
+    PredictedPrecision,
     train_compressor,
 )
 from fullfield.datasets import StoredSimulations
@@ -50,7 +54,9 @@ def train(objective, simulations, outputs=2):
 NEAR = 0.05
 
 
-@pytest.mark.parametrize("objective", [MeanSquaredError(), MeanAbsoluteError(), GaussianLikelihood(width=16), MomentNetwork()])
+@pytest.mark.parametrize(
+    "objective", [MeanSquaredError(), MeanAbsoluteError(), GaussianLikelihood(width=16), MomentNetwork(), PredictedPrecision()]
+)
 def test_regressions_find_the_posterior_mean(objective, simulations):
     *_, data, exact = simulations
     compressor, history = train(objective, simulations, objective.least_summaries(2))
@@ -66,6 +72,26 @@ def test_regressions_find_the_posterior_mean(objective, simulations):
         # The loss is the posterior's entropy, to the error of a mean over 2000 χ² with two degrees of freedom, .022 nats.
         entropy = 0.5 * np.linalg.slogdet(2 * np.pi * np.e * covariance)[1]
         assert -0.07 < history.best - entropy < 0.1
+    if isinstance(objective, PredictedPrecision):
+        # Variances and covariance of 6000 residuals are known to 2 %, the regression is no better; and the loss is p less a
+        # log determinant, of which half is an entropy as above.
+        precision = np.asarray(jax.vmap(lambda t: predicted_precision(t, 2))(summary)).mean(0)
+        root = np.linalg.cholesky(covariance)
+        np.testing.assert_allclose(root.T @ precision @ root, np.eye(2), atol=0.15)
+        assert -0.14 < history.best - 2 - np.linalg.slogdet(covariance)[1] < 0.2
+        np.testing.assert_allclose(compress(estimates(compressor, 2), data), summary[:, :2], rtol=1e-6)
+
+
+def test_the_loss_of_predicted_precision_is_that_of_a_gaussian():
+    """Seven parameters and their precision are the 35 outputs of the published networks."""
+    objective, p, (u_key, key) = PredictedPrecision(), 7, jax.random.split(jax.random.key(3))
+    assert [objective.least_summaries(size) for size in (4, 5, 7)] == [14, 20, 35]
+    u, summary = jax.random.normal(u_key, (5, p)), jax.random.normal(key, (5, 35))
+    logs = [
+        stats.multivariate_normal(row[:p], np.linalg.inv(np.asarray(predicted_precision(row, p), float))).logpdf(x)
+        for row, x in zip(summary, u, strict=True)
+    ]
+    np.testing.assert_allclose(objective(None, u, summary), -2 * np.mean(logs) - p * np.log(2 * np.pi), rtol=1e-4)
 
 
 def test_the_contrastive_bound_stays_below_the_exact_information(simulations):

@@ -16,7 +16,7 @@ from fullfield.compression.base import (
 from fullfield.compression.canonical import canonical, projecting
 from fullfield.compression.contrastive import InfoNCE
 from fullfield.compression.files import load_compressor, read_provenance, save_compressor
-from fullfield.compression.gaussian import GaussianLikelihood
+from fullfield.compression.gaussian import estimates, GaussianLikelihood, predicted_precision, PredictedPrecision
 from fullfield.compression.imnn import FisherLoss, summary_moments, Tangents, train_imnn
 from fullfield.compression.information import fisher_of_summaries, information_kept, sample_covariance, shrunk_covariance
 from fullfield.compression.moments import MomentNetwork
@@ -54,6 +54,7 @@ __all__ = [
     "MomentNetwork",
     "PeakCounts",
     "PixelDistributions",
+    "PredictedPrecision",
     "Projection",
     "ScaledProbes",
     "ScatteringCoefficients",
@@ -65,11 +66,13 @@ __all__ = [
     "canonical",
     "check_alive",
     "compress",
+    "estimates",
     "fisher_of_summaries",
     "fixed",
     "information_kept",
     "load_compressor",
     "moped",
+    "predicted_precision",
     "projecting",
     "read_provenance",
     "sample_covariance",

@@ -16,6 +16,7 @@ from fullfield.diagnostics.distance_correlation import distance_correlation
 from fullfield.diagnostics.field import field_curves, FieldCurves, Measured
 from fullfield.diagnostics.information import mutual_information
 from fullfield.diagnostics.joint import joint_calibration, JointCalibration
+from fullfield.diagnostics.likelihood import likelihood_accuracy, LikelihoodAccuracy
 from fullfield.diagnostics.merit import figure_of_merit
 from fullfield.diagnostics.mira import mira, mira_null_mean
 from fullfield.diagnostics.misspecification import Misspecification, misspecification
@@ -41,6 +42,7 @@ __all__ = [
     "JointCalibration",
     "JointSample",
     "JointTable",
+    "LikelihoodAccuracy",
     "Measured",
     "Misspecification",
     "Number",
@@ -68,6 +70,7 @@ __all__ = [
     "joint_calibration",
     "joint_table",
     "judge",
+    "likelihood_accuracy",
     "merge",
     "mira",
     "mira_null_mean",

@@ -20,6 +20,7 @@ from fullfield.networks.density import (
 from fullfield.networks.encoder import MapEncoder
 from fullfield.networks.hybrid import Hybrid
 from fullfield.networks.mlp import MLP, NormalisedMLP
+from fullfield.networks.plain import LocalLayer, PlainNet, SeparableLayer, SpectraNet
 from fullfield.networks.power import PowerNet
 from fullfield.networks.ratio import RatioClassifier
 from fullfield.networks.residual import ResidualMLP
@@ -43,12 +44,16 @@ __all__ = [
     "Decoder",
     "Encoder",
     "Hybrid",
+    "LocalLayer",
     "MapEncoder",
     "NormalisedMLP",
+    "PlainNet",
     "PowerNet",
     "RatioClassifier",
     "ResNet18",
     "ResidualMLP",
+    "SeparableLayer",
+    "SpectraNet",
     "Standardise",
     "Symmetric",
     "TransformerBranch",

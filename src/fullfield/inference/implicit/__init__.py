@@ -7,6 +7,7 @@ from fullfield.inference.implicit.estimate import FewSimulationsWarning
 from fullfield.inference.implicit.fmpe import train_fmpe
 from fullfield.inference.implicit.folds import train_folds
 from fullfield.inference.implicit.gaussian import GaussianEstimate, train_gaussian
+from fullfield.inference.implicit.hull import HullPosterior, HullPrior
 from fullfield.inference.implicit.mapped import ConstantSummaryWarning
 from fullfield.inference.implicit.marginal import MarginalScore, train_score, with_marginal_scores
 from fullfield.inference.implicit.nle import train_nle
@@ -32,6 +33,8 @@ __all__ = [
     "Contrastive",
     "FewSimulationsWarning",
     "GaussianEstimate",
+    "HullPosterior",
+    "HullPrior",
     "LikelihoodPosterior",
     "MarginalScore",
     "Multiclass",

@@ -136,6 +136,10 @@ class LikelihoodPosterior(AbstractSampledPosterior):
         """Log q(summary | u)."""
         return self.density.log_prob(summary, unconstrained)
 
+    def simulate(self, key: Key[Array, ""], theta: Float[Array, " p"], n: int) -> Float[Array, "n s"]:
+        """Draw `n` summaries at parameters theta, which `likelihood_accuracy` of `diagnostics` compares with simulations."""
+        return self.density.sample(key, self.parameters.to_unconstrained(theta), n)
+
 
 class RatioPosterior(AbstractSampledPosterior):
     """Prior times a learned ratio of likelihood to evidence.
