@@ -52,6 +52,8 @@ def test_the_combination_is_held_to_each_probe_in_what_they_share():
             {"failed": 0.0, "tests": 47.0} if cell.name.split("/")[0] in ("maps", "spectra", "moduli", "wide", "simulations")
             else {"a_ia": 0.4, "sigma_8": 0.1} if "sensitivity" in cell.name
             else {"galaxies of bin 1": 0.4, "galaxies of bin 1/error": 0.1} if "skewness" in cell.name
+            else gains | {f"likelihood/summary 1/{name}": 0.25 for name in ("mean_scatter", "deviation_scatter")}
+            if cell.name == "likelihood/combined"
             else worse if "clustering" in cell.name else gains
         )
         for cell in study.cells
@@ -59,6 +61,8 @@ def test_the_combination_is_held_to_each_probe_in_what_they_share():
     report = study.judge(found)
     assert report["published/combined/a_ia"].published == 8.3
     assert report["gain/combined/a_ia"].published is None
+    assert report["likelihood/accuracy/largest mean_scatter"].verdict == "pass"
+    assert report["likelihood/accuracy/largest deviation_scatter"].verdict == "fail"
     assert report["saturation/combined/a_ia"].verdict == "fail"  # a gain of 1.1 is more than a saturated network has left
     failed = {number.name for number in report.numbers if number.verdict == "fail" and "combination" in number.name}
     assert failed == {f"combination/{analysis} over clustering/b_g" for analysis in ("maps", "moduli", "spectra", "wide")}

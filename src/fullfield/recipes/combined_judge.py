@@ -7,6 +7,7 @@ from jaxtyping import Float
 
 from fullfield import plots
 from fullfield.diagnostics import Number, Report
+from fullfield.diagnostics.likelihood import DEVIATION, MEAN
 from fullfield.parameters import ParameterSpace
 from fullfield.recipes.artefacts import read_arrays
 from fullfield.recipes.combined_probes import CombinedProbesConfiguration, LOOKED_AT, PIXELS, PUBLISHED, SIDE
@@ -47,18 +48,43 @@ def judge(configuration: CombinedProbesConfiguration, found: Mapping[str, Measur
             )
             for name in names
         ]  # fmt: skip
-    for analysis in configuration.analyses:
-        for name, value in found[f"sensitivity/{analysis}"].values.items() if f"sensitivity/{analysis}" in found else ():
-            numbers.append(Number(f"sensitivity/{analysis}/{name}, correlation with galaxies", value))
-    for cell in (cell for cell in found if cell.startswith("skewness/")):
-        values = found[cell].values
-        numbers += [Number(f"{cell}/{name}", values[name], values[f"{name}/error"]) for name in values if "/" not in name]
+    numbers += _looked(configuration, found) + _their_route(published, found, enough) + _skewness(found)
     for probe in configuration.probes:
         for analysis in configuration.analyses:
             values = found[f"{analysis}/{probe}"].values
             name = f"calibration/{analysis}/{probe}, tests of {values['tests']:.0f} that fail"
             numbers.append(Number(name, values["failed"], bar="<= 0" if enough else None))
     return Report(tuple(numbers))
+
+
+def _looked(configuration, found):
+    return [
+        Number(f"sensitivity/{analysis}/{name}, correlation with galaxies", value)
+        for analysis in configuration.analyses
+        if f"sensitivity/{analysis}" in found
+        for name, value in found[f"sensitivity/{analysis}"].values.items()
+    ]
+
+
+def _their_route(published, found, enough):
+    if "likelihood/combined" not in found:
+        return []
+    values = found["likelihood/combined"].values
+    numbers = [Number(f"likelihood/over NPE/{name}", values[name], values[f"{name}/error"]) for name in published["combined"]]
+    for name, bar in {"mean_scatter": MEAN, "deviation_scatter": DEVIATION}.items():
+        worst = max(value for entry, value in values.items() if entry.endswith(name))
+        numbers.append(Number(f"likelihood/accuracy/largest {name}", worst, bar=f"<= {bar:g}" if enough else None))
+    return numbers
+
+
+def _skewness(found):
+    return [
+        Number(f"{cell}/{name}", value, found[cell].values[f"{name}/error"])
+        for cell in found
+        if cell.startswith("skewness/")
+        for name, value in found[cell].values.items()
+        if "/" not in name
+    ]
 
 
 def pictures(

@@ -19,6 +19,7 @@ from fullfield.parameters import ParameterSpace
 from fullfield.recipes.artefacts import read_arrays, write_arrays
 from fullfield.recipes.combined_bench import AVERAGE, CombinedBench, PARTS
 from fullfield.recipes.combined_judge import judge, pictures, s_8
+from fullfield.recipes.combined_likelihood import take_their_route
 from fullfield.recipes.combined_probes import CombinedProbesConfiguration, LOOKED_AT
 from fullfield.recipes.combined_sensitivity import against_density, linear_estimate, sensitivities
 from fullfield.recipes.combined_suppliers import skewness
@@ -68,6 +69,8 @@ def combined_study(configuration: CombinedProbesConfiguration) -> Study:
             for probe in configuration.probes
             if probe != "combined"
         ]  # fmt: skip
+        if "spectra" in needed:
+            cells.append(Cell("likelihood/combined", trained, functools.partial(_their_route, bench), effort=2))
         cells += [
             Cell(f"skewness/{supplier}", (bench.model, configuration.seed, configuration.suppliers.model_dump(), supplier),
                  functools.partial(_skew, bench, supplier), effort=2 if supplier == "evolved" else 1)
@@ -150,6 +153,15 @@ def _look(bench: CombinedBench, analysis: str, folder: pathlib.Path, progress: P
     return Measured(values)
 
 
+def _their_route(bench: CombinedBench, folder: pathlib.Path, progress: Progress) -> Measured:
+    """The paper's route on spectra, its precision over that of NPE at the same observations, and its likelihood's accuracy."""
+    measured = take_their_route(bench, folder, progress)
+    theta = read_arrays(folder / "draws.npz")["theta"]
+    write_arrays(folder / "draws.npz", theta=theta, **precision(bench.model.parameters, theta))
+    over = _gain(bench, "likelihood/combined", "spectra/combined", folder, progress)
+    return Measured({**measured.values, **over.values}, measured.simulations)
+
+
 def _skew(bench: CombinedBench, supplier: str, folder: pathlib.Path, progress: Progress) -> Measured:
     """Mean skewness of each map, and its error."""
     settings, model = bench.configuration.suppliers, bench.model
@@ -178,7 +190,7 @@ def _gain(bench: CombinedBench, first: str, other: str, folder: pathlib.Path, pr
     one, two = (read_arrays(folder.parent / name.replace("/", ".") / "draws.npz") for name in (first, other))
     values, random = {}, np.random.default_rng(bench.configuration.seed)
     for name in (name for name in one if name.startswith("precision/")):
-        ratio = one[name] / two[name]
+        ratio = one[name] / two[name][: len(one[name])]
         again = np.median(random.choice(ratio, (RESAMPLED, len(ratio))), axis=1)
         parameter = name.removeprefix("precision/")
         values |= {parameter: float(np.median(ratio)), f"{parameter}/error": float(again.std())}
