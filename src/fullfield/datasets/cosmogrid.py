@@ -136,9 +136,10 @@ def check_field(name: str, index: int, field: Float[np.ndarray, "n n 3 bins"]) -
     for probe, maps in zip(PROBES, np.moveaxis(field, 2, 0), strict=True):
         if not np.isfinite(maps).all():
             raise DataError(name, expected="finite fields", got=f"NaN or infinity in {probe} of field {index}", remedy=_REMEDY)
-    if maps.min() < LEAST_CONTRAST:
+    contrast = field[:, :, PROBES.index("dg")]
+    if contrast.min() < LEAST_CONTRAST:
         raise DataError(
-            name, expected="contrasts of at least -1, where nothing is", got=f"{maps.min():g} in dg of field {index}",
+            name, expected="contrasts of at least -1, where nothing is", got=f"{contrast.min():g} in dg of field {index}",
             remedy="The last of the three probes must be the contrast of matter, not of biased galaxies.",
         )  # fmt: skip
 

@@ -95,7 +95,7 @@ class LognormalMatter(AbstractMatter):
         self.sky, self.shells, self.lattice = sky, shells, Lattice(sky)
 
     @property
-    def bins(self) -> RedshiftBins:
+    def bins(self) -> RedshiftBins:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Redshift distributions of the galaxies."""
         return self.shells.bins
 
