@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from fullfield._core import ConfigurationError
+from fullfield.fields import pair_indices
 from fullfield.recipes import RECIPES
 from fullfield.recipes.combined_bench import CombinedBench
 from fullfield.recipes.combined_measure import _gain, precision
@@ -49,7 +50,8 @@ def test_the_combination_is_held_to_each_probe_in_what_they_share():
     study = RECIPE.build(RECIPE.configure({}))
     found = {
         cell.name: Measured(
-            {"failed": 0.0, "tests": 47.0} if cell.name.split("/")[0] in ("maps", "spectra", "moduli", "wide", "simulations")
+            {"failed": 0.0, "tests": 47.0}
+            if cell.name.split("/")[0].split()[0] in ("maps", "spectra", "moduli", "wide", "simulations", "without")
             else {"a_ia": 0.4, "sigma_8": 0.1} if "sensitivity" in cell.name
             else {"galaxies of bin 1": 0.4, "galaxies of bin 1/error": 0.1} if "skewness" in cell.name
             else gains | {f"likelihood/summary 1/{name}": 0.25 for name in ("mean_scatter", "deviation_scatter")}
@@ -67,6 +69,20 @@ def test_the_combination_is_held_to_each_probe_in_what_they_share():
     failed = {number.name for number in report.numbers if number.verdict == "fail" and "combination" in number.name}
     assert failed == {f"combination/{analysis} over clustering/b_g" for analysis in ("maps", "moduli", "spectra", "wide")}
     assert "combination/maps over lensing/b_g" not in {number.name for number in report.numbers}
+
+
+def test_spectra_are_left_out_by_their_kind():
+    """Of 36 pairs of eight maps 16 are of both probes, 6 each of two bins of one, and 8 of a map with itself."""
+    bench = CombinedBench(RECIPE.configure({"pixels": 16}))
+    bands = len(bench.bands.modes)
+    kinds = {"lensing x clustering": 16, "lensing": 6, "clustering": 6}
+    for kind, count in kinds.items():
+        assert len(bench._columns(f"without {kind}", "combined")) == (36 - count) * bands
+    assert len(bench._columns("spectra", "combined")) == 36 * bands
+    assert len(bench._columns("spectra", "lensing")) == 10 * bands
+    kept = bench._columns("without lensing x clustering", "combined").reshape(-1, bands)
+    pairs = list(zip(*pair_indices(8), strict=True))
+    assert [pairs[row[0] // bands] for row in kept] == [(i, j) for i, j in pairs if (i < 4) == (j < 4)]
 
 
 def test_bias_of_second_order_has_its_parameters_and_scales():

@@ -27,7 +27,7 @@ from fullfield.compression import (
     VMIM,
 )
 from fullfield.datasets import StoredSimulations
-from fullfield.fields import Bands, FlatSky, logarithmic_bands
+from fullfield.fields import Bands, FlatSky, logarithmic_bands, pair_indices
 from fullfield.networks import ConvNet, MLP
 from fullfield.recipes.combined_probes import CombinedProbesConfiguration, PIXELS, SIDE
 from fullfield.recipes.combined_surveys import BesideSpectra, CHANNELS, FieldSpectra, open_maps, read_surveys, turn_fields
@@ -76,12 +76,13 @@ class CombinedBench:
         simulated = folder.with_name("simulations.all")
         if analysis == "maps":
             return {part: open_maps(simulated, part, probe) for part in PARTS}
-        return {part: read_surveys(simulated, part)[f"{_kind(analysis)}/{probe}"] for part in PARTS}
+        rows = {part: read_surveys(simulated, part)[f"{_kind(analysis)}/{probe}"] for part in PARTS}
+        return {part: values[:, self._columns(analysis, probe)] for part, values in rows.items()}
 
     def network(self, analysis: str, probe: str, key: Key[Array, ""]) -> tuple[Callable, tuple[int, ...]]:
         """Network of an analysis before training, and the shape of its data."""
         n, c, p = self.model.sky.pixels, len(range(8)[CHANNELS[probe]]), self.model.parameters.size
-        width, size = self.configuration.training.width, c * (c + 1) // 2 * len(self.bands.modes)
+        width, size = self.configuration.training.width, len(self._columns(analysis, probe))
         # The larger network of spectra: four times the width, and a layer more.
         wider, depth = (4 * width, 3) if analysis == "wide" else (width, 2)
         powers = MLP(size, p, key=stream(key, "powers"), width=wider, depth=depth)
@@ -121,10 +122,26 @@ class CombinedBench:
         of_spectra = Composed((FieldSpectra(self.bands, _kind(kind)), self._load(kind, probe, folder)))
         return Joined((self._load("maps", probe, folder), of_spectra)) if analysis == "maps" else of_spectra
 
+    def _columns(self, analysis, probe):
+        """Of the spectra, those that an analysis is given."""
+        first, second = pair_indices(len(range(8)[CHANNELS[probe]]))
+        left_out = analysis.removeprefix(WITHOUT)
+        kept = np.array([pair_kind(int(i), int(j)) != left_out for i, j in zip(first, second, strict=True)])
+        return np.flatnonzero(np.repeat(kept, len(self.bands.modes)))
+
     def _load(self, analysis, probe, folder) -> Compressor:
         network, shape = self.network(analysis, probe, jax.random.key(0))
         like = standardising(network, jnp.zeros((2, *shape)))
         return load_compressor(folder.with_name(f"{analysis}.{probe}") / "compressor", like)
+
+
+WITHOUT = "without "  # what an analysis of spectra begins with that leaves out the pairs of one kind
+
+
+def pair_kind(i: int, j: int) -> str:
+    """What two of the eight maps of both probes have in common: "auto", "lensing", "clustering" or "lensing x clustering"."""
+    probes = [number // 4 for number in (i, j)]
+    return "auto" if i == j else "lensing x clustering" if probes[0] != probes[1] else ("lensing", "clustering")[probes[0]]
 
 
 def _kind(analysis):

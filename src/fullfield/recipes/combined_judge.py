@@ -35,6 +35,8 @@ def judge(configuration: CombinedProbesConfiguration, found: Mapping[str, Measur
         kind, _, rest = cell.partition("/")
         if kind in ("gain", "published", "estimator", "saturation"):
             names = published[rest]
+        elif kind == "brought":
+            names = published["combined"]
         elif kind == "combination":
             # What both have: one probe's parameters that the combination has, too.
             names = [name for name in published[rest.rpartition(" ")[2]] if name in published["combined"]]

@@ -17,7 +17,7 @@ from fullfield.inference import sample_many
 from fullfield.inference.implicit import train_npe
 from fullfield.parameters import ParameterSpace
 from fullfield.recipes.artefacts import read_arrays, write_arrays
-from fullfield.recipes.combined_bench import AVERAGE, CombinedBench, PARTS
+from fullfield.recipes.combined_bench import AVERAGE, CombinedBench, PARTS, WITHOUT
 from fullfield.recipes.combined_judge import judge, pictures, s_8
 from fullfield.recipes.combined_likelihood import take_their_route
 from fullfield.recipes.combined_probes import CombinedProbesConfiguration, LOOKED_AT
@@ -69,6 +69,13 @@ def combined_study(configuration: CombinedProbesConfiguration) -> Study:
             for probe in configuration.probes
             if probe != "combined"
         ]  # fmt: skip
+        for kind in ("lensing x clustering", "lensing", "clustering") if "spectra" in needed else ():
+            name = f"{WITHOUT}{kind}"
+            cells += [
+                Cell(f"{name}/combined", (trained, name), functools.partial(_infer, bench, name, "combined")),
+                Cell(f"brought/{kind}", (trained, name),
+                     functools.partial(_gain, bench, "spectra/combined", f"{name}/combined")),
+            ]  # fmt: skip
         if "spectra" in needed:
             cells.append(Cell("likelihood/combined", trained, functools.partial(_their_route, bench), effort=2))
         cells += [
