@@ -64,14 +64,14 @@ def test_bins_have_the_published_means():
 
 def test_all_probes_have_their_spectra(model, matter):
     """Band powers of convergence, alignment and counts, auto and cross, against sums over shells."""
-    fields = model.shells(model.cosmology(model.parameters.fiducial), model.lattice.multipoles)
+    fields = model.supplier.shells(model.cosmology(model.parameters.fiducial), model.supplier.lattice.multipoles)
     weights = jnp.concatenate([fields.lensing, fields.alignment, fields.clustering])
     maps = jnp.concatenate([jnp.asarray(part) for part in matter], axis=-1)
     first, second = pair_indices(12)
     bands = logarithmic_bands(SKY, 5)
     expected = jnp.einsum("ps,sl->pl", weights[first] * weights[second], fields.spectra)
     # The lattice's power of each spectrum, averaged over the modes of each band as the estimator does.
-    octant = np.asarray(model.lattice.power(expected))
+    octant = np.asarray(model.supplier.lattice.power(expected))
     rows = np.minimum(np.arange(32), 32 - np.arange(32))
     plane = octant[:, rows[:, None], rows[None]]
     weight = np.asarray(bands.plane)
@@ -94,11 +94,11 @@ def test_the_spectra_are_limbers():
     """Sixteen shells miss a few percent of the nearest bin's; that thirty-two do not is a test of the shells'."""
     model = CombinedProbes(SKY, even_shells(stage3_bins(200), 1.75))
     cosmology, multipoles = model.cosmology(model.parameters.fiducial), jnp.array([50.0, 200.0, 800.0])
-    fields = model.shells(cosmology, multipoles)
+    fields = model.supplier.shells(cosmology, multipoles)
     first, second = pair_indices(4)
     weights = fields.lensing - fields.alignment
     found = jnp.einsum("ps,sl->pl", weights[first] * weights[second], fields.spectra)
-    exact = lensing_spectra(cosmology, model.shells.bins, multipoles, alignment=NLA(-1.0))
+    exact = lensing_spectra(cosmology, model.bins, multipoles, alignment=NLA(-1.0))
     np.testing.assert_allclose(found, exact, rtol=0.03)
 
 

@@ -39,6 +39,7 @@ from fullfield.simulators.gaussian_field import GaussianField
 from fullfield.simulators.gaussian_posterior import GaussianPosterior
 from fullfield.simulators.lensing import LensingModel, lsst_y10_model, sbi_lens_model, wcdm, wcdm_parameters
 from fullfield.simulators.linear_gaussian import LinearGaussian
+from fullfield.simulators.matter import AbstractMatter, evolved_matter, EvolvedMatter, LognormalMatter, MatterSlices
 from fullfield.simulators.matter_slabs import MatterSlabs
 from fullfield.simulators.noiseless import Noiseless, noisy_pixels
 from fullfield.simulators.overdensity import LognormalOverdensity, matter_parameters
@@ -68,6 +69,7 @@ __all__ = [
     "AbstractCounts",
     "AbstractExplicitModel",
     "AbstractForwardModel",
+    "AbstractMatter",
     "AbstractShift",
     "AnscombeCounts",
     "BaryonFraction",
@@ -76,6 +78,7 @@ __all__ = [
     "Clusters",
     "CombinedProbes",
     "EjectedGas",
+    "EvolvedMatter",
     "GaussianField",
     "GaussianPosterior",
     "LegacyTabulatedShift",
@@ -84,8 +87,10 @@ __all__ = [
     "LensingSurvey",
     "LinearBias",
     "LinearGaussian",
+    "LognormalMatter",
     "LognormalOverdensity",
     "MatterSlabs",
+    "MatterSlices",
     "Noiseless",
     "NoisyPixels",
     "NumPyroModel",
@@ -113,6 +118,7 @@ __all__ = [
     "cosmos_sources",
     "even_batch",
     "evolved_lensing_model",
+    "evolved_matter",
     "exact_spread",
     "linear_bands",
     "lsst_y10",

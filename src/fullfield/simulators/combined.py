@@ -1,14 +1,12 @@
 """Combined probes: convergence and galaxy counts of one patch, tomographic, from one matter density.
 
-Kacprzak & Fluri 2022 (PRX 12, 031029), section II, with matter in lognormal shells in place of the paper's simulations: each
-shell of the light cone is a lognormal field of contrast above -1 and of the spectrum that Limber's integral over the shell has,
-and the maps are sums over shells, so that lensing, intrinsic alignment and counts see the same matter.
+Kacprzak & Fluri 2022 (PRX 12, 031029), section II. All maps are sums over slices of one light cone, so that lensing, intrinsic
+alignment and counts see the same matter, which `fullfield.simulators.matter` supplies.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
@@ -17,8 +15,8 @@ import scipy.stats
 from jaxtyping import Array, Float
 
 from fullfield._core import ConfigurationError
-from fullfield.cosmology import Cosmology, even_shells, MatterShells, RedshiftBins
-from fullfield.fields import FlatSky, Lattice, lognormal_field
+from fullfield.cosmology import Cosmology, even_shells, MatterShells, RedshiftBins, Scalar
+from fullfield.fields import FlatSky
 from fullfield.parameters import Parameter, ParameterSpace
 from fullfield.simulators.forward import AbstractExplicitModel, DATA, sample_parameters
 from fullfield.simulators.galaxies import (
@@ -31,6 +29,7 @@ from fullfield.simulators.galaxies import (
     PoissonCounts,
     shuffled_phases,
 )
+from fullfield.simulators.matter import AbstractMatter, LognormalMatter
 from fullfield.simulators.sites import WhiteNoise
 
 
@@ -92,12 +91,13 @@ def _space(evolution, sigma_8, second) -> ParameterSpace:
 class CombinedProbes(AbstractExplicitModel):
     """Forward model of maps (n, n, 2 bins): noisy convergence of every bin, then its numbers of galaxies.
 
-    Latent sites: "white" (shells, n, n), Hartley coefficients of the Gaussian fields behind the shells, and "phases"
-    (n, n, bins), the white noise whose phases loosen galaxies from matter.
+    Latent sites: "white", from which matter is made, and "phases" (n, n, bins), the white noise whose phases loosen galaxies
+    from matter.
 
     Args:
         sky: patch and pixels; the paper's field, 5 degrees in 64 pixels, if not given.
-        shells: of matter, with the redshift distributions; `stage3_bins` in 32 shells if not given.
+        shells: of lognormal matter, with the redshift distributions; `stage3_bins` in 32 shells if not given.
+        matter: another supplier than `LognormalMatter`, in place of sky and shells.
         galaxies_per_arcmin2: in each bin.
         ellipticity_scatter: σ_e of the convergence estimate of one galaxy.
         bias: of galaxies.
@@ -106,12 +106,10 @@ class CombinedProbes(AbstractExplicitModel):
         parameters: priors, under the names of `combined_parameters`.
 
     Raises:
-        ConfigurationError: the parameters are not those of the bias, or r_g leaves [0, 1].
+        ConfigurationError: the parameters are not those of the bias, r_g leaves [0, 1], or sky or shells stand beside matter.
     """
 
-    sky: FlatSky
-    shells: MatterShells
-    lattice: Lattice
+    supplier: AbstractMatter
     bias: AbstractBias
     counts: AbstractCounts
     parameters: ParameterSpace
@@ -124,6 +122,7 @@ class CombinedProbes(AbstractExplicitModel):
         sky: FlatSky | None = None,
         shells: MatterShells | None = None,
         *,
+        matter: AbstractMatter | None = None,
         galaxies_per_arcmin2: float = 2.5,
         ellipticity_scatter: float = 0.4,
         bias: AbstractBias | None = None,
@@ -131,9 +130,11 @@ class CombinedProbes(AbstractExplicitModel):
         spread: Callable = exact_spread,
         parameters: ParameterSpace | None = None,
     ):
-        self.sky = FlatSky(64, 5.0) if sky is None else sky
-        self.shells = even_shells(stage3_bins(), 1.75) if shells is None else shells
-        self.lattice = Lattice(self.sky)
+        if matter is None:
+            matter = LognormalMatter(sky or FlatSky(64, 5.0), shells or even_shells(stage3_bins(), 1.75))
+        elif sky is not None or shells is not None:
+            raise ConfigurationError("matter", expected="a supplier alone, which has its sky", got="sky or shells beside it")
+        self.supplier = matter
         self.bias, self.counts, self.spread = bias or LinearBias(), counts or PoissonCounts(), spread
         self.parameters = parameters or combined_parameters(second_order=len(self.bias.names) > 2)
         self.galaxies_per_arcmin2, self.ellipticity_scatter = galaxies_per_arcmin2, ellipticity_scatter
@@ -149,9 +150,24 @@ class CombinedProbes(AbstractExplicitModel):
             raise ConfigurationError("galaxies_per_arcmin2, ellipticity_scatter", expected="positive numbers", got=got)
 
     @property
+    def sky(self) -> FlatSky:
+        """Patch and pixels."""
+        return self.supplier.sky
+
+    @property
+    def bins(self) -> RedshiftBins:
+        """Redshift distributions of the galaxies."""
+        return self.supplier.bins
+
+    @property
     def hartley(self) -> tuple[str, ...]:
-        """The white latents of the shells are Hartley coefficients."""
-        return ("white",)
+        """White latents of shells are Hartley coefficients of their fields."""
+        return ("white",) if self.supplier.hartley else ()
+
+    @property
+    def batch_size(self) -> int:
+        """How many simulations run side by side best."""
+        return min(super().batch_size, self.supplier.batch_size)
 
     @property
     def galaxies(self) -> float:
@@ -165,41 +181,59 @@ class CombinedProbes(AbstractExplicitModel):
 
     def evolution(self, slope: Float[Array, ""] | float) -> Float[Array, " bins"]:
         """∫ dz n_i(z) [(1 + z) / (1 + pivot)]^slope of each bin (eqs. 8 and 9)."""
-        bins = self.shells.bins
+        bins = self.bins
         values = bins.density * ((1 + bins.z) / (1 + PIVOT)) ** slope
         return jnp.sum((values[:, 1:] + values[:, :-1]) * jnp.diff(bins.z), axis=1) / 2
 
     def matter(
-        self, theta: Float[Array, " p"], white: Float[Array, "shells n n"]
+        self, theta: Float[Array, " p"], white: Float[Array, "..."]
     ) -> tuple[Float[Array, "n n bins"], Float[Array, "n n bins"], Float[Array, "n n bins"]]:
         """Convergence, intrinsic convergence of unit amplitude, and matter contrast as the galaxies of each bin weigh it."""
-        fields = self.shells(self.cosmology(theta), self.lattice.multipoles)
-        shell = lambda spectrum, latents: lognormal_field(self.lattice, spectrum[None], jnp.ones(1), latents[None])[..., 0]  # noqa: E731
-        contrast = jax.vmap(shell)(fields.spectra, white)
-        lensing, alignment, clustering = (
-            jnp.einsum("bs,syx->yxb", weights, contrast, precision="highest")
-            for weights in (fields.lensing, fields.alignment, fields.clustering)
-        )
-        return lensing, alignment, clustering
+        return self.supplier.maps(self.cosmology(theta), white)
 
-    def maps(
-        self, theta: Float[Array, " p"], white: Float[Array, "shells n n"], phases: Float[Array, "n n bins"]
+    def galaxy_maps(
+        self,
+        values: Mapping[str, Scalar],
+        matter: tuple[Float[Array, "n n bins"], Float[Array, "n n bins"], Float[Array, "n n bins"]],
+        phases: Float[Array, "n n bins"],
     ) -> tuple[Float[Array, "n n bins"], Float[Array, "n n bins"]]:
-        """Noiseless convergence with alignment, and expected numbers of galaxies."""
-        values = self.parameters.as_dict(theta)
-        lensing, alignment, contrast = self.matter(theta, white)
+        """What galaxies make of given maps of matter: noiseless convergence with alignment, and expected numbers of galaxies.
+
+        Args:
+            values: parameters by name; of them those of cosmology are not asked for.
+            matter: the three maps that `matter` returns.
+            phases: white noise.
+        """
+        lensing, alignment, contrast = matter
         strengths, slopes = self.bias.names[::2], self.bias.names[1::2]
         bias = (values[b] * self.evolution(values[eta]) for b, eta in zip(strengths, slopes, strict=True))
         spread = self.spread(values["r_g"])
         galaxies = self.bias(contrast, lambda maps: shuffled_phases(maps, phases, spread), *bias)
         convergence = lensing + values["a_ia"] * self.evolution(values["eta_ia"]) * alignment
-        return convergence, galaxy_rate(galaxies, jnp.full(self.shells.bins.size, self.galaxies))
+        return convergence, galaxy_rate(galaxies, jnp.full(self.bins.size, self.galaxies))
+
+    def maps(
+        self, theta: Float[Array, " p"], white: Float[Array, "..."], phases: Float[Array, "n n bins"]
+    ) -> tuple[Float[Array, "n n bins"], Float[Array, "n n bins"]]:
+        """Noiseless convergence with alignment, and expected numbers of galaxies."""
+        return self.galaxy_maps(self.parameters.as_dict(theta), self.matter(theta, white), phases)
 
     def program(self) -> None:
         """Run the NumPyro program: parameters, white latents, phases, noisy maps."""
         theta = self.parameters.as_vector(sample_parameters(self.parameters))
-        n, bins = self.sky.pixels, self.shells.bins.size
-        white = jnp.asarray(numpyro.sample("white", WhiteNoise((self.shells.size, n, n))))
-        phases = jnp.asarray(numpyro.sample("phases", WhiteNoise((n, n, bins))))
-        convergence, rate = self.maps(theta, white, phases)
+        white = jnp.asarray(numpyro.sample("white", WhiteNoise(self.supplier.white_shape)))
+        self.observe(self.parameters.as_dict(theta), self.matter(theta, white))
+
+    def observe(
+        self,
+        values: Mapping[str, Scalar],
+        matter: tuple[Float[Array, "n n bins"], Float[Array, "n n bins"], Float[Array, "n n bins"]],
+    ) -> None:
+        """Run the rest of a NumPyro program that has maps of matter: phases and noisy maps.
+
+        Args:
+            values, matter: as of `galaxy_maps`.
+        """
+        phases = jnp.asarray(numpyro.sample("phases", WhiteNoise((self.sky.pixels, self.sky.pixels, self.bins.size))))
+        convergence, rate = self.galaxy_maps(values, matter, phases)
         numpyro.sample(DATA, LensedGalaxies(convergence, rate, self.counts, self.ellipticity_scatter))

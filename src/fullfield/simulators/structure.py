@@ -25,6 +25,7 @@ from fullfield.simulators.gravity import (
     AbstractDynamics,
     Box,
     convergence,
+    enough_copies,
     LightCone,
     linear_modes,
     ParticleMesh,
@@ -185,7 +186,7 @@ def published_structure_model(points: int = 200, *, evolved: bool = False) -> St
     survey = LensingSurvey(sky, smail_bins(5, z_max=3.0), (27 / 5,) * 5, 0.26)
     times = (0.025, 0.05, *(round(0.05 * i, 2) for i in range(2, 21)))
     dynamics = ParticleMesh(box, times) if evolved else Perturbed(box, times, 1)
-    cone = LightCone(box, 4600.0, 46, copies=_copies(box, 1600.0))
+    cone = LightCone(box, 4600.0, 46, copies=enough_copies(box, 1600.0))
     return StructureModel(survey, dynamics, cone, parameters=structure_parameters((0.05, 1.0), (0.1, 2.0)), lost=1.0)
 
 
@@ -205,9 +206,4 @@ def _survey(sky):
 
 
 def _cone(box):
-    return LightCone(box, _DEPTH, 36, copies=_copies(box, 1000.0))
-
-
-def _copies(box, longest):
-    """Copies of the box that the longest step, in Mpc/h, may see."""
-    return int(np.ceil(longest / box.sides[-1])) + 1
+    return LightCone(box, _DEPTH, 36, copies=enough_copies(box, 1000.0))

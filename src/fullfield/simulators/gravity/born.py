@@ -1,9 +1,12 @@
-"""Convergence in the Born approximation: planes of the light cone, weighted and seen under angles.
+"""Maps of the light cone in the Born approximation: its planes, weighted and seen under angles.
 
-    κ_i(θ) = Σ_j w_ij δ_j(S_k(χ_j) θ),    w_i = Δχ 3/2 Ωm (H0/c)² (1+z) S_k(χ) ∫ dz' n_i(z') S_k(χ'−χ)/S_k(χ'),
+    m_i(θ) = Σ_j w_ij δ_j(S_k(χ_j) θ),    w_i = Δχ 3/2 Ωm (H0/c)² (1+z) S_k(χ) ∫ dz' n_i(z') S_k(χ'−χ)/S_k(χ')
 
-the kernel of `fullfield.cosmology.lensing_spectra` at the middle of each plane.
+for convergence, the kernel of `fullfield.cosmology.lensing_spectra` at the middle of each plane, Δχ n_i(z) dz/dχ for galaxies,
+and that times the F(z) of intrinsic alignment for theirs.
 """
+
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from fullfield._core import ConfigurationError, full_precision
-from fullfield.cosmology import comoving_distance, Cosmology, expansion_rate, RedshiftBins
+from fullfield.cosmology import comoving_distance, Cosmology, expansion_rate, history, NLA, RedshiftBins
 from fullfield.cosmology.background import curved_sine_and_cosine
 from fullfield.cosmology.constants import HUBBLE_DISTANCE
 from fullfield.fields import FlatSky
@@ -60,6 +63,40 @@ def lensing_weights(
     return weight * (sources @ efficiency.T)
 
 
+@full_precision
+def galaxy_weights(
+    cosmology: Cosmology, bins: RedshiftBins, cone: LightCone
+) -> tuple[Float[Array, "bins planes"], Float[Array, "bins planes"]]:
+    """Weights of the density contrast of each plane in that of unbiased galaxies, and in their intrinsic convergence.
+
+    The latter is of an amplitude of one at every redshift, as in `fullfield.cosmology.MatterShells`.
+
+    Args:
+        cosmology: the universe.
+        bins: redshift distributions of the galaxies; those behind the last plane are in no map.
+        cone: the planes.
+    """
+    z = _redshift(cosmology, jnp.asarray(cone.distances, float))
+    density = jax.vmap(lambda row: jnp.interp(z, bins.z, row, left=0.0, right=0.0))(bins.density)
+    galaxies = density * expansion_rate(cosmology, 1 / (1 + z)) * (cone.thickness / HUBBLE_DISTANCE)
+    return galaxies, NLA(1.0)(cosmology, z, history(cosmology).at(z)[1]) * galaxies
+
+
+def seen(cosmology: Cosmology, cone: LightCone, planes: Float[Array, "y x planes"], sky: FlatSky) -> Float[Array, "planes n n"]:
+    """Density contrast of each plane (planes, n, n), interpolated to the middles of pixels.
+
+    Args:
+        cosmology: the universe.
+        cone: the planes' light cone.
+        planes: from `ParticleMesh.on_lightcone`.
+        sky: patch and pixels of the map.
+
+    Raises:
+        ConfigurationError: the box is two-dimensional or narrower than the patch at the last plane.
+    """
+    return jax.lax.map(lambda plane: _view(cone, sky)(*plane), (jnp.moveaxis(planes, -1, 0), _transverse(cosmology, cone)))
+
+
 def convergence(
     cosmology: Cosmology,
     bins: RedshiftBins,
@@ -86,6 +123,18 @@ def convergence(
         ConfigurationError: the box is two-dimensional or narrower than the patch at the last plane, or more sources than `lost`
             lie behind that plane; the last is equinox's runtime error under `jit`.
     """
+    weights, view = lensing_weights(cosmology, bins, cone, lost=lost), _view(cone, sky)
+
+    def add(maps, plane):
+        contrast, weight, distance = plane
+        return maps + view(contrast, distance)[..., None] * weight, None
+
+    empty = jnp.zeros((sky.pixels, sky.pixels, bins.size))
+    return jax.lax.scan(add, empty, (jnp.moveaxis(planes, -1, 0), weights.T, _transverse(cosmology, cone)))[0]
+
+
+def _view(cone, sky) -> Callable:
+    """Interpolates a plane at some transverse distance to the middles of pixels."""
     if cone.box.dimensions != 3:
         raise ConfigurationError("cone", expected="a light cone of a box of three dimensions", got=cone.box.shape)
     across, narrowest = sky.side_radians * cone.distances[-1], min(cone.box.sides[:2])
@@ -96,18 +145,18 @@ def convergence(
             got=f"{sky.side:g} degrees",
             remedy="Take a wider box, a nearer end of the light cone or a smaller patch.",
         )
-    weights = lensing_weights(cosmology, bins, cone, lost=lost)
-    transverse, _ = curved_sine_and_cosine(cosmology, jnp.asarray(cone.distances, float))
     angle = jnp.asarray((np.arange(sky.pixels) + 0.5 - sky.pixels / 2) * (sky.side_radians / sky.pixels), float)
 
-    def add(maps, plane):
-        contrast, weight, distance = plane
+    def view(contrast, distance):
         y, x = (angle * (distance / cone.box.cell) + points / 2 for points in cone.box.shape[:2])
         offset = jnp.stack(jnp.broadcast_arrays(y[:, None], x[None]))
-        return maps + read(0, contrast[..., None], offset)[0][..., None] * weight, None
+        return read(0, contrast[..., None], offset)[0]
 
-    empty = jnp.zeros((sky.pixels, sky.pixels, bins.size))
-    return jax.lax.scan(add, empty, (jnp.moveaxis(planes, -1, 0), weights.T, transverse))[0]
+    return view
+
+
+def _transverse(cosmology, cone):
+    return curved_sine_and_cosine(cosmology, jnp.asarray(cone.distances, float))[0]
 
 
 def _redshift(cosmology, distance):

@@ -164,6 +164,11 @@ class LightCone(AbstractObserver):
         return self.box.cell * (jnp.arange(points) + 0.5).reshape(shape)
 
 
+def enough_copies(box: Box, longest: float) -> int:
+    """Copies of the box that a step of so many Mpc/h of the light cone may see."""
+    return math.ceil(longest / box.sides[-1]) + 1
+
+
 def _share_of_step(step, u):
     """Share t of the step in D at share u of its depth: Hermite's cubic with t = 1 at u = 0 and t = 0 at u = 1."""
     return (1 - u) ** 2 * (1 + 2 * u + step.slope_near * u) - step.slope_far * u**2 * (1 - u)
