@@ -1,7 +1,7 @@
 """Training data: stored or simulated on the fly behind one interface, and the store that campaigns write."""
 
 from fullfield.datasets.alive import check_alive
-from fullfield.datasets.augment import FreshNoise, InTurn, turn, turn_and_roll
+from fullfield.datasets.augment import Decorrelated, FreshNoise, InTurn, turn, turn_and_roll
 from fullfield.datasets.camels import CamelsMaps
 from fullfield.datasets.camels_files import store_camels, write_camels
 from fullfield.datasets.camels_labels import camels_parameters
@@ -19,6 +19,7 @@ __all__ = [
     "AbstractShard",
     "AbstractSimulations",
     "CamelsMaps",
+    "Decorrelated",
     "FreshNoise",
     "InTurn",
     "OnlineSimulations",

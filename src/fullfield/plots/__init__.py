@@ -3,6 +3,7 @@
 from fullfield.plots.accuracy import accuracy_curves, accuracy_rows
 from fullfield.plots.calibration import coverage_curve, rank_curves
 from fullfield.plots.corner import corner
+from fullfield.plots.correlation import stochasticity_curves
 from fullfield.plots.dependence import dependence_curves, recovered
 from fullfield.plots.field import scale_curves
 from fullfield.plots.maps import data_vector, map_row
@@ -27,5 +28,6 @@ __all__ = [
     "scale_curves",
     "spectra_triangle",
     "spectrum_ratios",
+    "stochasticity_curves",
     "style",
 ]
