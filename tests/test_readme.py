@@ -43,7 +43,13 @@ def test_example_of_the_readme_runs(tmp_path):
             {"draws=200": "draws=25, warmup=25"},
             "maps.shape == (16, 16, 2) and steeper[1].shape == (32, 32, 32) and faster.shape == data.shape",
         ),
-        ("combined", {}, "survey.shape == (64, 64, 8) and score.shape == (7,) and second_order.parameters.size == 9"),
+        (
+            "combined",
+            {},
+            "survey.shape == (64, 64, 8) and score.shape == (7,) and second_order.parameters.size == 9 "
+            "and observed.parameters.size == 15 and powers.shape == (120,) and apart.shape == maps.shape "
+            "and not masked[0, 10].any()",
+        ),
         ("bridge", {}, "data.shape == (16, 16, 4) and score.shape == (2,)"),
         # The covariance of 5000 summaries is known to 2 %, so that the share is to 1.4 %; with logarithms of powers it was .95.
         (
