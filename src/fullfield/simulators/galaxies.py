@@ -219,7 +219,7 @@ class LensedGalaxies(dist.Distribution):
     def __init__(
         self,
         convergence: Float[Array, "n n bins"],
-        rate: Float[Array, "n n bins"],
+        rate: Float[Array, "..."],
         counts: AbstractCounts,
         ellipticity_scatter: float,
         observed: Bool[Array, "n n"] | None = None,
