@@ -11,14 +11,16 @@ import pytest
 from scipy import stats
 
 from fullfield._core import ConfigurationError, DataError, ParameterError, ShapeError
-from fullfield.cosmology import even_shells, RedshiftBins
+from fullfield.cosmology import Cosmology, even_shells, RedshiftBins
 from fullfield.fields import correlation_coefficient, FlatSky, logarithmic_bands
 from fullfield.parameters import Parameter, ParameterSpace
 from fullfield.simulators import (
     coded_combined_parameters,
     combined_parameters,
     CombinedProbes,
+    evolved_matter,
     exact_spread,
+    GivenMatter,
     LensedGalaxies,
     PoissonCounts,
     published_spread,
@@ -96,7 +98,28 @@ def test_scores_of_nuisances_are_finite(nuisances):
         assert (found != 0).all()
 
 
-def test_nuisances_that_cannot_be_are_refused():
+def test_a_light_cone_takes_shifts_too():
+    """Its weights are linear in the redshift distributions, as those of shells are."""
+    matter, cosmology = evolved_matter(SKY, stage3_bins(100), 16), Cosmology(0.25, 0.05, 0.7, 0.96, 0.8)
+    white = jax.random.normal(jax.random.key(0), matter.white_shape)
+    offsets = jnp.array([0.0, 0.03, 0.0, -0.05])
+    built = evolved_matter(SKY, matter.bins.shifted(offsets), 16)
+    found, expected, still = (
+        eqx.filter_jit(supplier.slices)(cosmology, white) for supplier in (matter.shifted(offsets), built, matter)
+    )
+    for kind in ("lensing", "alignment", "clustering"):
+        one, other, unmoved = (np.asarray(getattr(slices, kind)) for slices in (found, expected, still))
+        np.testing.assert_allclose(one, other, rtol=1e-5)
+        np.testing.assert_array_equal(one[[0, 2]], unmoved[[0, 2]])
+        assert (np.abs(one - unmoved)[[1, 3]].max(1) > 0.02 * np.abs(other)[[1, 3]].max(1)).all()
+    np.testing.assert_array_equal(found.contrast, still.contrast)
+    with pytest.raises(ConfigurationError, match=r"of those of bin 3 beyond at \+0.6"):
+        matter.check(np.array([0.0, 0.0, 0.0, 0.6]))
+
+
+def test_nuisances_that_cannot_be_are_refused(nuisances):
+    with pytest.raises(ConfigurationError, match="no redshift shifts, as of projected maps"):
+        GivenMatter(nuisances, (jnp.zeros((16, 16, 4)),) * 3)
     entries = dict(zip(NUISANCES.names, NUISANCES.entries, strict=True))
     with pytest.raises(ConfigurationError, match=r"parameters: expected .*dz_1, dz_2, dz_3, dz_4"):
         CombinedProbes(SKY, SHELLS, parameters=ParameterSpace({n: e for n, e in entries.items() if n != "dz_4"}))

@@ -6,6 +6,8 @@ from fullfield.datasets.camels import CamelsMaps
 from fullfield.datasets.camels_files import store_camels, write_camels
 from fullfield.datasets.camels_labels import camels_parameters
 from fullfield.datasets.campaign import simulate_to_store, write_chunks
+from fullfield.datasets.cosmogrid import CosmoGridMaps
+from fullfield.datasets.cosmogrid_files import write_cosmogrid
 from fullfield.datasets.draws import stream_draws
 from fullfield.datasets.simulations import AbstractShard, AbstractSimulations, OnlineSimulations
 from fullfield.datasets.split import FRACTIONS, split
@@ -19,6 +21,7 @@ __all__ = [
     "AbstractShard",
     "AbstractSimulations",
     "CamelsMaps",
+    "CosmoGridMaps",
     "Decorrelated",
     "FreshNoise",
     "InTurn",
@@ -36,4 +39,5 @@ __all__ = [
     "turn_and_roll",
     "write_camels",
     "write_chunks",
+    "write_cosmogrid",
 ]

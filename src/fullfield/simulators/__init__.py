@@ -37,6 +37,7 @@ from fullfield.simulators.galaxies import (
 )
 from fullfield.simulators.gaussian_field import GaussianField
 from fullfield.simulators.gaussian_posterior import GaussianPosterior
+from fullfield.simulators.given import GivenMatter
 from fullfield.simulators.lensing import LensingModel, lsst_y10_model, sbi_lens_model, wcdm, wcdm_parameters
 from fullfield.simulators.linear_gaussian import LinearGaussian
 from fullfield.simulators.matter import AbstractMatter, evolved_matter, EvolvedMatter, LognormalMatter, MatterSlices
@@ -81,6 +82,7 @@ __all__ = [
     "EvolvedMatter",
     "GaussianField",
     "GaussianPosterior",
+    "GivenMatter",
     "LegacyTabulatedShift",
     "LensedGalaxies",
     "LensingModel",

@@ -240,7 +240,7 @@ class CombinedProbes(AbstractExplicitModel):
         self, theta: Float[Array, " p"], white: Float[Array, "..."]
     ) -> tuple[Float[Array, "n n bins"], Float[Array, "n n bins"], Float[Array, "n n bins"]]:
         """Convergence, intrinsic convergence of unit amplitude, and matter contrast as the galaxies of each bin weigh it."""
-        return self.sources(self.parameters.as_dict(theta)).maps(self.cosmology(theta), white)
+        return self.sources(self.parameters.as_dict(theta)).slices(self.cosmology(theta), white).maps()
 
     def galaxy_maps(
         self,

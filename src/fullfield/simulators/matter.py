@@ -45,6 +45,14 @@ class MatterSlices(eqx.Module):
     alignment: Float[Array, "bins slices"]
     clustering: Float[Array, "bins slices"]
 
+    def maps(self) -> tuple[Float[Array, "n n bins"], Float[Array, "n n bins"], Float[Array, "n n bins"]]:
+        """Convergence, intrinsic convergence, and contrast as the galaxies of each bin weigh it."""
+        lensing, alignment, clustering = (
+            jnp.einsum("bs,syx->yxb", weights, self.contrast, precision="highest")
+            for weights in (self.lensing, self.alignment, self.clustering)
+        )
+        return lensing, alignment, clustering
+
 
 class AbstractMatter(eqx.Module):
     """From a cosmology and white noise to matter in front of and among the galaxies of all bins."""
@@ -79,17 +87,6 @@ class AbstractMatter(eqx.Module):
     @abc.abstractmethod
     def slices(self, cosmology: Cosmology, white: Float[Array, "..."]) -> MatterSlices:
         """Matter on the light cone, from white latents."""
-
-    def maps(
-        self, cosmology: Cosmology, white: Float[Array, "..."]
-    ) -> tuple[Float[Array, "n n bins"], Float[Array, "n n bins"], Float[Array, "n n bins"]]:
-        """Convergence, intrinsic convergence of unit amplitude, and matter contrast as the galaxies of each bin weigh it."""
-        matter = self.slices(cosmology, white)
-        lensing, alignment, clustering = (
-            jnp.einsum("bs,syx->yxb", weights, matter.contrast, precision="highest")
-            for weights in (matter.lensing, matter.alignment, matter.clustering)
-        )
-        return lensing, alignment, clustering
 
 
 class LognormalMatter(AbstractMatter):
@@ -210,12 +207,12 @@ class EvolvedMatter(AbstractMatter):
 
     def slices(self, cosmology: Cosmology, white: Float[Array, "nx ny nz"]) -> MatterSlices:
         """Planes of the light cone, seen in pixels."""
+        lensing = lensing_weights(cosmology, self.bins, self.cone, lost=self.lost)
+        galaxies, alignment = galaxy_weights(cosmology, self.bins, self.cone)
         planes = self.dynamics.planes(cosmology, linear_modes(self.dynamics.box, cosmology, white), self.cone)
         fine = FlatSky(self.sky.pixels * self.oversampling, self.sky.side)
         contrast = jnp.moveaxis(seen(cosmology, self.cone, planes, fine), 0, -1)
         contrast = jnp.moveaxis(block_average(contrast, self.oversampling), -1, 0)
-        galaxies, alignment = galaxy_weights(cosmology, self.bins, self.cone)
-        lensing = lensing_weights(cosmology, self.bins, self.cone, lost=self.lost)
         return MatterSlices(contrast, lensing, alignment, galaxies)
 
 
