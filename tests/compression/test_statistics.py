@@ -95,5 +95,5 @@ def test_pairs_of_bins_are_left_out(maps):
     for pairs in ((), ((1, 0),), ((0, 1), (0, 1))):
         with pytest.raises(ConfigurationError, match="different pairs"):
             SpectraAndMoments(bands, (), pairs)
-    with pytest.raises(ShapeError, match=r"at least 4 bins, of which \(1, 3\) is a pair, got 2"):
+    with pytest.raises(ShapeError, match=r"at least 3 bins, of which \(0, 2\) is a pair, got 2"):
         SpectraAndMoments(bands, (), groups)(maps)
