@@ -48,7 +48,9 @@ def test_example_of_the_readme_runs(tmp_path):
             {},
             "survey.shape == (64, 64, 8) and score.shape == (7,) and second_order.parameters.size == 9"
             " and draws.shape == (500, 7) and bool(prior.contains(draws).all())"
-            " and formed.shape == observed.shape == (32, 32, 8)",
+            " and formed.shape == counted.shape == (32, 32, 8)"
+            " and observed.parameters.size == 15 and powers.shape == (120,) and apart.shape == maps.shape"
+            " and not masked[0, 10].any()",
         ),
         ("bridge", {}, "data.shape == (16, 16, 4) and score.shape == (2,)"),
         # The covariance of 5000 summaries is known to 2 %, so that the share is to 1.4 %; with logarithms of powers it was .95.

@@ -2,6 +2,7 @@
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -34,3 +35,17 @@ def test_probes_are_taken_alone_and_unknown_ones_refused():
     for probes in ((), ("lensing", "shear")):
         with pytest.raises(ConfigurationError, match="probes: expected lensing, clustering or both"):
             ScaledProbes(sky, 50.0, 0.4, probes=probes)
+
+
+def test_unobserved_pixels_are_zero_and_darken_nothing():
+    mask = np.ones((16, 16), bool)
+    mask[:5] = False
+    model = CombinedProbes(FlatSky(16, 5.0), even_shells(stage3_bins(100), 1.75, 4), mask=mask)
+    maps = eqx.filter_jit(model.simulate_at)(jax.random.key(0), model.parameters.fiducial)
+    scaled = ScaledProbes(model.sky, model.galaxies, 0.4, mask=model.mask)
+    found = np.asarray(scaled(maps))
+    assert (found[~mask] == 0).all()
+    assert (found[mask] != 0).all()
+    # Twice as many galaxies everywhere are a contrast of one at the edges, too; unobserved pixels do not count as empty.
+    counts = scaled(jnp.concatenate([jnp.zeros((16, 16, 4)), jnp.full((16, 16, 4), 2 * model.galaxies)], axis=-1))[..., 4:]
+    np.testing.assert_allclose(np.asarray(counts)[mask], 1.0, rtol=1e-4)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from fullfield._core import ConfigurationError, ShapeError
 from fullfield.compression import PeakCounts, PixelDistributions, ScatteringCoefficients, SpectraAndMoments, StarletNorms
-from fullfield.fields import band_powers, FlatSky, logarithmic_bands
+from fullfield.fields import band_powers, FlatSky, logarithmic_bands, pairs_within
 
 
 PIXELS, BINS = 16, 2
@@ -76,3 +77,23 @@ def test_white_noise_has_unit_starlet_coefficients_and_normal_pixels():
     assert abs(shares @ values**2 - (1 + 0.5**2 / 6)) < 5 * np.sqrt(2 / 256), (
         "an average over 16 pixels has a quarter of the noise"
     )
+
+
+def test_pairs_of_bins_are_left_out(maps):
+    """What is kept is what it was, in the order asked for; groups that do not correlate leave the pairs within them."""
+    bands = logarithmic_bands(FlatSky(PIXELS, 10.0), 4)
+    four = jnp.concatenate([maps, maps + 1.0], axis=-1)
+    everything = SpectraAndMoments(bands, ())(four).reshape(10, -1)
+    order = [(i, j) for i in range(4) for j in range(i, 4)]
+    groups = pairs_within(((0, 2), (3, 1)))
+    assert groups == ((0, 0), (0, 2), (1, 1), (1, 3), (2, 2), (3, 3))
+    assert pairs_within(((0, 1, 2, 3),)) == tuple(order)
+    assert pairs_within(tuple((i,) for i in range(4))) == ((0, 0), (1, 1), (2, 2), (3, 3))
+    for pairs in (groups, ((1, 3), (0, 0)), tuple(pair for pair in order if pair != (1, 2))):
+        found = SpectraAndMoments(bands, (), pairs)(four).reshape(len(pairs), -1)
+        np.testing.assert_array_equal(found, everything[np.array([order.index(pair) for pair in pairs])])
+    for pairs in ((), ((1, 0),), ((0, 1), (0, 1))):
+        with pytest.raises(ConfigurationError, match="different pairs"):
+            SpectraAndMoments(bands, (), pairs)
+    with pytest.raises(ShapeError, match=r"at least 3 bins, of which \(0, 2\) is a pair, got 2"):
+        SpectraAndMoments(bands, (), groups)(maps)

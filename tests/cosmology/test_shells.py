@@ -2,6 +2,7 @@
 
 import functools
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -105,3 +106,47 @@ def test_weights_follow_the_cosmology(universe, bins):
 def test_shells_that_cannot_be_are_refused(bins, edges, message):
     with pytest.raises(ConfigurationError, match=message):
         MatterShells(bins, edges)
+
+
+def test_shifted_shells_are_those_of_shifted_bins(universe):
+    """Kernels of lensing, alignment and clustering, against tables that were made shifted; those of one bin stay."""
+    z, offsets, means = np.linspace(0, 1.75, 400), np.array([0.03, -0.04]), np.array([0.6, 1.0])
+    bins, built = (RedshiftBins(z, np.stack([stats.norm.pdf(z, m, 0.15) for m in some])) for some in (means, means + offsets))
+    ell, made = jnp.array([300.0]), eqx.filter_jit(MatterShells.__call__)
+    plain, shifted, expected = (
+        made(shells, universe, ell)
+        for shells in (even_shells(bins, 1.75), even_shells(bins, 1.75).shifted(jnp.asarray(offsets)), even_shells(built, 1.75))
+    )
+    for kind in ("lensing", "alignment", "clustering"):
+        found, wanted, before = (np.asarray(getattr(fields, kind)) for fields in (shifted, expected, plain))
+        largest = np.abs(wanted).max(axis=1, keepdims=True)
+        assert np.abs((found - wanted) / largest).max() < 0.005
+        assert np.abs((before - wanted) / largest).max() > 0.03, "a shift that is not there is seen"
+    np.testing.assert_array_equal(shifted.spectra, plain.spectra)
+
+
+def test_weights_follow_the_shifts(universe, bins):
+    """Against finite differences, between nodes of the table."""
+    with jax.enable_x64(True):
+        shells = even_shells(bins, 1.75, 8)
+
+        @jax.jit
+        def weights(offset):
+            found = shells.shifted(jnp.stack([offset, -offset]))(universe, jnp.array([100.0], float))
+            return jnp.stack([found.lensing[1], found.alignment[0], found.clustering[1]])
+
+        at, step = jnp.asarray(0.0123, float), 1e-5  # of a type that is not weak, beside tables of single precision
+        slope = jax.jit(jax.jacfwd(weights))(at)
+        expected = (weights(at + step) - weights(at - step)) / (2 * step)
+        slope, expected = np.asarray(slope), np.asarray(expected)
+    largest = np.abs(expected).max(axis=1, keepdims=True)
+    np.testing.assert_allclose(slope / largest, expected / largest, atol=1e-3)
+
+
+def test_shifts_that_lose_galaxies_are_refused(bins):
+    shells = even_shells(bins, 1.75)
+    shells.check(np.array([0.02, 0.05]))
+    with pytest.raises(ConfigurationError, match=r"of bin 1 outside 0 to 1.75 when shifted by 0.6"):
+        shells.check(np.array([0.0, 0.6]))
+    with pytest.raises(ConfigurationError, match=r"of bin 0 outside 0 to 1.75 when shifted by -0.3"):
+        shells.check(np.array([-0.3, 0.0]))

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from fullfield._core import ConfigurationError, ShapeError
-from fullfield.datasets import FreshNoise, InTurn, StoredSimulations, turn_and_roll
-from fullfield.fields import band_powers, FlatSky, logarithmic_bands
+from fullfield.datasets import Decorrelated, FreshNoise, InTurn, StoredSimulations, turn_and_roll
+from fullfield.fields import band_powers, FlatSky, logarithmic_bands, pair_indices, pairs_within
 
 
 THETA = jnp.zeros(2)
@@ -60,3 +60,22 @@ def test_augmentations_that_do_not_fit_the_data_are_refused():
 def test_bands_of_another_patch_are_refused():
     with pytest.raises(ShapeError, match="16 x 16 pixels, as the bands' patch has"):
         band_powers(logarithmic_bands(FlatSky(16, 10.0), 4), jnp.ones((8, 8, 1)))
+
+
+def test_decorrelated_groups_keep_what_is_theirs_alone(key):
+    """Spectra within groups stay; between them they vanish on average, where before they were the autos'."""
+    one = jax.random.normal(key, (32, 32, 1))
+    data = one + 0.3 * jax.random.normal(jax.random.fold_in(key, 1), (32, 32, 4))
+    groups = ((0, 3), (2,), (1,))
+    bands = logarithmic_bands(FlatSky(32, 10.0), 4)
+    kept = np.array([pair in pairs_within(groups) for pair in zip(*pair_indices(4), strict=True)])
+    before = np.asarray(band_powers(bands, data))
+    moved = jax.vmap(lambda k: band_powers(bands, Decorrelated(groups)(k, THETA, data)))(jax.random.split(key, 200))
+    np.testing.assert_allclose(moved[:, kept], np.broadcast_to(before[kept], moved[:, kept].shape), rtol=1e-3)
+    error = np.std(moved[:, ~kept], axis=0) / np.sqrt(200)
+    assert (np.abs(np.mean(moved[:, ~kept], axis=0)) < 5 * error).all()
+    assert (before[~kept] > 20 * error).all()
+    with pytest.raises(ConfigurationError, match=r"every map 0, 1, 2, \.\.\. in one group"):
+        Decorrelated(((0, 1), (1, 2)))
+    with pytest.raises(ShapeError, match="4 maps, as the groups hold"):
+        Decorrelated(groups)(key, THETA, data[..., :3])

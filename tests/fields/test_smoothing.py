@@ -52,3 +52,19 @@ def test_what_makes_no_square_is_refused():
         mosaic(jax.random.key(0), jnp.zeros((35, 4, 4, 2)))
     with pytest.raises(ShapeError, match="square maps"):
         mosaic(jax.random.key(0), jnp.zeros((4, 4, 5, 2)))
+
+
+def test_masked_maps_average_what_is_observed():
+    """A Gaussian average over observed pixels, by a sum over all pairs; constants stay, whatever the mask."""
+    n, random = 16, np.random.default_rng(0)
+    sky, mask = FlatSky(n, 5.0), random.uniform(size=(n, n)) < 0.7
+    maps = random.normal(size=(n, n, 2))
+    found = np.asarray(smoothed(sky, jnp.asarray(np.where(mask[..., None], maps, np.nan)), (0.0, 25.0), jnp.asarray(mask)))
+    x = np.arange(n)
+    apart = np.minimum((x[:, None] - x) % n, (x - x[:, None]) % n) * sky.pixel_arcmin
+    images = sum(np.exp(-0.5 * (apart + k * n * sky.pixel_arcmin) ** 2 / 25.0**2) for k in (-1, 0, 1))
+    weight = np.einsum("ya,xb->yxab", images, images) * mask
+    expected = np.einsum("yxab,ab->yx", weight, maps[..., 1]) / weight.sum((2, 3))
+    np.testing.assert_allclose(found[..., 1], np.where(mask, expected, 0.0), atol=1e-4)
+    np.testing.assert_allclose(found[..., 0], np.where(mask, maps[..., 0], 0.0), atol=1e-5)
+    np.testing.assert_allclose(np.asarray(smoothed(sky, jnp.ones((n, n, 1)), 20.0, jnp.asarray(mask)))[mask], 1.0, rtol=1e-5)

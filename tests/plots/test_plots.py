@@ -154,3 +154,14 @@ def test_legend_lies_on_no_panel(p):
     figure.canvas.draw()
     legend = figure.legends[0].get_window_extent()
     assert not any(legend.overlaps(panel.get_window_extent()) for panel in figure.axes if panel.get_visible())
+
+
+def test_stochasticity_stands_against_what_was_asked_for(random):
+    asked, ell = np.array([0.4, 0.7, 1.0]), np.geomspace(100, 2000, 5)
+    found = {name: asked[:, None] + 0.01 * random.normal(size=(3, 5)) for name in ("exact", "published")}
+    left, right = plots.stochasticity_curves(asked, ell, found).axes
+    np.testing.assert_allclose(left.lines[2].get_ydata(), found["published"].mean(1))
+    np.testing.assert_allclose(right.lines[4].get_ydata(), found["published"][1])
+    assert right.lines[4].get_linestyle() != right.lines[1].get_linestyle()
+    assert right.lines[4].get_color() == right.lines[1].get_color()
+    assert [text.get_text() for text in left.get_legend().get_texts()] == ["exact", "published"]

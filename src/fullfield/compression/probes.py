@@ -3,7 +3,7 @@
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from fullfield._core import ConfigurationError
 from fullfield.fields import FlatSky, smoothed
@@ -22,7 +22,8 @@ class ScaledProbes(eqx.Module):
 
         κ / √(.005² + σ²),    N / N̄ - 1
 
-    The patch is periodic, so that smoothing needs no edges.
+    The patch is periodic, so that smoothing needs no edges of its own. Under a mask pixels average what is observed around
+    them, and unobserved pixels are zero, as the mean of the maps is.
 
     Args:
         sky: patch of the maps.
@@ -30,6 +31,7 @@ class ScaledProbes(eqx.Module):
         ellipticity_scatter: σ_e of one galaxy; the noise of a pixel is σ = σ_e / √N̄.
         widths: smoothing in arcminutes of the convergence and of the counts of each bin.
         probes: which are kept, "lensing" and "clustering".
+        mask: True where a pixel is observed (n, n); that of the model. None for all.
 
     Raises:
         ConfigurationError: a probe is unknown, or there is none.
@@ -40,6 +42,7 @@ class ScaledProbes(eqx.Module):
     ellipticity_scatter: float = eqx.field(static=True)
     widths: tuple[tuple[float, ...], tuple[float, ...]] = eqx.field(static=True, default=LARGE_SCALES)
     probes: tuple[str, ...] = eqx.field(static=True, default=("lensing", "clustering"))
+    mask: Bool[Array, "n n"] | None = None
 
     def __check_init__(self):
         if not self.probes or not set(self.probes) <= {"lensing", "clustering"}:
@@ -51,4 +54,4 @@ class ScaledProbes(eqx.Module):
         noise = self.ellipticity_scatter / np.sqrt(self.galaxies)
         scaled = {"lensing": convergence / np.hypot(FLOOR, noise), "clustering": counts / self.galaxies - 1}
         widths = dict(zip(scaled, self.widths, strict=True))
-        return jnp.concatenate([smoothed(self.sky, scaled[name], widths[name]) for name in self.probes], axis=-1)
+        return jnp.concatenate([smoothed(self.sky, scaled[name], widths[name], self.mask) for name in self.probes], axis=-1)

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from fullfield._core import ConfigurationError, ShapeError
 from fullfield.fields import (
     band_powers,
     Bands,
@@ -28,18 +29,35 @@ class SpectraAndMoments(eqx.Module):
     Args:
         bands: multipole bands of the maps' patch.
         smoothings: sides of the blocks, in pixels, over which maps are averaged before the moments are taken.
+        pairs: pairs of bins whose powers are kept, such as those of `pairs_within`; all if not given.
+
+    Raises:
+        ConfigurationError: there is no pair, or one comes twice or backwards.
     """
 
     bands: Bands
     smoothings: tuple[int, ...] = eqx.field(static=True, default=(1, 2, 4))
+    pairs: tuple[tuple[int, int], ...] | None = eqx.field(static=True, default=None)
+
+    def __check_init__(self):
+        pairs = self.pairs
+        if pairs is not None and not (pairs and len(set(pairs)) == len(pairs) and all(0 <= i <= j for i, j in pairs)):
+            raise ConfigurationError("pairs", expected="different pairs (i, j) of bins with i <= j, at least one", got=pairs)
 
     def __call__(self, maps: Float[Array, "n n bins"]) -> Float[Array, " k"]:
         """Summarise maps (n, n, bins) with axes (y, x, bin)."""
         powers = band_powers(self.bands, maps)
         first, second = pair_indices(maps.shape[-1])
         floor = jnp.mean(powers[first == second, -1])
+        if self.pairs is not None:
+            powers = powers[jnp.array([self._place(pair, maps.shape[-1]) for pair in self.pairs])]
         moments = [self._moments(block_average(maps, side)) for side in self.smoothings]
         return jnp.concatenate([jnp.arcsinh(powers / floor).ravel(), *moments])
+
+    def _place(self, pair, bins):
+        if pair[1] >= bins:
+            raise ShapeError("maps", expected=f"at least {pair[1] + 1} bins, of which {pair} is a pair", got=bins)
+        return list(zip(*pair_indices(bins), strict=True)).index(pair)
 
     def _moments(self, maps):
         centred = maps - jnp.mean(maps, axis=(0, 1))

@@ -13,6 +13,7 @@ from fullfield.cosmology.cosmology import Scalar
 
 _LENS_NODES = 72
 _NEAREST = 0.06
+_TOLERANCE = 0.01
 
 
 class LensNodes(eqx.Module):
@@ -36,18 +37,23 @@ class RedshiftBins(eqx.Module):
 
     Args:
         z: redshifts (nz,), increasing from 0 up.
-        density: galaxies per redshift (bins, nz) in any normalisation; kept with integral one.
+        density: galaxies per redshift (bins, nz) in any normalisation, such as numbers in a histogram; kept with integral one.
+        normalised: whether the table is said to have integral one in each bin, by the trapezium rule. One that then has not,
+            to a percent, is refused: it is in other units, or lacks its tail.
 
     Raises:
         ShapeError: the arrays do not fit each other.
-        DataError: redshifts do not increase, a density is negative or not finite, or a bin is empty.
+        DataError: redshifts do not increase, a density is negative or not finite, a bin is empty, or its integral is not the
+            one that it is said to be.
     """
 
     z: Float[Array, " nz"]
     density: Float[Array, "bins nz"]
     lenses: LensNodes
 
-    def __init__(self, z: np.ndarray | Float[Array, " nz"], density: np.ndarray | Float[Array, "bins nz"]):
+    def __init__(
+        self, z: np.ndarray | Float[Array, " nz"], density: np.ndarray | Float[Array, "bins nz"], *, normalised: bool = False
+    ):
         z, density = np.asarray(z, float), np.asarray(density, float)
         if z.ndim != 1 or density.ndim != 2 or density.shape[1] != z.size or z.size < 2:
             raise ShapeError("density", expected=f"shape (bins, {z.size}), as z", got=density.shape)
@@ -58,6 +64,12 @@ class RedshiftBins(eqx.Module):
         total = np.trapezoid(density, z, axis=1)
         if np.any(total <= 0):
             raise DataError("density", expected="galaxies in every bin", got=f"none in bin {int(np.argmin(total))}")
+        if normalised and np.any(np.abs(total - 1) > _TOLERANCE):
+            worst = int(np.argmax(np.abs(total - 1)))
+            raise DataError(
+                "density", expected="integral one in every bin", got=f"{total[worst]:.4g} in bin {worst}",
+                remedy="Is its tail cut off? If only the units differ, leave out `normalised`.",
+            )  # fmt: skip
         self.z, self.density = jnp.asarray(z, float), jnp.asarray(density / total[:, None], float)
         self.lenses = _seen(z, *_nodes(z[-1]))
 
@@ -85,7 +97,31 @@ class RedshiftBins(eqx.Module):
 
         What is stretched beyond the last node is lost, so that the table should end well above the sources.
         """
-        density = jax.vmap(lambda row: jnp.interp(self.z / factor, self.z, row, right=0.0))(self.density)
+        return self._with(jax.vmap(lambda row: jnp.interp(self.z / factor, self.z, row, right=0.0))(self.density))
+
+    def shifted(self, offsets: Float[Array, " bins"]) -> "RedshiftBins":
+        """The same sources at redshifts larger by Δz_i in bin i, n_i(z - Δz_i), on the same nodes: widths stay.
+
+        What is shifted below the first node or beyond the last is lost; `lost` says how much that is.
+        """
+        moved = lambda row, offset: jnp.interp(self.z - offset, self.z, row, left=0.0, right=0.0)  # noqa: E731
+        return self._with(jax.vmap(moved)(self.density, offsets))
+
+    def lost(self, first: float, last: float, offsets: np.ndarray | float = 0.0) -> np.ndarray:
+        """Share (bins,) of galaxies that, once shifted, lie outside redshifts from `first` to `last` or off the table.
+
+        Args:
+            first, last: redshifts.
+            offsets: Δz of each bin, as `shifted` takes them.
+        """
+        z, density = np.asarray(self.z, float), np.asarray(self.density, float)
+        counts = np.pad(np.cumsum((density[:, 1:] + density[:, :-1]) * np.diff(z) / 2, axis=1), ((0, 0), (1, 0)))
+        ends = np.broadcast_to(offsets, len(density))[:, None]
+        ends = np.array([max(first, z[0]), min(last, z[-1])]) - ends
+        kept = [np.diff(np.interp(pair, z, row))[0] for pair, row in zip(ends, counts, strict=True)]
+        return 1 - np.array(kept)
+
+    def _with(self, density):
         # The trapezium rule of the first normalisation.
         total = jnp.sum((density[:, 1:] + density[:, :-1]) * jnp.diff(self.z), axis=1) / 2
         return eqx.tree_at(lambda bins: bins.density, self, density / total[:, None])

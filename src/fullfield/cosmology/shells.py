@@ -62,19 +62,37 @@ class MatterShells(eqx.Module):
         given = np.asarray(edges, float)
         if given.ndim != 1 or given.size < 2 or given[0] < 0 or not np.all(np.diff(given) > 0):
             raise ConfigurationError("edges", expected="increasing redshifts from zero or above, at least two", got=edges)
-        z, density = np.asarray(bins.z, float), np.asarray(bins.density, float)
-        inside = np.where((z >= given[0]) & (z <= given[-1]), density, 0.0)
-        lost = 1 - np.trapezoid(inside, z, axis=1)
-        if lost.max() > self.LOST:
-            raise ConfigurationError(
-                "edges", expected=f"shells that hold all but {self.LOST:g} of the galaxies of each bin",
-                got=f"{lost.max():.3g} of those of bin {int(lost.argmax())} outside {given[0]:g} to {given[-1]:g}",
-                remedy="Take shells to higher redshift, or cut the redshift distributions.",
-            )  # fmt: skip
         x, weights = np.polynomial.legendre.leggauss(nodes)
         middle, half = (given[1:] + given[:-1]) / 2, np.diff(given) / 2
         self.bins, self.edges = bins, tuple(float(edge) for edge in given)
         self.lenses = bins.seen_from((middle[:, None] + half[:, None] * x).ravel(), (half[:, None] * weights).ravel())
+        self.check(np.zeros(bins.size))
+
+    def check(self, offsets: np.ndarray) -> None:
+        """Refuse shifts that put galaxies outside the shells, or off the table of the bins.
+
+        Args:
+            offsets: Δz of each bin (bins,).
+
+        Raises:
+            ConfigurationError: more than `LOST` of a bin's galaxies lie there.
+        """
+        lost = self.bins.lost(self.edges[0], self.edges[-1], offsets)
+        worst = int(lost.argmax())
+        if lost[worst] > self.LOST:
+            shift = f" when shifted by {offsets[worst]:.3g}" if offsets[worst] else ""
+            raise ConfigurationError(
+                "edges", expected=f"shells that hold all but {self.LOST:g} of the galaxies of each bin",
+                got=f"{lost[worst]:.3g} of those of bin {worst} outside {self.edges[0]:g} to {self.edges[-1]:g}{shift}",
+                remedy="Take shells and table to higher redshift, or cut the redshift distributions.",
+            )  # fmt: skip
+
+    def shifted(self, offsets: Float[Array, " bins"]) -> "MatterShells":
+        """The same shells for galaxies at redshifts larger by Δz_i in bin i; nodes stay, so that shifts have derivatives.
+
+        Galaxies that leave the table of the bins are replaced by the others in proportion; `check` says if they are many.
+        """
+        return eqx.tree_at(lambda shells: shells.bins, self, self.bins.shifted(offsets))
 
     @property
     def size(self) -> int:

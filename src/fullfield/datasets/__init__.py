@@ -1,7 +1,7 @@
 """Training data: stored or simulated on the fly behind one interface, and the store that campaigns write."""
 
 from fullfield.datasets.alive import check_alive
-from fullfield.datasets.augment import FreshNoise, InTurn, turn, turn_and_roll
+from fullfield.datasets.augment import Decorrelated, FreshNoise, InTurn, turn, turn_and_roll
 from fullfield.datasets.camels import CamelsMaps
 from fullfield.datasets.camels_files import store_camels, write_camels
 from fullfield.datasets.camels_labels import camels_parameters
@@ -22,6 +22,7 @@ __all__ = [
     "AbstractSimulations",
     "CamelsMaps",
     "CosmoGridMaps",
+    "Decorrelated",
     "FreshNoise",
     "InTurn",
     "OnlineSimulations",

@@ -21,7 +21,15 @@ from fullfield.fields.scattering import morlet, scattering
 from fullfield.fields.shear import kaiser_squires, shear_of
 from fullfield.fields.smoothing import mosaic, smoothed
 from fullfield.fields.sparse import SparseStarlet
-from fullfield.fields.spectra import band_moduli, band_powers, banded, Bands, logarithmic_bands
+from fullfield.fields.spectra import (
+    band_moduli,
+    band_powers,
+    banded,
+    Bands,
+    correlation_coefficient,
+    logarithmic_bands,
+    pairs_within,
+)
 from fullfield.fields.starlet import starlet, starlet_l1
 from fullfield.fields.wiener import each_mode, PeriodicWiener, precision_root, root_on_plane, WienerFilter
 
@@ -51,6 +59,7 @@ __all__ = [
     "banded",
     "block_average",
     "check_shear",
+    "correlation_coefficient",
     "each_mode",
     "gaussian_correlation",
     "gaussian_field",
@@ -66,6 +75,7 @@ __all__ = [
     "mosaic",
     "normal",
     "pair_indices",
+    "pairs_within",
     "peak_counts",
     "peaks",
     "pixel_distribution",

@@ -3,14 +3,17 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Bool, Float, Key
 
 from fullfield._core import ConfigurationError, ShapeError, stream
 from fullfield.fields.grid import ARCMIN, FlatSky
 
 
 def smoothed(
-    sky: FlatSky, maps: Float[Array, "n n bins"], widths: float | tuple[float, ...] | Float[Array, " bins"]
+    sky: FlatSky,
+    maps: Float[Array, "n n bins"],
+    widths: float | tuple[float, ...] | Float[Array, " bins"],
+    mask: Bool[Array, "n n"] | None = None,
 ) -> Float[Array, "n n bins"]:
     """Periodic maps convolved with a Gaussian of unit integral.
 
@@ -18,10 +21,17 @@ def smoothed(
         sky: patch of the maps.
         maps: axes (y, x, bin).
         widths: standard deviation in arcminutes, one for all bins or one for each; 0 leaves a map as it is.
+        mask: True where a pixel is observed. Given one, the average over observed neighbours alone, and zero in other pixels:
+            nothing is darkened at edges and holes, where fewer neighbours average less noise away.
     """
     squares = (jnp.asarray(widths, float) * ARCMIN) ** 2
     beam = jnp.exp(-0.5 * jnp.asarray(sky.multipoles() ** 2, float)[..., None] * squares)
-    return jnp.fft.irfft2(beam * jnp.fft.rfft2(maps, axes=(0, 1)), s=maps.shape[:2], axes=(0, 1))
+    convolved = lambda some: jnp.fft.irfft2(beam * jnp.fft.rfft2(some, axes=(0, 1)), s=maps.shape[:2], axes=(0, 1))  # noqa: E731
+    if mask is None:
+        return convolved(maps)
+    observed = mask[..., None]
+    share = convolved(jnp.broadcast_to(observed, maps.shape).astype(maps.dtype))
+    return jnp.where(observed, convolved(jnp.where(observed, maps, 0.0)) / jnp.where(observed, share, 1.0), 0.0)
 
 
 def mosaic(key: Key[Array, ""], fields: Float[Array, "k n width bins"]) -> Float[Array, "m m bins"]:

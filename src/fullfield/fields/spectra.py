@@ -1,6 +1,7 @@
 """Auto- and cross-spectra of maps in multipole bands."""
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -74,6 +75,9 @@ def logarithmic_bands(sky: FlatSky, count: int) -> Bands:
 def band_powers(bands: Bands, maps: Float[Array, "n n bins"]) -> Float[Array, "pairs bands"]:
     """Measure auto- and cross-spectra (sr) of maps; no correction for pixel window, mask or noise.
 
+    Of masked maps, zero where nothing is observed, they are powers of map times mask: lower by about the observed share of the
+    patch, and smeared over bands. Compare with simulations under the same mask.
+
     Args:
         bands: bands of the maps' patch.
         maps: maps with axes (y, x, bin).
@@ -116,6 +120,36 @@ def _products(bands, maps):
 def _averaged(bands, products):
     weight = jnp.asarray(bands.membership / bands.modes[:, None, None], products.dtype)
     return jnp.einsum("byx,yxp->pb", weight, products, precision="highest")
+
+
+def correlation_coefficient(
+    bands: Bands, first: Float[Array, "k n n bins"], second: Float[Array, "k n n bins"]
+) -> Float[Array, "bins bands"]:
+    """Correlation r(ℓ) = ⟨X⟩ / (⟨P₁⟩ ⟨P₂⟩)^½ of two sets of maps, bin by bin, with powers averaged over the k maps of each.
+
+    Args:
+        bands: bands of the maps' patch.
+        first: maps, such as contrasts of matter.
+        second: maps that go with them, such as contrasts of galaxies.
+    """
+    bins = first.shape[-1]
+    both = jnp.concatenate([first, second], axis=-1)
+    powers = jnp.mean(jax.lax.map(lambda maps: band_powers(bands, maps), both), axis=0)
+    number = {pair: i for i, pair in enumerate(zip(*pair_indices(2 * bins), strict=True))}
+    one, other, cross = (
+        powers[jnp.array([number[i + a, i + b] for i in range(bins)])] for a, b in ((0, 0), (bins, bins), (0, bins))
+    )
+    return cross / jnp.sqrt(one * other)
+
+
+def pairs_within(groups: tuple[tuple[int, ...], ...]) -> tuple[tuple[int, int], ...]:
+    """Pairs of maps, autos among them, of which both are in one group: what is left when groups are not correlated.
+
+    Args:
+        groups: numbers of the maps in each. For two probes of four bins ((0, 1, 2, 3), (4, 5, 6, 7)) leaves out lensing with
+            clustering, and eight groups of one leave autos alone.
+    """
+    return tuple(sorted((i, j) for group in groups for i in group for j in group if i <= j))
 
 
 def banded(bands: Bands, power: Float[Array, "pairs m m"]) -> Float[Array, "pairs bands"]:

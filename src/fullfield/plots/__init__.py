@@ -3,6 +3,7 @@
 from fullfield.plots.accuracy import accuracy_curves, accuracy_rows
 from fullfield.plots.calibration import coverage_curve, rank_curves
 from fullfield.plots.corner import corner
+from fullfield.plots.correlation import stochasticity_curves
 from fullfield.plots.dependence import dependence_curves, recovered
 from fullfield.plots.field import scale_curves
 from fullfield.plots.gains import gains
@@ -31,5 +32,6 @@ __all__ = [
     "sensitivity_maps",
     "spectra_triangle",
     "spectrum_ratios",
+    "stochasticity_curves",
     "style",
 ]

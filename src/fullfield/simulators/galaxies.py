@@ -14,10 +14,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
-from jaxtyping import Array, Float, Key
+from jax.core import Tracer
+from jaxtyping import Array, Bool, Float, Key
 from numpyro.distributions import constraints
 
-from fullfield._core import stream
+from fullfield._core import ParameterError, ShapeError, stream
 from fullfield.fields import normal
 
 
@@ -44,13 +45,21 @@ def shuffled_phases(
 
 
 def published_spread(correlation: Float[Array, ""] | float) -> Float[Array, ""]:
-    """Spread s = (1 - r)^(2/3) of phases for a correlation coefficient r, found by trial (eq. 12); right to .05."""
-    return jnp.cbrt(1 - jnp.asarray(correlation, float)) ** 2
+    """Spread s = (1 - r)^(2/3) of phases for a correlation coefficient r, found by trial (eq. 12); right to .05.
+
+    Raises:
+        ParameterError: r lies outside [0, 1].
+    """
+    return jnp.cbrt(1 - _checked(correlation)) ** 2
 
 
 def exact_spread(correlation: Float[Array, ""] | float) -> Float[Array, ""]:
-    """Spread s of phases with which sin(π s) / (π s) = r."""
-    r = jnp.asarray(correlation, float)
+    """Spread s of phases with which sin(π s) / (π s) = r.
+
+    Raises:
+        ParameterError: r lies outside [0, 1].
+    """
+    r = _checked(correlation)
     # Newton's steps on s², in which the function is nearly straight, from the straight line through both ends.
     square = 1 - r
     for _ in range(4):
@@ -59,6 +68,13 @@ def exact_spread(correlation: Float[Array, ""] | float) -> Float[Array, ""]:
         slope = (jnp.cos(jnp.pi * s) - value) / (2 * jnp.maximum(square, 1e-6))
         square = jnp.clip(square - (value - r) / slope, 0.0, 1.0)
     return jnp.sqrt(jnp.maximum(square, 1e-12))
+
+
+def _checked(correlation):
+    # What is traced comes from a prior, and models refuse priors that leave [0, 1].
+    if not isinstance(correlation, Tracer) and not np.all((np.asarray(correlation) >= 0) & (np.asarray(correlation) <= 1)):
+        raise ParameterError("correlation", expected="r_g in [0, 1], as moved phases can have it", got=correlation)
+    return jnp.asarray(correlation, float)
 
 
 class AbstractBias(eqx.Module):
@@ -217,19 +233,27 @@ class LensedGalaxies(dist.Distribution):
         rate: expected galaxies in each pixel (n, n, bins), positive.
         counts: their law.
         ellipticity_scatter: σ_e of the convergence estimate of one galaxy.
+        observed: True where a pixel is observed (n, n), None for all. The others read zero, without galaxies, and say nothing.
+
+    Raises:
+        ShapeError: convergence and rate have unequal shapes.
     """
 
-    pytree_data_fields = ("convergence", "rate", "counts")
+    pytree_data_fields = ("convergence", "rate", "counts", "observed")
     pytree_aux_fields = ("ellipticity_scatter",)
 
     def __init__(
         self,
         convergence: Float[Array, "n n bins"],
-        rate: Float[Array, "n n bins"],
+        rate: Float[Array, "..."],
         counts: AbstractCounts,
         ellipticity_scatter: float,
+        observed: Bool[Array, "n n"] | None = None,
     ):
+        if jnp.shape(convergence) != jnp.shape(rate):
+            raise ShapeError("rate", expected=f"{jnp.shape(convergence)}, as the convergence", got=jnp.shape(rate))
         self.convergence, self.rate, self.counts, self.ellipticity_scatter = convergence, rate, counts, ellipticity_scatter
+        self.observed = None if observed is None else observed[..., None]
         n, _, bins = jnp.shape(convergence)
         super().__init__(event_shape=(n, n, 2 * bins))
 
@@ -237,6 +261,9 @@ class LensedGalaxies(dist.Distribution):
     def support(self):
         """Real arrays."""
         return constraints.independent(constraints.real, 3)
+
+    def _masked(self, value, other=0.0):
+        return value if self.observed is None else jnp.where(self.observed, value, other)
 
     def noise(self, counts: Float[Array, "*batch n n bins"]) -> Float[Array, "*batch n n bins"]:
         """Standard deviation of the convergence in pixels with so many galaxies."""
@@ -247,10 +274,12 @@ class LensedGalaxies(dist.Distribution):
         rate = jnp.broadcast_to(self.rate, (*sample_shape, *self.rate.shape))
         counts = self.counts.sample(stream(key, "counts"), rate)
         shapes = normal(stream(key, "shapes"), rate.shape)
-        return jnp.concatenate([self.convergence + self.noise(counts) * shapes, counts], axis=-1)
+        return self._masked(jnp.concatenate([self.convergence + self.noise(counts) * shapes, counts], axis=-1))
 
     def log_prob(self, value: Float[Array, "..."]) -> Float[Array, "..."]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Log density of convergence and counts, summed over the patch."""
-        convergence, counts = jnp.split(value, 2, axis=-1)
-        shapes = jax.scipy.stats.norm.logpdf(convergence, self.convergence, self.noise(counts))
-        return jnp.sum(shapes + self.counts.log_prob(counts, self.rate), axis=(-3, -2, -1))
+        # Masked pixels are replaced before the arithmetic: a NaN there would pass through `where` into the gradient.
+        convergence, counts = jnp.split(self._masked(value), 2, axis=-1)
+        shapes = jax.scipy.stats.norm.logpdf(convergence, self._masked(self.convergence), self.noise(counts))
+        numbers = self.counts.log_prob(counts, self._masked(self.rate, 1.0))
+        return jnp.sum(self._masked(shapes + numbers), axis=(-3, -2, -1))

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from fullfield._core import DataError, ShapeError
+from fullfield._core import ConfigurationError, DataError, ShapeError
 from fullfield.parameters import ParameterSpace
 from fullfield.simulators.combined import CombinedProbes
 from fullfield.simulators.forward import AbstractExplicitModel, sample_parameters
@@ -23,6 +23,7 @@ class GivenMatter(AbstractExplicitModel):
         matter: convergence, intrinsic convergence of unit amplitude, and contrast, as `CombinedProbes.matter` has them.
 
     Raises:
+        ConfigurationError: redshift shifts are among the parameters, which maps that are already projected cannot follow.
         ShapeError: maps of unequal shapes, or of other pixels or bins than the survey's.
         DataError: maps are not finite, or a contrast lies below -1; under `jit` it is equinox's runtime error.
     """
@@ -33,6 +34,9 @@ class GivenMatter(AbstractExplicitModel):
 
     def __init__(self, probes: CombinedProbes, matter):
         lensing, alignment, contrast = (jnp.asarray(maps, float) for maps in matter)
+        if "dz_1" in probes.parameters.names:
+            remedy = "Leave out redshift_shifts."
+            raise ConfigurationError("probes", expected="no redshift shifts, as of projected maps", got="dz_1", remedy=remedy)
         expected = (probes.sky.pixels, probes.sky.pixels, probes.bins.size)
         for name, maps in {"convergence": lensing, "intrinsic convergence": alignment, "contrast": contrast}.items():
             if maps.shape != expected:

@@ -73,6 +73,18 @@ class AbstractMatter(eqx.Module):
         """How many are best made side by side, at most."""
 
     @abc.abstractmethod
+    def check(self, offsets: np.ndarray) -> None:
+        """Refuse shifts of the redshifts of each bin (bins,) that take galaxies out of reach.
+
+        Raises:
+            ConfigurationError: more galaxies than are allowed are lost.
+        """
+
+    @abc.abstractmethod
+    def shifted(self, offsets: Float[Array, " bins"]) -> "AbstractMatter":
+        """The same matter and galaxies at redshifts larger by `offsets`, with derivatives by them."""
+
+    @abc.abstractmethod
     def slices(self, cosmology: Cosmology, white: Float[Array, "..."]) -> MatterSlices:
         """Matter on the light cone, from white latents."""
 
@@ -108,6 +120,14 @@ class LognormalMatter(AbstractMatter):
     def batch_size(self) -> int:
         """As many as maps allow."""
         return 256
+
+    def check(self, offsets: np.ndarray) -> None:
+        """Refuse shifts that take galaxies out of the shells."""
+        self.shells.check(offsets)
+
+    def shifted(self, offsets: Float[Array, " bins"]) -> "LognormalMatter":
+        """The same shells, and galaxies at redshifts larger by `offsets`."""
+        return eqx.tree_at(lambda matter: matter.shells, self, self.shells.shifted(offsets))
 
     def slices(self, cosmology: Cosmology, white: Float[Array, "shells n n"]) -> MatterSlices:
         """Lognormal shells, from the Hartley coefficients of the Gaussian fields behind them."""
@@ -170,6 +190,20 @@ class EvolvedMatter(AbstractMatter):
     def batch_size(self) -> int:
         """One at a time on a CPU, whose caches a single box fills."""
         return 1 if jax.default_backend() == "cpu" else 16
+
+    def check(self, offsets: np.ndarray) -> None:
+        """Refuse shifts that take galaxies off their table; those that pass the end of the cone are refused as others are."""
+        lost = self.bins.lost(0.0, np.inf, offsets)
+        if lost.max() > self.lost:
+            raise ConfigurationError(
+                "bins", expected=f"tables that hold all but {self.lost:g} of the galaxies of each bin",
+                got=f"{lost.max():.3g} of those of bin {int(lost.argmax())} beyond at {offsets[lost.argmax()]:+.3g}",
+                remedy="Take tables to higher redshift.",
+            )  # fmt: skip
+
+    def shifted(self, offsets: Float[Array, " bins"]) -> "EvolvedMatter":
+        """The same light cone, and galaxies at redshifts larger by `offsets`."""
+        return eqx.tree_at(lambda matter: matter.bins, self, self.bins.shifted(offsets))
 
     def slices(self, cosmology: Cosmology, white: Float[Array, "nx ny nz"]) -> MatterSlices:
         """Planes of the light cone, seen in pixels."""

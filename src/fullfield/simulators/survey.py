@@ -17,6 +17,46 @@ def _as_array(mask: np.ndarray | Bool[Array, "n n"] | None) -> Bool[Array, "n n"
     return None if mask is None else jnp.asarray(mask, bool)
 
 
+def check_mask(mask: Bool[Array, "..."] | None, sky: FlatSky) -> None:
+    """Refuse masks that are not of a patch, or observe nothing.
+
+    Args:
+        mask: True where a pixel is observed, (n, n); None observes all.
+        sky: patch.
+
+    Raises:
+        ShapeError: not (n, n).
+        DataError: no pixel is observed.
+    """
+    if mask is None:
+        return
+    if mask.shape != (sky.pixels,) * 2:
+        raise ShapeError("mask", expected=str((sky.pixels,) * 2), got=mask.shape)
+    if not isinstance(mask, Tracer) and not np.any(mask):
+        raise DataError("mask", expected="at least one observed pixel", got="none", remedy="True marks observed pixels.")
+
+
+def observed_pixels(maps: np.ndarray, mask: Bool[Array, "n n"] | None) -> np.ndarray:
+    """Check observed maps (n, n, k) and set unobserved pixels, whatever they hold, to zero as models do.
+
+    Raises:
+        DataError: an observed pixel is NaN or infinite, or all maps are constant.
+    """
+    observed = np.ones(maps.shape[:2], bool) if mask is None else np.asarray(mask)
+    bad = ~np.isfinite(maps) & observed[..., None]
+    if bad.any():
+        where = tuple(int(i) for i in np.argwhere(bad)[0])
+        raise DataError(
+            "maps",
+            expected="finite observed pixels",
+            got=f"{bad.sum()} NaN or infinite, the first at (y, x, bin) = {where}",
+            remedy="Mark such pixels as unobserved in the survey's mask: docs/lensing.md, Your own survey.",
+        )
+    if np.ptp(maps[observed], axis=0).max() == 0:
+        raise DataError("maps", expected="maps that vary", got="constant maps", remedy="Is the field of view all masked?")
+    return np.where(observed[..., None], maps, 0.0).astype(np.float32)
+
+
 class LensingSurvey(eqx.Module):
     """A tomographic weak-lensing survey of one flat patch.
 
@@ -41,12 +81,7 @@ class LensingSurvey(eqx.Module):
         if not (min(given) > 0 and self.ellipticity_scatter > 0):
             got = f"{given}, {self.ellipticity_scatter}"
             raise ConfigurationError("galaxies_per_arcmin2, ellipticity_scatter", expected="positive numbers", got=got)
-        if self.mask is None:
-            return
-        if self.mask.shape != (self.sky.pixels,) * 2:
-            raise ShapeError("mask", expected=str((self.sky.pixels,) * 2), got=self.mask.shape)
-        if not isinstance(self.mask, Tracer) and not np.any(self.mask):
-            raise DataError("mask", expected="at least one observed pixel", got="none", remedy="True marks observed pixels.")
+        check_mask(self.mask, self.sky)
 
     @property
     def data_shape(self) -> tuple[int, int, int]:
@@ -74,19 +109,7 @@ class LensingSurvey(eqx.Module):
             if maps.ndim == 3 and maps.shape[0] == maps.shape[1] and maps.shape[0] % self.sky.pixels == 0:
                 remedy += " Average finer maps with fullfield.fields.block_average."
             raise ShapeError("maps", expected=str(self.data_shape), got=maps.shape, remedy=remedy)
-        observed = np.ones(maps.shape[:2], bool) if self.mask is None else np.asarray(self.mask)
-        bad = ~np.isfinite(maps) & observed[..., None]
-        if bad.any():
-            where = tuple(int(i) for i in np.argwhere(bad)[0])
-            raise DataError(
-                "maps",
-                expected="finite observed pixels",
-                got=f"{bad.sum()} NaN or infinite, the first at (y, x, bin) = {where}",
-                remedy="Mark such pixels as unobserved in the survey's mask: docs/lensing.md, Your own survey.",
-            )
-        if np.ptp(maps[observed], axis=0).max() == 0:
-            raise DataError("maps", expected="maps that vary", got="constant maps", remedy="Is the field of view all masked?")
-        return np.where(observed[..., None], maps, 0.0).astype(np.float32)
+        return observed_pixels(maps, self.mask)
 
 
 def lsst_y10(pixels: int = 256) -> LensingSurvey:
