@@ -290,6 +290,7 @@ def test_loss_of_white_noise_counts_each_block_alike(fitted):
     assert float(value) == pytest.approx(2.5, rel=0.06)
 
 
+@pytest.mark.slow
 def test_training_finds_what_the_coordinates_do_not_know():
     # The field's amplitude follows a parameter: given it the field's spread must, and of the field's power it must be read.
     layout, key = Layout((N, N, 1), 1), jax.random.key(11)

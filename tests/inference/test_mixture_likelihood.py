@@ -74,6 +74,7 @@ def accuracy(learnt, prior, factor):
     return likelihood_accuracy(simulated, drawn, names=SPACE.names).report
 
 
+@pytest.mark.slow
 def test_means_and_deviations_are_those_of_simulations(learnt, prior):
     report = accuracy(learnt, prior, 1.0)
     assert report.verdict == "pass"
@@ -83,6 +84,7 @@ def test_means_and_deviations_are_those_of_simulations(learnt, prior):
     assert accuracy(learnt, prior, 0.7).verdict == "fail", "a likelihood of the wrong parameters"
 
 
+@pytest.mark.slow
 def test_the_posterior_in_the_hull_is_that_of_a_grid(learnt, prior):
     """Draws follow the learnt likelihood in the hull, to the errors of a thousand, and it the exact one, to its training's."""
     space, truth, posterior = SPACE, jnp.array([[0.3, 0.75], [0.22, 1.0]]), HullPosterior(learnt, prior)

@@ -51,6 +51,7 @@ def expected_bands(bands):
     return np.einsum("byx,pyx->pb", bands.membership / bands.modes[:, None, None], lattice)
 
 
+@pytest.mark.slow
 def test_all_probes_of_a_light_cone_have_limbers_spectra():
     """Of 32 cones, autos and pairs of unlike probes of the same galaxies, where cells of 6 Mpc/h resolve them, to ℓ = 260.
 

@@ -72,6 +72,7 @@ def test_moves_leave_exact_draws_as_they_are_and_mend_others(latents):
     assert np.all(np.abs(power.mean(axis=0)[1:] - power.mean(axis=0)[0]) < 4 * error)
 
 
+@pytest.mark.slow
 def test_moves_of_parameters_leave_the_joint_density_as_it_is(latents):
     """Parameters from the prior, with a simulation there, are a draw from their posterior given its data. Moved ones are
     another, so that over simulations they have the prior's distribution again: what moves change is as often up as down."""
