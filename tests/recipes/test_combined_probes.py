@@ -53,6 +53,7 @@ def test_the_combination_is_held_to_each_probe_in_what_they_share():
             {"failed": 0.0, "tests": 47.0}
             if cell.name.split("/")[0].split()[0] in ("maps", "spectra", "moduli", "wide", "simulations", "without")
             else {"a_ia": 0.4, "sigma_8": 0.1} if "sensitivity" in cell.name
+            else {"exact": 0.01} if "stochasticity" in cell.name
             else {"galaxies of bin 1": 0.4, "galaxies of bin 1/error": 0.1} if "skewness" in cell.name
             else gains | {f"likelihood/summary 1/{name}": 0.25 for name in ("mean_scatter", "deviation_scatter")}
             if cell.name == "likelihood/combined"

@@ -11,6 +11,7 @@ from fullfield.diagnostics.likelihood import DEVIATION, MEAN
 from fullfield.parameters import ParameterSpace
 from fullfield.recipes.artefacts import read_arrays
 from fullfield.recipes.combined_probes import CombinedProbesConfiguration, LOOKED_AT, PIXELS, PUBLISHED, SIDE
+from fullfield.recipes.combined_suppliers import ASKED
 from fullfield.recipes.problem import Illustration
 from fullfield.recipes.rundir import RunDirectory
 from fullfield.recipes.study import Measured
@@ -51,6 +52,8 @@ def judge(configuration: CombinedProbesConfiguration, found: Mapping[str, Measur
             for name in names
         ]  # fmt: skip
     numbers += _looked(configuration, found) + _their_route(published, found, enough) + _skewness(found)
+    laws = found["stochasticity/all"].values if "stochasticity/all" in found else {}
+    numbers += [Number(f"stochasticity/{law}, largest error", value) for law, value in laws.items()]
     for probe in configuration.probes:
         for analysis in configuration.analyses:
             values = found[f"{analysis}/{probe}"].values
@@ -119,6 +122,11 @@ def pictures(
         )  # fmt: skip
         caption = f"{probe.capitalize()}: the first observation, by every analysis."
         drawn.append(Illustration("Posteriors", f"posterior-{probe}", figure, caption))
+    if "stochasticity/all" in found:
+        curves = read_arrays(directory.checkpoint("stochasticity.all") / "found.npz")
+        figure = plots.stochasticity_curves(ASKED, curves.pop("ell"), curves)
+        caption = "Correlation of galaxies with matter by both laws of moved phases, on average and by multipole."
+        drawn.append(Illustration("Galaxies and matter", "stochasticity", figure, caption))
     if {"lensing", "combined"} <= set(configuration.probes):
         drawn.append(_alignment(space, configuration.analyses[0], directory))
     looked = {

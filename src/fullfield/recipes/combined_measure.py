@@ -22,7 +22,7 @@ from fullfield.recipes.combined_judge import judge, pictures, s_8
 from fullfield.recipes.combined_likelihood import take_their_route
 from fullfield.recipes.combined_probes import CombinedProbesConfiguration, LOOKED_AT
 from fullfield.recipes.combined_sensitivity import against_density, linear_estimate, sensitivities
-from fullfield.recipes.combined_suppliers import skewness
+from fullfield.recipes.combined_suppliers import ASKED, loosened, skewness
 from fullfield.recipes.combined_surveys import draw_parameters, open_maps, simulate_surveys
 from fullfield.recipes.study import Cell, Measured, Study
 from fullfield.simulators import CombinedProbes, evolved_matter
@@ -78,6 +78,8 @@ def combined_study(configuration: CombinedProbesConfiguration) -> Study:
             ]  # fmt: skip
         if "spectra" in needed:
             cells.append(Cell("likelihood/combined", trained, functools.partial(_their_route, bench), effort=2))
+        cells.append(Cell("stochasticity/all", (bench.model, configuration.seed, configuration.suppliers.fields),
+                          functools.partial(_loosen, bench)))  # fmt: skip
         cells += [
             Cell(f"skewness/{supplier}", (bench.model, configuration.seed, configuration.suppliers.model_dump(), supplier),
                  functools.partial(_skew, bench, supplier), effort=2 if supplier == "evolved" else 1)
@@ -179,6 +181,16 @@ def _skew(bench: CombinedBench, supplier: str, folder: pathlib.Path, progress: P
     names = [f"{kind} of bin {b + 1}" for kind in ("convergence", "galaxies") for b in range(model.bins.size)]
     values = dict(zip(names, mean.tolist(), strict=True))
     return Measured(values | {f"{name}/error": float(e) for name, e in zip(names, error, strict=True)}, simulations=len(found))
+
+
+def _loosen(bench: CombinedBench, folder: pathlib.Path, progress: Progress) -> Measured:
+    """How far from what is asked for the correlation of galaxies with matter is, by both laws, at most."""
+    progress("loosening galaxies", 0, 1)
+    fields = bench.configuration.suppliers.fields
+    found = loosened(bench.model, bench.bands, bench.key("stochasticity"), fields)
+    write_arrays(folder / "found.npz", ell=bench.bands.centres, **found)
+    off = {name: float(np.abs(curves.mean(axis=1) - ASKED).max()) for name, curves in found.items()}
+    return Measured(off, simulations=fields)
 
 
 def precision(parameters: ParameterSpace, draws: Float[np.ndarray, "m n p"]) -> dict[str, Float[np.ndarray, " m"]]:
