@@ -36,6 +36,7 @@ from fullfield.training import cosine_adam
 
 
 PARTS = ("training", "validation", "calibration", "observations")
+MORE = "more"  # training surveys whose maps are not kept
 BANDS, AVERAGE = 8, 0.998
 
 
@@ -67,17 +68,28 @@ class CombinedBench:
         """Key of the stream called `name`."""
         return stream(jax.random.key(self.configuration.seed), name)
 
-    def parameters_of(self, folder: pathlib.Path) -> dict[str, Float[np.ndarray, "m p"]]:
-        """Parameters of every part of the surveys; `folder` is that of any cell."""
-        return {part: read_surveys(folder.with_name("simulations.all"), part)["theta"] for part in PARTS}
+    def parameters_of(self, analysis: str, folder: pathlib.Path) -> dict[str, Float[np.ndarray, "m p"]]:
+        """Parameters of every part of the surveys that an analysis sees; `folder` is that of any cell."""
+        return self._arrays("theta", analysis != "maps", folder)
 
     def rows(self, analysis: str, probe: str, folder: pathlib.Path) -> dict[str, Float[np.ndarray, "m ..."]]:
         """What the network of an analysis is given, of every part: maps that stay on disk, or spectra."""
-        simulated = folder.with_name("simulations.all")
         if analysis == "maps":
-            return {part: open_maps(simulated, part, probe) for part in PARTS}
-        rows = {part: read_surveys(simulated, part)[f"{_kind(analysis)}/{probe}"] for part in PARTS}
-        return {part: values[:, self._columns(analysis, probe)] for part, values in rows.items()}
+            return {part: open_maps(folder.with_name("simulations.all"), part, probe) for part in PARTS}
+        return self._spectra(analysis, probe, folder, all_of_them=True)
+
+    def _spectra(self, analysis, probe, folder, *, all_of_them):
+        columns = self._columns(analysis, probe)
+        rows = self._arrays(f"{_kind(analysis)}/{probe}", all_of_them, folder)
+        return {part: values[:, columns] for part, values in rows.items()}
+
+    def _arrays(self, name, all_of_them, folder):
+        """Arrays of every part, with the training surveys whose maps were not kept if all of them are asked for."""
+        simulated = folder.with_name("simulations.all")
+        found = {part: read_surveys(simulated, part)[name] for part in PARTS}
+        if all_of_them and self.configuration.simulations.training > self.configuration.simulations.maps:
+            found["training"] = np.concatenate([found["training"], read_surveys(simulated, MORE)[name]])
+        return found
 
     def network(self, analysis: str, probe: str, key: Key[Array, ""]) -> tuple[Callable, tuple[int, ...]]:
         """Network of an analysis before training, and the shape of its data."""
@@ -94,7 +106,7 @@ class CombinedBench:
     def train(self, analysis: str, probe: str, folder: pathlib.Path, progress: Progress) -> dict[str, Float[np.ndarray, "m s"]]:
         """Train an analysis' network and summarise every part; maps get the summaries of their spectra beside their own."""
         settings, parameters, key = self.configuration.training, self.model.parameters, self.key(f"{analysis} {probe}")
-        theta, rows, on_maps = self.parameters_of(folder), self.rows(analysis, probe, folder), analysis == "maps"
+        theta, rows, on_maps = self.parameters_of(analysis, folder), self.rows(analysis, probe, folder), analysis == "maps"
         network, _ = self.network(analysis, probe, key)
         source, held_out = (
             StoredSimulations(
@@ -113,7 +125,7 @@ class CombinedBench:
         t = {part: compress(compressor, rows[part], batch_size=20 if on_maps else 200) for part in PARTS}
         if not on_maps:
             return t
-        known, spectra = self._load("spectra", probe, folder), self.rows("spectra", probe, folder)
+        known, spectra = self._load("spectra", probe, folder), self._spectra("spectra", probe, folder, all_of_them=False)
         return {part: np.concatenate([t[part], compress(known, spectra[part])], axis=1) for part in PARTS}
 
     def summary(self, analysis: str, probe: str, folder: pathlib.Path) -> Callable:

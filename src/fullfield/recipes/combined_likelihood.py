@@ -34,7 +34,7 @@ ASKED = 20  # observations, which take seconds each to sample
 def take_their_route(bench: CombinedBench, folder: pathlib.Path, progress: Progress) -> Measured:
     """Estimates with a predicted precision, mixture likelihood, posterior; writes draws as every analysis does."""
     settings, parameters, key = bench.configuration.training, bench.model.parameters, bench.key("likelihood")
-    theta, rows = bench.parameters_of(folder), bench.rows("spectra", "combined", folder)
+    theta, rows = bench.parameters_of("spectra", folder), bench.rows("spectra", "combined", folder)
     p, tries = parameters.size, _verification(bench, folder, progress)
     source, held_out = (StoredSimulations(theta[part], rows[part], batch_size=settings.batch) for part in PARTS[:2])
     steps, network = settings.epochs * source.steps_per_epoch, PredictedPrecision().least_summaries(p)
@@ -73,7 +73,6 @@ def _verification(bench: CombinedBench, folder: pathlib.Path, progress: Progress
     theta = jnp.repeat(draw_parameters(parameters, stream(key, "prior"), POINTS), EACH, axis=0)
     simulate_surveys(
         bench.model, bench.scaled, bench.bands, jax.random.split(stream(key, "fields"), POINTS * EACH), theta, folder,
-        part="verification", fields=bench.configuration.fields, progress=progress,
+        part="verification", fields=bench.configuration.fields, progress=progress, with_maps=False,
     )  # fmt: skip
-    (folder / "verification.npy").unlink()  # maps, which nobody looks at
     return read_surveys(folder, "verification")

@@ -17,7 +17,7 @@ from fullfield.inference import sample_many
 from fullfield.inference.implicit import train_npe
 from fullfield.parameters import ParameterSpace
 from fullfield.recipes.artefacts import read_arrays, write_arrays
-from fullfield.recipes.combined_bench import AVERAGE, CombinedBench, PARTS, WITHOUT
+from fullfield.recipes.combined_bench import AVERAGE, CombinedBench, MORE, PARTS, WITHOUT
 from fullfield.recipes.combined_judge import judge, pictures, s_8
 from fullfield.recipes.combined_likelihood import take_their_route
 from fullfield.recipes.combined_probes import CombinedProbesConfiguration, LOOKED_AT
@@ -98,26 +98,29 @@ def combined_study(configuration: CombinedProbesConfiguration) -> Study:
 def _simulate(bench: CombinedBench, folder: pathlib.Path, progress: Progress) -> Measured:
     """Surveys from the prior and, for observations, at the fiducial parameters."""
     parameters, total = bench.model.parameters, 0
-    for part in PARTS:
-        n, galaxies = getattr(bench.configuration.simulations, part), 1
-        if part == "training":
-            galaxies = bench.configuration.simulations.galaxies
-            n //= galaxies
-        theta = draw_parameters(parameters, bench.key(f"{part} prior"), n, galaxies=galaxies)
+    settings = bench.configuration.simulations
+    sizes = {part: getattr(settings, part) for part in PARTS} | {
+        "training": settings.maps, MORE: settings.training - settings.maps,
+    }  # fmt: skip
+    for part, n in sizes.items():
+        galaxies = settings.galaxies if part in ("training", MORE) else 1
+        theta = draw_parameters(parameters, bench.key(f"{part} prior"), n // galaxies, galaxies=galaxies)
         if part == "observations":
             theta = jnp.broadcast_to(parameters.fiducial, theta.shape)
-        simulate_surveys(
-            bench.model, bench.scaled, bench.bands, jax.random.split(bench.key(f"{part} fields"), n), theta, folder,
-            part=part, fields=bench.configuration.fields, progress=progress,
-        )  # fmt: skip
-        total += n * galaxies
+        if n:
+            keys = jax.random.split(bench.key(f"{part} fields"), len(theta))
+            simulate_surveys(
+                bench.model, bench.scaled, bench.bands, keys, theta, folder,
+                part=part, fields=bench.configuration.fields, progress=progress, with_maps=part != MORE,
+            )  # fmt: skip
+        total += n
     return Measured({}, simulations=total)
 
 
 def _infer(bench: CombinedBench, analysis: str, probe: str, folder: pathlib.Path, progress: Progress) -> Measured:
     """Train a compressor and a posterior, test it, and ask it about every observation."""
     settings, parameters, key = bench.configuration.training, bench.model.parameters, bench.key(f"{analysis} {probe}")
-    theta, t = bench.parameters_of(folder), bench.train(analysis, probe, folder, progress)
+    theta, t = bench.parameters_of(analysis, folder), bench.train(analysis, probe, folder, progress)
     write_arrays(folder / "summaries.npz", **t)
     whitening = whitened(fixed(_itself, t["training"].shape[1:]), t["training"])  # names summaries that have collapsed
     t = {part: compress(whitening, values) for part, values in t.items()}
@@ -148,7 +151,7 @@ def _look(bench: CombinedBench, analysis: str, folder: pathlib.Path, progress: P
     """Slopes of estimates from both probes by the pixels of their maps, set against the galaxies that are there."""
     progress("looking", 0, 1)
     maps = open_maps(folder.with_name("simulations.all"), "observations", "combined")[:LOOKED_SURVEYS]
-    parameters, theta = bench.model.parameters, bench.parameters_of(folder)["training"]
+    parameters, theta = bench.model.parameters, bench.parameters_of(analysis, folder)["training"]
     t = read_arrays(folder.with_name(f"{analysis}.combined") / "summaries.npz")["training"]
     slopes = linear_estimate(theta, t)[[parameters.index(name) for name in LOOKED_AT]]
     seen = sensitivities(bench.scaled, bench.summary(analysis, "combined", folder), slopes, maps)

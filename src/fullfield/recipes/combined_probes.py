@@ -49,11 +49,12 @@ LOOKED_AT = {"a_ia": (0, 4), "sigma_8": (1, 7)}
 class SimulationSettings(Section):
     """How many surveys, from the prior, each purpose gets."""
 
-    training: int = Field(default=24_000, ge=500, description="for every network, and its posterior")
+    training: int = Field(default=96_000, ge=500, description="for networks on spectra, and their posteriors")
+    maps: int = Field(default=24_000, ge=500, description="of these, whose maps are kept: for networks on maps")
     galaxies: PositiveInt = Field(
         default=4, description="drawn so many times over in every light cone of these, each time anew"
     )
-    validation: int = Field(default=500, ge=100, description="to stop both")
+    validation: int = Field(default=1000, ge=100, description="to stop both")
     calibration: int = Field(default=500, ge=50, description="for tests of every posterior")
     observations: int = Field(default=200, ge=10, description="at the fiducial parameters, of which precision is the median")
 
@@ -93,8 +94,10 @@ class CombinedProbesConfiguration(Configuration):
     def _possible(self):
         if not self.probes or not self.analyses:
             raise ValueError("probes and analyses must name at least one each")
-        if self.simulations.training % self.simulations.galaxies:
-            raise ValueError("simulations.training must be a multiple of simulations.galaxies")
+        if self.simulations.maps > self.simulations.training:
+            raise ValueError("simulations.maps must not be more than simulations.training")
+        if self.simulations.training % self.simulations.galaxies or self.simulations.maps % self.simulations.galaxies:
+            raise ValueError("simulations.training and simulations.maps must be multiples of simulations.galaxies")
         if "maps" in self.analyses and "spectra" not in self.analyses:
             raise ValueError("analyses with maps need spectra too, to which maps are added")
         return self
@@ -114,11 +117,13 @@ COMBINED_PROBES = Recipe(
     scales={
         "smoke": Scale({
             "pixels": 16, "fields": 4,
-            "simulations": {"training": 500, "validation": 100, "calibration": 100, "observations": 20},
+            "simulations": {"training": 1000, "maps": 500, "validation": 100, "calibration": 100, "observations": 20},
             "training": {"epochs": 10, "looks": 1, "draws": 300}, "suppliers": {"fields": 4, "points": 32},
         }, "~4 min"),
         "laptop": Scale({}, "~60 min"),
-        "paper": Scale({"fields": 36, "simulations": {"training": 50_000, "validation": 2000}}, "hours (H200)"),
+        "paper": Scale({
+            "fields": 36, "simulations": {"training": 200_000, "maps": 50_000, "validation": 2000},
+        }, "hours (H200)"),
     },
     build=build,
     headline=(

@@ -97,6 +97,7 @@ def simulate_surveys(
     part: str,
     fields: int,
     progress: Progress,
+    with_maps: bool = True,
     chunk: int = 10,
 ) -> None:
     """Simulate one part of the surveys: parameters and spectra in `<part>.npz`, maps at half precision in `<part>.npy`.
@@ -111,6 +112,7 @@ def simulate_surveys(
         part: its name.
         fields: in a survey.
         progress: told about every chunk.
+        with_maps: whether maps are kept.
         chunk: light cones at a time.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -118,20 +120,22 @@ def simulate_surveys(
     (total, galaxies, p), n = theta.shape, scaled.sky.pixels
     chunk, spectra = min(chunk, total), {}
     starts = [min(start, total - chunk) for start in range(0, total, chunk)]
-    maps = np.lib.format.open_memmap(
-        folder / f"{part}.npy", mode="w+", dtype=np.float16, shape=(total * galaxies, fields, n, n, 8)
-    )
+    shape, maps = (total * galaxies, fields, n, n, 8), None
+    if with_maps:
+        maps = np.lib.format.open_memmap(folder / f"{part}.npy", mode="w+", dtype=np.float16, shape=shape)
     simulated = on_every_core(
         lambda start: _surveys(model, scaled, bands, fields, keys[start : start + chunk], theta[start : start + chunk]), starts
     )
     for start, (some, found) in zip(starts, simulated, strict=True):
         rows = slice(start * galaxies, (start + chunk) * galaxies)
-        maps[rows] = np.asarray(some).reshape(-1, *maps.shape[1:])
+        if maps is not None:
+            maps[rows] = np.asarray(some).reshape(-1, *shape[1:])
         for name, values in found.items():
             whole = spectra.setdefault(name, np.zeros((total * galaxies, values.shape[-1]), np.float32))
             whole[rows] = np.asarray(values).reshape(-1, values.shape[-1])
         progress(f"simulating for {part}", rows.stop, total * galaxies)
-    maps.flush()
+    if maps is not None:
+        maps.flush()
     write_arrays(folder / f"{part}.npz", theta=np.asarray(theta).reshape(-1, p), **spectra)
 
 
