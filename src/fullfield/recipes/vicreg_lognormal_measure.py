@@ -124,8 +124,8 @@ def _npe(bench: MapBench, agreement: str, epochs: int, folder: pathlib.Path, pro
     found = sample_many(posterior, bench.key("npe draws"), rows, draws)
     tested = calibrate(theta, found, names=parameters.names, key=bench.key("npe tests")).report
     log_prob = apply_many(posterior.log_prob, *sets["test"], batch_size=250)
-    failed = sum(number.verdict == "fail" for number in tested.numbers)
-    return Measured({"loss": -float(log_prob.mean()), "tests": len(tested.numbers), "failed": failed})
+    failed = float(sum(number.verdict == "fail" for number in tested.numbers))
+    return Measured({"loss": -float(log_prob.mean()), "tests": float(len(tested.numbers)), "failed": failed})
 
 
 def _exact(bench: MapBench, folder: pathlib.Path, progress: Progress) -> Measured:
