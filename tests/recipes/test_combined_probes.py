@@ -98,7 +98,7 @@ def test_cells_are_those_of_the_analyses_asked_for():
     assert set(plan) == {"simulations", "spectra"}
     with pytest.raises(ConfigurationError, match="at least one each"):
         RECIPE.configure({"probes": []})
-    with pytest.raises(ConfigurationError, match="more than simulations.training"):
+    with pytest.raises(ConfigurationError, match="must not be more than"):
         RECIPE.configure({"simulations": {"training": 1000, "maps": 2000}})
     with pytest.raises(ConfigurationError, match="multiples of"):
         RECIPE.configure({"simulations": {"training": 1002, "maps": 1000}})
