@@ -120,7 +120,7 @@ COMBINED_PROBES = Recipe(
             "simulations": {"training": 1000, "maps": 500, "validation": 100, "calibration": 100, "observations": 20},
             "training": {"epochs": 10, "looks": 1, "draws": 300}, "suppliers": {"fields": 4, "points": 32},
         }, "~4 min"),
-        "laptop": Scale({}, "~60 min"),
+        "laptop": Scale({}, "~60 min, untried"),
         "paper": Scale({
             "fields": 36, "simulations": {"training": 200_000, "maps": 50_000, "validation": 2000},
         }, "hours (H200)"),
