@@ -7,7 +7,7 @@ from fullfield._core import ConfigurationError
 from fullfield.fields import pair_indices
 from fullfield.recipes import RECIPES
 from fullfield.recipes.combined_bench import CombinedBench
-from fullfield.recipes.combined_measure import _gain, precision
+from fullfield.recipes.combined_measure import _gain, _tell_apart, precision
 from fullfield.recipes.combined_probes import PUBLISHED
 from fullfield.recipes.study import Measured
 from fullfield.simulators import combined_parameters
@@ -53,6 +53,7 @@ def test_the_combination_is_held_to_each_probe_in_what_they_share():
             {"failed": 0.0, "tests": 47.0}
             if cell.name.split("/")[0].split()[0] in ("maps", "spectra", "moduli", "wide", "simulations", "without")
             else {"a_ia": 0.4, "sigma_8": 0.1} if "sensitivity" in cell.name
+            else {"nats": 0.2, "nats/error": 0.01} if cell.name.split("/")[0] in ("information", "forgotten", "saturation")
             else {"exact": 0.01} if "stochasticity" in cell.name
             else {"galaxies of bin 1": 0.4, "galaxies of bin 1/error": 0.1} if "skewness" in cell.name
             else gains | {f"likelihood/summary 1/{name}": 0.25 for name in ("mean_scatter", "deviation_scatter")}
@@ -66,10 +67,22 @@ def test_the_combination_is_held_to_each_probe_in_what_they_share():
     assert report["gain/combined/a_ia"].published is None
     assert report["likelihood/accuracy/largest mean_scatter"].verdict == "pass"
     assert report["likelihood/accuracy/largest deviation_scatter"].verdict == "fail"
-    assert report["saturation/combined/a_ia"].verdict == "fail"  # a gain of 1.1 is more than a saturated network has left
+    assert report["saturation/combined/nats"].verdict == "fail"  # .2 nats are more than a saturated network has left
+    assert report["calibration/without lensing/combined, tests of 47 that fail"].verdict == "pass"
     failed = {number.name for number in report.numbers if number.verdict == "fail" and "combination" in number.name}
     assert failed == {f"combination/{analysis} over clustering/b_g" for analysis in ("maps", "moduli", "spectra", "wide")}
     assert "combination/maps over lensing/b_g" not in {number.name for number in report.numbers}
+
+
+def test_information_is_the_mean_log_density_of_truths(tmp_path):
+    random = np.random.default_rng(2)
+    one, two = random.normal(3.0, 1.0, 400), random.normal(2.5, 1.0, 400)
+    for name, values in (("wide.combined", one), ("spectra.combined", two)):
+        (tmp_path / name).mkdir()
+        np.savez(tmp_path / name / "draws.npz", log_prob=values)
+    values = _tell_apart("wide/combined", "spectra/combined", tmp_path / "cell", lambda *_, **__: None).values
+    assert values["nats"] == pytest.approx(one.mean() - two.mean())
+    assert values["nats/error"] == pytest.approx(np.sqrt(2 / 400), rel=0.15)
 
 
 def test_spectra_are_left_out_by_their_kind():

@@ -18,7 +18,7 @@ from fullfield.recipes.study import Measured
 
 
 ENOUGH = 5000  # training surveys from which numbers are held to bars
-SATURATED = 1.05  # what a larger network on spectra may gain
+SATURATED = 0.1  # nats that a larger network on spectra may gain
 
 
 def judge(configuration: CombinedProbesConfiguration, found: Mapping[str, Measured]) -> Report:
@@ -34,8 +34,10 @@ def judge(configuration: CombinedProbesConfiguration, found: Mapping[str, Measur
     numbers = []
     for cell in found:
         kind, _, rest = cell.partition("/")
-        if kind in ("gain", "published", "estimator", "saturation"):
+        if kind in ("gain", "published", "estimator"):
             names = published[rest]
+        elif kind in ("information", "forgotten", "saturation"):
+            names = ["nats"]
         elif kind == "brought":
             names = published["combined"]
         elif kind == "combination":
@@ -54,11 +56,10 @@ def judge(configuration: CombinedProbesConfiguration, found: Mapping[str, Measur
     numbers += _looked(configuration, found) + _their_route(published, found, enough) + _skewness(found)
     laws = found["stochasticity/all"].values if "stochasticity/all" in found else {}
     numbers += [Number(f"stochasticity/{law}, largest error", value) for law, value in laws.items()]
-    for probe in configuration.probes:
-        for analysis in configuration.analyses:
-            values = found[f"{analysis}/{probe}"].values
-            name = f"calibration/{analysis}/{probe}, tests of {values['tests']:.0f} that fail"
-            numbers.append(Number(name, values["failed"], bar="<= 0" if enough else None))
+    for cell, measured in found.items():
+        if "failed" in measured.values:
+            name = f"calibration/{cell}, tests of {measured.values['tests']:.0f} that fail"
+            numbers.append(Number(name, measured.values["failed"], bar="<= 0" if enough else None))
     return Report(tuple(numbers))
 
 

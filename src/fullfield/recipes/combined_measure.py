@@ -15,6 +15,7 @@ from fullfield.datasets import StoredSimulations
 from fullfield.diagnostics import Budget, calibrate, regress
 from fullfield.inference import sample_many
 from fullfield.inference.implicit import train_npe
+from fullfield.networks import apply_many
 from fullfield.parameters import ParameterSpace
 from fullfield.recipes.artefacts import read_arrays, write_arrays
 from fullfield.recipes.combined_bench import AVERAGE, CombinedBench, MORE, PARTS, WITHOUT
@@ -35,9 +36,11 @@ COMPARISONS = {
     "gain": ("maps", "spectra"),
     "published": ("maps", "moduli"),
     "estimator": ("spectra", "moduli"),
-    "saturation": ("wide", "spectra"),
 }
-"""What is set over what: maps over spectra; over spectra as the paper's code measures them; these two; a larger network."""
+"""What is set over what: maps over spectra; over spectra as the paper's code measures them; and these two."""
+TOLD_APART = {"information": ("maps", "spectra"), "forgotten": ("spectra", "moduli"), "saturation": ("wide", "spectra")}
+"""Whose log densities of held-out truths are compared: precision alone is no measure, for overfitted posteriors are narrow."""
+KINDS_OF_PAIRS = ("lensing x clustering", "lensing", "clustering")
 
 
 def combined_study(configuration: CombinedProbesConfiguration) -> Study:
@@ -61,6 +64,13 @@ def combined_study(configuration: CombinedProbesConfiguration) -> Study:
                      functools.partial(_gain, bench, f"{first}/{probe}", f"{other}/{probe}"))
                 for probe in configuration.probes
             ]  # fmt: skip
+    for name, (first, other) in TOLD_APART.items():
+        if {first, other} <= set(configuration.analyses):
+            cells += [
+                Cell(f"{name}/{probe}", (trained, first, other, probe),
+                     functools.partial(_tell_apart, f"{first}/{probe}", f"{other}/{probe}"))
+                for probe in configuration.probes
+            ]  # fmt: skip
     if "combined" in configuration.probes:
         cells += [
             Cell(f"combination/{analysis} over {probe}", (trained, analysis, probe),
@@ -69,7 +79,7 @@ def combined_study(configuration: CombinedProbesConfiguration) -> Study:
             for probe in configuration.probes
             if probe != "combined"
         ]  # fmt: skip
-        for kind in ("lensing x clustering", "lensing", "clustering") if "spectra" in needed else ():
+        for kind in KINDS_OF_PAIRS if "spectra" in needed else ():
             name = f"{WITHOUT}{kind}"
             cells += [
                 Cell(f"{name}/combined", (trained, name), functools.partial(_infer, bench, name, "combined")),
@@ -135,10 +145,12 @@ def _infer(bench: CombinedBench, analysis: str, probe: str, folder: pathlib.Path
     tested = calibrate(
         theta["calibration"], draws, names=parameters.names,
         estimates=regress(theta["training"], t["training"], t["calibration"]),
-        budget=Budget().shared(len(bench.configuration.probes) * len(bench.configuration.analyses)), key=stream(key, "tests"),
+        budget=Budget().shared(len(bench.configuration.probes) * len(bench.configuration.analyses) + len(KINDS_OF_PAIRS)),
+        key=stream(key, "tests"),
     )  # fmt: skip
+    log_prob = apply_many(posterior.log_prob, theta["calibration"], t["calibration"], batch_size=250)
     found = sample_many(posterior, stream(key, "draws"), t["observations"], settings.draws)
-    write_arrays(folder / "draws.npz", theta=found, **precision(parameters, found))
+    write_arrays(folder / "draws.npz", theta=found, log_prob=log_prob, **precision(parameters, found))
     failed = [number.name for number in tested.report.numbers if number.verdict == "fail"]
     return Measured({"failed": float(len(failed)), "tests": float(len(tested.report.numbers))})
 
@@ -204,6 +216,13 @@ def precision(parameters: ParameterSpace, draws: Float[np.ndarray, "m n p"]) -> 
     covariance = both @ np.swapaxes(both, 1, 2) / draws.shape[1]
     found["precision/s_8"] = 1 / s_8(parameters, draws).std(axis=1)
     return found | {"precision/fom": np.linalg.det(covariance) ** -0.5}
+
+
+def _tell_apart(first: str, other: str, folder: pathlib.Path, progress: Progress) -> Measured:
+    """Log density of the truth by one analysis over that by another, nats, the mean over surveys that no training has seen."""
+    progress("comparing", 0, 1)
+    one, two = (read_arrays(folder.parent / name.replace("/", ".") / "draws.npz")["log_prob"] for name in (first, other))
+    return Measured({"nats": float(np.mean(one - two)), "nats/error": float(np.std(one - two) / np.sqrt(len(one)))})
 
 
 def _gain(bench: CombinedBench, first: str, other: str, folder: pathlib.Path, progress: Progress) -> Measured:

@@ -127,8 +127,8 @@ COMBINED_PROBES = Recipe(
     },
     build=build,
     headline=(
-        "gain/combined", "published/combined", "combination/maps", "saturation/", "sensitivity/", "brought/",
-        "likelihood/", "skewness/", "calibration/",
+        "gain/combined", "published/combined", "information/", "forgotten/", "combination/maps", "saturation/",
+        "sensitivity/", "brought/", "likelihood/", "skewness/", "calibration/",
     ),
     citations=("kacprzak2022", "jeffrey2021", "dinh2017", "seetharaman2020"),
 )  # fmt: skip
