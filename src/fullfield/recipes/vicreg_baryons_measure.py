@@ -47,14 +47,17 @@ DRAWS = 500
 def baryons_study(configuration: VICRegBaryonsConfiguration) -> Study:
     """Summaries with and without labels, posteriors from each, and what they make of unseen baryons."""
     bench = Bench(configuration)
-    made = configuration.model_dump(exclude={"epochs", "npe_epochs", "learning_rate", "fraction"})
-    trained, tried = (made, configuration.epochs, configuration.learning_rate), (configuration.fraction, SWEPT, TESTED)
+    made = configuration.model_dump(exclude={"epochs", "supervised_epochs", "npe_epochs", "learning_rate", "fraction"})
+    tried, common = (configuration.fraction, SWEPT, TESTED), (made, configuration.learning_rate)
+    trained = {
+        name: (common, configuration.epochs if name == "vicreg" else configuration.supervised_epochs, name) for name in TRAINED
+    }
     tested = configuration.model_dump(include={"seed", "pixels", "pixel"}), tried
-    cells = [Cell(f"summary/{name}", (trained, name), functools.partial(bench.summarise, name), effort=10) for name in TRAINED]
+    cells = [Cell(f"summary/{name}", trained[name], functools.partial(bench.summarise, name), effort=10) for name in TRAINED]
     cells += [
         Cell(
             f"posterior/{name}",
-            (trained, configuration.npe_epochs, tried, name),
+            (trained[name], configuration.npe_epochs, tried),
             functools.partial(bench.infer, name),
             effort=4,
         )
@@ -115,7 +118,7 @@ class Bench:
         return load_compressor(folder.parent / f"summary.{name.replace('/', '.')}" / "compressor.eqx", blank)
 
     def summarise(self, name: str, folder: pathlib.Path, progress: Progress) -> Measured:
-        """Train summaries from views, or with labels by VMIM on as many maps."""
+        """Train summaries from views, or with labels by VMIM on the same maps."""
         progress("simulating views", 0, 1)
         settings, parts = self.configuration, ("train", "validation")
         sets = [self.views(TRAINED[name], part) for part in parts]
@@ -130,7 +133,7 @@ class Bench:
             )  # fmt: skip
             return Measured(values, simulations=cost)
         source, held_out = (_batches(*_each(*rows), 2 * BATCH, turn_and_roll) for rows in sets)
-        epochs = max(1, round(2 * settings.epochs / settings.views))
+        epochs = settings.supervised_epochs
         found, history = train_compressor(
             VMIM(), network, self.model("none").parameters, source, held_out,
             key=self.key(name), optimiser=cosine_adam(settings.learning_rate, epochs * source.steps_per_epoch),
