@@ -28,9 +28,9 @@ class EjectedGas(AbstractBaryons):
 
     @property
     def entries(self) -> dict[str, Parameter]:
-        """log₁₀ of the mass in Msun/h, about as wide as fits to X-ray data and to simulations lie, and the radius."""
+        """log₁₀ of the mass in Msun/h, from no gas thrown out to more than fits to X-ray data find, and the radius."""
         return {
-            "log_mass": Parameter(dist.Uniform(13.0, 15.5), r"\log_{10} M_c", fiducial=14.08),
+            "log_mass": Parameter(dist.Uniform(12.1, 15.5), r"\log_{10} M_c", fiducial=14.08),
             "ejection": Parameter(dist.Uniform(0.2, 0.9), r"\eta_b", fiducial=0.5),
         }
 
