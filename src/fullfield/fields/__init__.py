@@ -31,6 +31,7 @@ from fullfield.fields.spectra import (
     pairs_within,
 )
 from fullfield.fields.starlet import starlet, starlet_l1
+from fullfield.fields.tessellation import delaunay_density
 from fullfield.fields.wiener import each_mode, PeriodicWiener, precision_root, root_on_plane, WienerFilter
 
 
@@ -60,6 +61,7 @@ __all__ = [
     "block_average",
     "check_shear",
     "correlation_coefficient",
+    "delaunay_density",
     "each_mode",
     "gaussian_correlation",
     "gaussian_field",

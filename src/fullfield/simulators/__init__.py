@@ -2,6 +2,7 @@
 
 from fullfield.simulators.baryons import AbstractBaryons, BaryonFraction, EjectedGas
 from fullfield.simulators.combined import coded_combined_parameters, combined_parameters, CombinedProbes, stage3_bins
+from fullfield.simulators.cosmic_web import CosmicWeb
 from fullfield.simulators.cosmos import (
     Clusters,
     cosmos_clusters,
@@ -79,6 +80,7 @@ __all__ = [
     "BrokenPowerLaw",
     "Clusters",
     "CombinedProbes",
+    "CosmicWeb",
     "EjectedGas",
     "EvolvedMatter",
     "GaussianField",
