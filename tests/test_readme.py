@@ -42,7 +42,8 @@ def test_example_of_the_readme_runs(tmp_path):
             "structure",
             {"draws=200": "draws=25, warmup=25"},
             "maps.shape == (16, 16, 2) and steeper[1].shape == (32, 32, 32) and faster.shape == data.shape"
-            " and chains.draws.shape == (50, 2)",
+            " and chains.draws.shape == (50, 2)"
+            " and snapshot.positions.shape == (32768, 3) and abs(snapshot.positions - positions % 192).max() < 1e-3",
         ),
         (
             "combined",

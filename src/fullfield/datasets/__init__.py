@@ -9,7 +9,9 @@ from fullfield.datasets.campaign import simulate_to_store, write_chunks
 from fullfield.datasets.cosmogrid import CosmoGridMaps
 from fullfield.datasets.cosmogrid_files import write_cosmogrid
 from fullfield.datasets.draws import stream_draws
+from fullfield.datasets.gadget import write_gadget
 from fullfield.datasets.simulations import AbstractShard, AbstractSimulations, OnlineSimulations
+from fullfield.datasets.snapshots import read_snapshot, Snapshot
 from fullfield.datasets.split import FRACTIONS, split
 from fullfield.datasets.store import SimulationSet
 from fullfield.datasets.stored import StoredSimulations
@@ -28,9 +30,11 @@ __all__ = [
     "OnlineSimulations",
     "Pairs",
     "SimulationSet",
+    "Snapshot",
     "StoredSimulations",
     "camels_parameters",
     "check_alive",
+    "read_snapshot",
     "simulate_to_store",
     "split",
     "store_camels",
@@ -40,4 +44,5 @@ __all__ = [
     "write_camels",
     "write_chunks",
     "write_cosmogrid",
+    "write_gadget",
 ]
