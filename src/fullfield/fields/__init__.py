@@ -5,6 +5,7 @@ from fullfield.fields.counts import histogram, peak_counts, peaks, pixel_distrib
 from fullfield.fields.gaussian import gaussian_field, pair_indices, power_root, unrealised_fraction
 from fullfield.fields.grid import ARCMIN, block_average, FlatSky
 from fullfield.fields.hartley import hartley, inverse_hartley, unitary_hartley
+from fullfield.fields.log_scale import LogScale
 from fullfield.fields.lognormal import (
     averaged_skewness,
     gaussian_correlation,
@@ -19,6 +20,7 @@ from fullfield.fields.plane import AbstractModes, GaussianModes, Plane, RealAmpl
 from fullfield.fields.random import normal
 from fullfield.fields.scattering import morlet, scattering
 from fullfield.fields.shear import kaiser_squires, shear_of
+from fullfield.fields.slices import crops, eightfold, slice_counts, strided
 from fullfield.fields.smoothing import mosaic, smoothed
 from fullfield.fields.sparse import SparseStarlet
 from fullfield.fields.spectra import (
@@ -46,6 +48,7 @@ __all__ = [
     "GaussianModes",
     "KaiserSquires",
     "Lattice",
+    "LogScale",
     "PeriodicWiener",
     "PixelAveraged",
     "Plane",
@@ -61,8 +64,10 @@ __all__ = [
     "block_average",
     "check_shear",
     "correlation_coefficient",
+    "crops",
     "delaunay_density",
     "each_mode",
+    "eightfold",
     "gaussian_correlation",
     "gaussian_field",
     "hartley",
@@ -89,9 +94,11 @@ __all__ = [
     "shear_maps",
     "shear_of",
     "shift_of_skewness",
+    "slice_counts",
     "smoothed",
     "starlet",
     "starlet_l1",
+    "strided",
     "unitary_hartley",
     "unrealised_fraction",
 ]

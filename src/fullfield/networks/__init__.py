@@ -4,6 +4,7 @@ from fullfield._core import Registry
 from fullfield.networks.apply import apply_many
 from fullfield.networks.branches import AbstractBranch, TransformerBranch, UNetBranch
 from fullfield.networks.convolution import ConvNet
+from fullfield.networks.dcgan import ImageCritic, ImageGenerator
 from fullfield.networks.density import (
     AbstractDensity,
     ConditionalFlow,
@@ -44,6 +45,8 @@ __all__ = [
     "Decoder",
     "Encoder",
     "Hybrid",
+    "ImageCritic",
+    "ImageGenerator",
     "LocalLayer",
     "MapEncoder",
     "NormalisedMLP",
