@@ -20,10 +20,12 @@ from fullfield.diagnostics.images import Curve, image_curves, image_ruler, Image
 from fullfield.diagnostics.information import mutual_information
 from fullfield.diagnostics.joint import joint_calibration, JointCalibration
 from fullfield.diagnostics.likelihood import likelihood_accuracy, LikelihoodAccuracy
+from fullfield.diagnostics.memorising import Memorising, memorising
 from fullfield.diagnostics.merit import figure_of_merit
 from fullfield.diagnostics.mira import mira, mira_null_mean
 from fullfield.diagnostics.misspecification import Misspecification, misspecification
 from fullfield.diagnostics.neural_information import neural_information
+from fullfield.diagnostics.overlap import Averaged, Overlap, overlap
 from fullfield.diagnostics.pqmass import pqmass
 from fullfield.diagnostics.predictive import Predictive, predictive
 from fullfield.diagnostics.ranks import Ranks, ranks
@@ -36,6 +38,7 @@ from fullfield.diagnostics.uniformity import Curves, simultaneous_band
 
 __all__ = [
     "CONVERGED",
+    "Averaged",
     "Budget",
     "Calibration",
     "Coverage",
@@ -51,8 +54,10 @@ __all__ = [
     "JointTable",
     "LikelihoodAccuracy",
     "Measured",
+    "Memorising",
     "Misspecification",
     "Number",
+    "Overlap",
     "Predictive",
     "Ranks",
     "Report",
@@ -85,12 +90,14 @@ __all__ = [
     "joint_table",
     "judge",
     "likelihood_accuracy",
+    "memorising",
     "merge",
     "mira",
     "mira_null_mean",
     "misspecification",
     "mutual_information",
     "neural_information",
+    "overlap",
     "pqmass",
     "predictive",
     "ranks",
