@@ -1,7 +1,10 @@
-"""Have summaries collapsed? How many directions of theirs vary, and how much."""
+"""Have summaries collapsed, or a generator? How many directions of summaries vary, and how unlike one another images are."""
 
 import numpy as np
 from jaxtyping import Float
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import KDTree
 
 from fullfield._core import ShapeError
 from fullfield.diagnostics.record import Number, Report
@@ -39,3 +42,45 @@ def effective_rank(values: Float[np.ndarray, "n s"]) -> float:
         return 0.0
     shares = eigenvalues[eigenvalues > 0] / total
     return float(np.exp(-np.sum(shares * np.log(shares))))
+
+
+def diversity(
+    simulated: Float[Numeric, "n s"],
+    generated: Float[Numeric, "m s"],
+    *,
+    name: str = "diversity",
+    random: np.random.Generator,
+) -> Report:
+    """Has a generator collapsed onto some of its images? What it makes, by summaries of single images, beside simulations.
+
+    Numbers: `spread`, the deviation of the generated summaries in units of that of the simulated ones, the median over
+    summaries; and `distinct`, the share of the generated images that are different ones. Images are the same if a chain of
+    others links them, each as near to the next as a quarter of the median distance from a simulation to its nearest, among as
+    many. Ten images made over and over again give ten out of all, as do their mirror images if summaries do not see mirrors.
+
+    Args:
+        simulated: summaries of independent simulations.
+        generated: of generated images.
+        name: of the numbers.
+        random: chooses as many of one set as there are of the other.
+
+    Raises:
+        DataError: values that are not finite.
+        ShapeError: fewer than 50 of either, or different summaries.
+    """
+    sets = as_finite("simulated", simulated), as_finite("generated", generated)
+    count = min(map(len, sets))
+    if sets[0].shape[1:] != sets[1].shape[1:] or count < 50:
+        raise ShapeError("generated", expected=f"at least 50 summaries (m, {sets[0].shape[1]})", got=sets[1].shape)
+    deviation = sets[0].std(axis=0)
+    unit = np.where(deviation > 0, deviation, 1.0)
+    true, made = (KDTree(random.permutation(values / unit)[:count]) for values in sets)
+    reach = 0.25 * np.median(true.query(true.data, k=2)[0][:, 1])
+    first, second = made.query_pairs(reach, output_type="ndarray").T
+    links = coo_array((np.ones(len(first)), (first, second)), shape=(count, count))
+    distinct = connected_components(links, directed=False)[0] / count
+    numbers = (
+        Number(f"{name}/spread", float(np.median(sets[1].std(axis=0) / unit)), count**-0.5, ">= 0.8"),
+        Number(f"{name}/distinct", distinct, (distinct * (1 - distinct) / count) ** 0.5, ">= 0.9"),
+    )
+    return Report(numbers)

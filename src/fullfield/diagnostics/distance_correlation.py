@@ -23,7 +23,8 @@ def distance_correlation(x: Float[Numeric, "n ..."], y: Float[Numeric, "m ..."],
     """
     if len(x) != len(y) or len(x) < 4:
         raise ShapeError("y", expected=f"{len(x)} rows, at least four", got=len(y))
-    centred = [_centred(as_finite(name, values).reshape(len(values), -1), corrected) for name, values in (("x", x), ("y", y))]
+    rows = [as_finite(name, values).reshape(len(values), -1) for name, values in (("x", x), ("y", y))]
+    centred = [centred_distances(values, corrected=corrected) for values in rows]
     product, first, second = (np.mean(a * b) for a, b in ((centred[0], centred[1]), (centred[0],) * 2, (centred[1],) * 2))
     if first * second == 0:
         return 0.0
@@ -31,7 +32,8 @@ def distance_correlation(x: Float[Numeric, "n ..."], y: Float[Numeric, "m ..."],
     return float(ratio if corrected else np.sqrt(max(ratio, 0.0)))
 
 
-def _centred(values: Float[np.ndarray, "n d"], corrected: bool) -> Float[np.ndarray, "n n"]:
+def centred_distances(values: Float[np.ndarray, "n d"], *, corrected: bool = False) -> Float[np.ndarray, "n n"]:
+    """Distances between samples, less the means of their rows and columns; corrected, such that no bias is left."""
     values = values - values.mean(axis=0)  # else squares of what is far from zero drown the distances
     square = np.sum(values**2, axis=1)
     distances = np.sqrt(np.maximum(square[:, None] + square - 2 * values @ values.T, 0.0))

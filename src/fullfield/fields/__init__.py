@@ -1,7 +1,7 @@
 """Flat-sky fields: grids and their Fourier convention, pixel windows, Gaussian and lognormal random fields, spectra, shear."""
 
 from fullfield.fields.catalogue import check_shear, randomly_rotated, shear_maps, ShearMaps
-from fullfield.fields.counts import histogram, peak_counts, peaks, pixel_distribution
+from fullfield.fields.counts import histogram, inner_peaks, peak_counts, peaks, pixel_distribution
 from fullfield.fields.gaussian import gaussian_field, pair_indices, power_root, unrealised_fraction
 from fullfield.fields.grid import ARCMIN, block_average, FlatSky
 from fullfield.fields.hartley import hartley, inverse_hartley, unitary_hartley
@@ -18,6 +18,7 @@ from fullfield.fields.mass_map import AbstractMassMap, AbstractMassPosterior, Ka
 from fullfield.fields.pixels import AbstractPixelWindow, Lattice, PixelAveraged, PointSampled
 from fullfield.fields.plane import AbstractModes, GaussianModes, Plane, RealAmplitudeModes
 from fullfield.fields.random import normal
+from fullfield.fields.rings import ring_powers, Rings
 from fullfield.fields.scattering import morlet, scattering
 from fullfield.fields.shear import kaiser_squires, shear_of
 from fullfield.fields.slices import crops, eightfold, slice_counts, strided
@@ -54,6 +55,7 @@ __all__ = [
     "Plane",
     "PointSampled",
     "RealAmplitudeModes",
+    "Rings",
     "ShearMaps",
     "SparseStarlet",
     "WienerFilter",
@@ -72,6 +74,7 @@ __all__ = [
     "gaussian_field",
     "hartley",
     "histogram",
+    "inner_peaks",
     "inverse_hartley",
     "kaiser_squires",
     "logarithmic_bands",
@@ -89,6 +92,7 @@ __all__ = [
     "power_root",
     "precision_root",
     "randomly_rotated",
+    "ring_powers",
     "root_on_plane",
     "scattering",
     "shear_maps",

@@ -41,6 +41,11 @@ def peaks(field: Float[Array, "n n"]) -> Bool[Array, "n n"]:
     return higher
 
 
+def inner_peaks(field: Float[Array, "n n"]) -> Bool[Array, "n n"]:
+    """The same of a map that is not periodic: of pixels on its border, whose neighbours are not all known, none is a peak."""
+    return peaks(field).at[jnp.array([0, -1])].set(False).at[:, jnp.array([0, -1])].set(False)
+
+
 def peak_counts(field: Float[Array, "n n"], centres: Float[Array, " k"]) -> Float[Array, " k"]:
     """Number of peaks near each height; of minima by depth if given minus the field.
 
