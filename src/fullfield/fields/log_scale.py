@@ -42,7 +42,7 @@ class LogScale(eqx.Module):
                 remedy="Choose a small share of the mean density, such as .001.",
             )  # fmt: skip
 
-    def __call__(self, density: Float[Array | np.ndarray, "*n y x"]) -> Float[Array | np.ndarray, "*n y x"]:
+    def __call__(self, density: Float[Array | np.ndarray, "*n y x"]) -> Float[Array, "*n y x"]:
         """Images of densities.
 
         Raises:
@@ -54,10 +54,9 @@ class LogScale(eqx.Module):
         if not isinstance(density, Tracer):
             self._check("density", density, self.least, self.most)
         low, high = self._ends
-        numbers = np if isinstance(density, np.ndarray) else jnp
-        return (2 * numbers.log(density + self.offset) - (low + high)) / (high - low)
+        return (2 * jnp.log(jnp.asarray(density) + self.offset) - (low + high)) / (high - low)
 
-    def inverse(self, image: Float[Array | np.ndarray, "*n y x"]) -> Float[Array | np.ndarray, "*n y x"]:
+    def inverse(self, image: Float[Array | np.ndarray, "*n y x"]) -> Float[Array, "*n y x"]:
         """Densities of images.
 
         Raises:
@@ -66,8 +65,7 @@ class LogScale(eqx.Module):
         if not isinstance(image, Tracer):
             self._check("image", image, -1.0, 1.0)
         low, high = self._ends
-        numbers = np if isinstance(image, np.ndarray) else jnp
-        return numbers.exp((image * (high - low) + low + high) / 2) - self.offset
+        return jnp.exp((jnp.asarray(image) * (high - low) + low + high) / 2) - self.offset
 
     @property
     def _ends(self):
