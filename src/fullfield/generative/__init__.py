@@ -4,9 +4,12 @@ from fullfield.generative.coordinates import Colour
 from fullfield.generative.coupled import CoupledSimulations
 from fullfield.generative.denoiser import Condition, JointDenoiser
 from fullfield.generative.emulated import EmulatedModel, EmulatedSimulator
+from fullfield.generative.gan import Adversarial, GAN, train_gan
 from fullfield.generative.hooks import as_seen, finite_numbers, left_as_drawn, the_field_itself
+from fullfield.generative.image_autoencoder import FeatureDistance, ImageAutoencoder, LatentDistance, train_autoencoder
 from fullfield.generative.integrators import AbstractIntegrator, Euler, Midpoint, RungeKutta
 from fullfield.generative.joint import Layout, train_joint
+from fullfield.generative.likeness import Likeness
 from fullfield.generative.mass_map import LearntMassMap, MapLoss, Observed, train_mass_map
 from fullfield.generative.pairing import (
     AbstractCoupling,
@@ -27,11 +30,13 @@ from fullfield.generative.transport import FlowMatchingLoss, train_transport, Tr
 
 
 __all__ = [
+    "GAN",
     "AbstractCoupling",
     "AbstractIntegrator",
     "AbstractPlanner",
     "AbstractSolver",
     "Adams",
+    "Adversarial",
     "Assignment",
     "Colour",
     "Condition",
@@ -42,13 +47,17 @@ __all__ = [
     "EmulatedSimulator",
     "EqualSeeds",
     "Euler",
+    "FeatureDistance",
     "FlowMatchingLoss",
     "Heun",
+    "ImageAutoencoder",
     "Independent",
     "JointDenoiser",
     "JointPosterior",
+    "LatentDistance",
     "Layout",
     "LearntMassMap",
+    "Likeness",
     "MapLoss",
     "MapsAlone",
     "Midpoint",
@@ -64,6 +73,8 @@ __all__ = [
     "finite_numbers",
     "left_as_drawn",
     "the_field_itself",
+    "train_autoencoder",
+    "train_gan",
     "train_joint",
     "train_mass_map",
     "train_summary_emulator",

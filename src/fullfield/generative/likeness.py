@@ -9,6 +9,7 @@ from fullfield.fields import histogram, inner_peaks, LogScale, pixel_distributio
 
 
 VALUES, HEIGHTS = 24, 8  # of pixels and of peaks, told apart between -1 and 1
+EVEN = 1e-6  # power, in pixels times density squared, far below that of any image but an even one
 FAINT = 0.05  # of a deviation over all statistics of a kind, below which one is not worth telling apart
 
 
@@ -47,7 +48,7 @@ def statistics(scale: LogScale, images: Float[Array, "n y x"]) -> tuple[Float[Ar
         return (
             pixel_distribution(image, values),
             histogram(image, heights, inner_peaks(image)),
-            jnp.log(ring_powers(rings, density)),
+            jnp.log(ring_powers(rings, density) + EVEN),
             jnp.log(jnp.mean(density))[None],
         )
 
