@@ -58,7 +58,8 @@ def test_example_of_the_readme_runs(tmp_path):
             "cosmic-web",
             {},
             "images.shape == (240, 32, 32) and densities.shape == (100, 32, 32) and copies.shape == (80, 32, 32)"
-            " and distances[-1] < distances[0] and verdict.verdict == 'fail' and alike.dice.values.shape == (19,)",
+            " and distances[-1] < distances[0] and verdict.verdict == 'fail' and alike.dice.values.shape == (19,)"
+            " and others.shape == (20, 32, 32) and again.shape == (32, 32)",
         ),
         ("bridge", {}, "data.shape == (16, 16, 4) and score.shape == (2,)"),
         # The covariance of 5000 summaries is known to 2 %, so that the share is to 1.4 %; with logarithms of powers it was .95.

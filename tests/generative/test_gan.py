@@ -6,50 +6,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from wave_images import KEY, like, SCALE, stored, waves
 
 from fullfield._core import ConfigurationError, DataError, stream
-from fullfield.datasets import StoredSimulations
-from fullfield.fields import LogScale
-from fullfield.generative import Adversarial, FeatureDistance, GAN, LatentDistance, Likeness, train_autoencoder, train_gan
+from fullfield.generative import Adversarial, FeatureDistance, GAN, LatentDistance, train_autoencoder, train_gan
 from fullfield.networks import ImageCritic, ImageGenerator
-
-
-SCALE = LogScale(0.01, 100.0)
-KEY = jax.random.key(0)
 
 
 def gan(pixels=16, base=8):
     generator = ImageGenerator(pixels, 8, base, key=jax.random.key(1))
     return GAN(generator, ImageCritic(pixels, base=base, key=jax.random.key(2)), SCALE)
-
-
-def waves(n, seed):
-    """Images of one wave across, of random phase and strength, under a little noise."""
-    random = np.random.default_rng(seed)
-    phase, strength = random.uniform(0, 2 * np.pi, (n, 1, 1)), random.uniform(0.2, 0.6, (n, 1, 1))
-    x = np.arange(16) * 2 * np.pi / 16
-    images = strength * np.sin(x + phase) * np.ones((n, 16, 1)) + 0.05 * random.normal(size=(n, 16, 16))
-    return images.astype(np.float32)
-
-
-class Made(eqx.Module):
-    """Images of a set instead of a generator's."""
-
-    made: jax.Array
-    scale: LogScale = SCALE
-
-    def images(self, key, n):
-        """The first n."""
-        return self.made[:n]
-
-
-def like(images, others):
-    found = jnp.asarray(others)
-    return float(Likeness()(Made(jnp.asarray(images)), jnp.zeros((len(found), 1)), found, key=KEY))
-
-
-def stored(images, batch):
-    return StoredSimulations(np.zeros((len(images), 1), np.float32), images, batch_size=batch)
 
 
 @pytest.mark.parametrize("saturating", [False, True])

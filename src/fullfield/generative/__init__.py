@@ -7,6 +7,7 @@ from fullfield.generative.emulated import EmulatedModel, EmulatedSimulator
 from fullfield.generative.gan import Adversarial, GAN, train_gan
 from fullfield.generative.hooks import as_seen, finite_numbers, left_as_drawn, the_field_itself
 from fullfield.generative.image_autoencoder import FeatureDistance, ImageAutoencoder, LatentDistance, train_autoencoder
+from fullfield.generative.image_flow import ImageFlow, ImageFlowMatching, train_image_flow
 from fullfield.generative.integrators import AbstractIntegrator, Euler, Midpoint, RungeKutta
 from fullfield.generative.joint import Layout, train_joint
 from fullfield.generative.likeness import Likeness
@@ -51,6 +52,8 @@ __all__ = [
     "FlowMatchingLoss",
     "Heun",
     "ImageAutoencoder",
+    "ImageFlow",
+    "ImageFlowMatching",
     "Independent",
     "JointDenoiser",
     "JointPosterior",
@@ -75,6 +78,7 @@ __all__ = [
     "the_field_itself",
     "train_autoencoder",
     "train_gan",
+    "train_image_flow",
     "train_joint",
     "train_mass_map",
     "train_summary_emulator",

@@ -1,7 +1,8 @@
 """The field's side of a joint network: maps in, maps out, and in the middle an exchange with a vector.
 
 A branch encodes maps (n, n, channels), tells what it has seen in a few pooled numbers, and decodes with a context vector that
-came from elsewhere, such as what is known of the parameters and of the time. Skies are periodic, and so are these networks.
+came from elsewhere, such as what is known of the parameters and of the time. Skies are periodic, and so are these networks
+unless they are told otherwise.
 """
 
 import abc
@@ -42,21 +43,22 @@ class AbstractBranch(eqx.Module):
 
 
 class ConditionedBlock(eqx.Module):
-    """A `ResidualBlock` on periodic maps, scaled and shifted between its convolutions as a context says.
+    """A `ResidualBlock` scaled and shifted between its convolutions as a context says.
 
     Args:
         inputs: channels that come in.
         outputs: channels that go out.
         context: length of the context.
         stride: of the first convolution.
+        periodic: as of `Convolution`.
         key: key of the initial weights.
     """
 
     block: ResidualBlock
     modulate: eqx.nn.Linear
 
-    def __init__(self, inputs: int, outputs: int, *, context: int, stride: int = 1, key: Key[Array, ""]):
-        block = ResidualBlock(inputs, outputs, stride=stride, periodic=True, key=stream(key, "block"))
+    def __init__(self, inputs: int, outputs: int, *, context: int, stride: int = 1, periodic: bool = True, key: Key[Array, ""]):
+        block = ResidualBlock(inputs, outputs, stride=stride, periodic=periodic, key=stream(key, "block"))
         self.block = eqx.tree_at(lambda block: block.gain, block, jnp.full((), OPEN))
         self.modulate = _zero(eqx.nn.Linear(context, 2 * outputs, key=stream(key, "modulate")))
 
@@ -76,6 +78,7 @@ class UNetBranch(AbstractBranch):
         key: key of the initial weights.
         patch: side in pixels of what becomes one vector.
         widths: channels of each level, from fine to coarse.
+        periodic: whether maps go on at their opposite edges.
     """
 
     stem: Patches
@@ -94,9 +97,10 @@ class UNetBranch(AbstractBranch):
         key: Key[Array, ""],
         patch: int = 2,
         widths: tuple[int, ...] = (32, 64),
+        periodic: bool = True,
     ):
         check_map_shape(shape, patch * 2 ** (len(widths) - 1))
-        block = functools.partial(ConditionedBlock, context=context)
+        block = functools.partial(ConditionedBlock, context=context, periodic=periodic)
         self.stem = Patches(patch, shape[-1], widths[0], key=stream(key, "stem"))
         self.encoder = Encoder(widths, 1, key=stream(key, "encoder"), block=block)
         self.middle = block(widths[-1], widths[-1], key=stream(key, "middle"))

@@ -115,6 +115,11 @@ class ImageGenerator(eqx.Module):
         """Length of the latent vector."""
         return self.first.weight.shape[1]
 
+    @property
+    def pixels(self) -> int:
+        """On a side of an image."""
+        return COARSEST * 2 ** len(self.layers)
+
     def __call__(self, z: Float[Array, " z"]) -> Float[Array, "p p"]:
         """Image of a latent vector."""
         x = self.first(z).reshape(COARSEST, COARSEST, -1)
