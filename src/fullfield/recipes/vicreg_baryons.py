@@ -35,7 +35,7 @@ VICREG_BARYONS = Recipe(
     configuration=VICRegBaryonsConfiguration,
     scales={
         "smoke": Scale({"pixels": 32, "cosmologies": 400, "epochs": 20, "supervised_epochs": 4, "npe_epochs": 5}, "~5 min"),
-        "laptop": Scale({}, "~80 min"),
+        "laptop": Scale({}, "~75 min"),
         "paper": Scale({"pixels": 256, "cosmologies": 10_000, "epochs": 200}, "~10 min (H200)"),
     },
     build=build,
