@@ -14,7 +14,7 @@ from fullfield.generative import ImageFlow, train_image_flow
 def trained():
     images = waves(2000, 5)
     flow = ImageFlow.begun(images, SCALE, key=KEY, latents=8, base=8, widths=(16, 32), context=32)
-    return train_image_flow(flow, stored(images, 50), stored(waves(400, 4), 400), key=KEY, max_epochs=25)
+    return train_image_flow(flow, stored(images, 50), stored(waves(400, 4), 400), key=KEY, max_epochs=50)
 
 
 def test_images_are_like_those_of_the_training(trained):

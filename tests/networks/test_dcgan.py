@@ -40,11 +40,11 @@ def test_an_upward_layer_is_its_transpose():
 
 
 def test_signals_keep_their_size():
-    """To within a factor of two, at the latents' side and at the images'."""
+    """To within a factor of three; images begin a tenth as large, where the tanh has a slope."""
     z = jax.random.normal(KEY, (50, 100))
     images = jax.vmap(ImageGenerator(64, key=jax.random.key(3)))(z)
     assert images.shape == (50, 64, 64)
-    assert 0.3 < jnp.std(jnp.arctanh(images)) < 2
+    assert 0.03 < jnp.std(jnp.arctanh(images)) < 0.3
     logits = jax.vmap(ImageCritic(64, key=jax.random.key(4)))(jax.random.normal(KEY, (50, 64, 64)))
     assert logits.shape == (50, 1)
     assert 0.3 < jnp.std(logits) < 3

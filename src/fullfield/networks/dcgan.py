@@ -20,6 +20,7 @@ from fullfield._core import ConfigurationError, stream
 
 
 COARSEST = 4  # pixels on a side of the map next to the latents
+QUIET = 0.1  # of the generator's last weights at first, so that images begin where the tanh has a slope
 LEAK = 0.2  # slope of rectifiers below zero, as in cosmoGAN (Mustafa et al. 2019)
 
 
@@ -105,10 +106,11 @@ class ImageGenerator(eqx.Module):
     def __init__(self, pixels: int, latents: int = 100, base: int = 32, *, key: Key[Array, ""]):
         widths = [base * 2**i for i in reversed(range(_layers(pixels)))]
         self.first = _dense(latents, COARSEST**2 * widths[0], stream(key, "first"))
-        self.layers = tuple(
+        *inner, last = (
             Strided(one, other, up=True, key=stream(key, f"{number}"))
             for number, (one, other) in enumerate(itertools.pairwise([*widths, 1]))
         )
+        self.layers = (*inner, eqx.tree_at(lambda layer: layer.weight, last, QUIET * last.weight))
 
     @property
     def latents(self) -> int:
