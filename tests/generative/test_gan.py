@@ -58,6 +58,7 @@ def test_other_laws_are_less_alike(change):
     assert like(change(waves(500, 1)).astype(np.float32), waves(500, 2)) > 0.2
 
 
+@pytest.mark.slow
 def test_training_makes_images_like_those_it_sees():
     held_out = waves(400, 4)
     found, history = train_gan(

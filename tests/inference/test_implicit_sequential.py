@@ -99,6 +99,7 @@ def test_local_rounds_forget_what_is_far_and_continue_identically(tmp_path):
     np.testing.assert_array_equal(near, draws(local=True, directory=tmp_path / "run"))
 
 
+@pytest.mark.slow
 def test_a_parabola_fitted_nearby_is_not_trusted_far_away():
     """In its last rounds a regression of degree two sees a small piece of the exponential, and turns round outside it."""
     train = functools.partial(train_nle, density=regression, max_epochs=1)
